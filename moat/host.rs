@@ -8,3 +8,6 @@
 
 #[path = "pks.rs"]
 pub mod pks;
+
+#[path = "helpers/mod.rs"]
+pub mod helpers;

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The vocabulary of a helper's contract.
+//!
+//! C header: [`include/linux/bpf.h`], `struct bpf_func_proto`.
+//!
+//! A contract says for each argument what the program must prove before the
+//! helper sees it, what comes back, and which of the program's private copies
+//! (context snapshot, packet prefix) the helper needs up to date.  It is written
+//! from the `bpf_func_proto` and the body of the helper, because the proto alone
+//! does not say what the verifier adds by hand.
+
+use super::maptype::MapTypes;
+
+/// What a program passes in one of its five argument registers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arg {
+    /// Not an argument; the helper ignores the register.
+    None,
+    /// A scalar the helper checks itself.  Passed as it is.
+    Any,
+    /// The context.  Whatever the program passes, the helper gets the kernel's.
+    Ctx,
+    /// A map: one of the program's own, of one of these types.
+    MapPtr(MapTypes),
+    /// `key_size` readable bytes, for the map of an earlier argument.
+    MapKey,
+    /// `value_size` readable bytes, for the map of an earlier argument.
+    MapValue,
+    /// `value_size` writable bytes, for the map of an earlier argument.
+    MapValueOut,
+    /// As many bytes as argument `size` (counted from 0) says.
+    Mem {
+        access: Access,
+        size: u8,
+        /// Whether the proto says that NULL may stand for no bytes.
+        nullable: bool,
+    },
+    /// The size in bytes of a [`Arg::Mem`], at most `max`.
+    Size { max: u32, zero_ok: bool },
+    /// A fixed number of bytes.
+    FixedMem { access: Access, bytes: u16 },
+    /// `skb->data`, which classic loads keep in a register: re-materialised.
+    PktData,
+    /// `skb->len - skb->data_len`, likewise.
+    Headlen,
+}
+
+impl Arg {
+    /// Whether the helper can be given the register as it is.
+    pub const fn is_plain(self) -> bool {
+        matches!(self, Arg::None | Arg::Any)
+    }
+}
+
+/// What the helper does with memory it is handed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+impl Access {
+    /// Whether the program must itself be able to write there.
+    #[inline(always)]
+    pub const fn writes(self) -> bool {
+        !matches!(self, Access::Read)
+    }
+}
+
+/// Sizes reach helpers as 32-bit numbers and the verifier keeps them below this.
+/// `BPF_MAX_VAR_SIZ` in `include/linux/bpf_verifier.h`, in bytes.
+pub const MAX_VAR_SIZ: u32 = 1 << 29;
+
+/// What a helper returns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ret {
+    /// A number; passed on as it is.
+    Scalar,
+    /// Nothing; the register is cleared so that it leaks nothing.
+    Void,
+    /// NULL, or the kernel's address of a value of the map argument, which the
+    /// gate turns into the address the program knows.
+    MapValueOrNull,
+}
+
+/// Which of the program's private copies a call touches.
+///
+/// `load_ctx` implies `store_ctx`: a reload would lose what was not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Effects {
+    /// Write dirty context fields and packet bytes back before the call.
+    pub store_ctx: bool,
+    /// Read context fields and the packet prefix again after the call.
+    pub load_ctx: bool,
+}
+
+/// An argument that the helper reads more than once and believes every time.
+///
+/// The program may change it in between from another CPU, so the gate passes a
+/// copy in kernel memory: `min(length, bytes)` bytes copied in before the call
+/// and, with `back`, copied out after it.  The helper touches no byte past
+/// `bytes`, whatever length it is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounce {
+    /// Which argument, counted from 0.
+    pub arg: u8,
+    /// Room the copy needs, in bytes; at most [`BOUNCE_MAX`].
+    pub bytes: u16,
+    /// Whether the helper writes there too.
+    pub back: bool,
+}
+
+/// The most kernel memory one call needs for a [`Bounce`], in bytes: the largest
+/// LPM trie key, `sizeof(struct bpf_lpm_trie_key) + LPM_DATA_SIZE_MAX`.
+pub const BOUNCE_MAX: usize = 4 + 256;
+
+/// `enum bpf_prog_type` of the program types that have contracts.
+pub const SOCKET_FILTER: u32 = 1;
+pub const SCHED_CLS: u32 = 3;
+pub const SCHED_ACT: u32 = 4;
+pub const XDP: u32 = 6;
+
+/// The program types that can call a helper; bit `n` is `enum bpf_prog_type` `n`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProgTypes(u32);
+
+impl ProgTypes {
+    /// Both traffic-control types; they share one set of helpers.
+    pub const TC: ProgTypes = ProgTypes(1 << SCHED_CLS | 1 << SCHED_ACT);
+    /// Types whose context is a socket buffer.
+    pub const SKB: ProgTypes = ProgTypes(ProgTypes::TC.0 | 1 << SOCKET_FILTER);
+    /// Socket filters alone.
+    pub const SOCKET_FILTER_ONLY: ProgTypes = ProgTypes(1 << SOCKET_FILTER);
+    /// XDP alone.
+    pub const XDP: ProgTypes = ProgTypes(1 << XDP);
+    /// XDP and traffic control.
+    pub const XDP_TC: ProgTypes = ProgTypes(ProgTypes::XDP.0 | ProgTypes::TC.0);
+    /// Every type that has contracts.
+    pub const ALL: ProgTypes = ProgTypes(ProgTypes::XDP.0 | ProgTypes::SKB.0);
+
+    /// Whether the set holds `ty`.
+    pub const fn contains(self, ty: u32) -> bool {
+        ty < 32 && self.0 >> ty & 1 != 0
+    }
+}
+
+/// The contract of one helper.
+#[derive(Clone, Copy, Debug)]
+pub struct Contract {
+    /// `BPF_FUNC_*`, or a number from [`super::table::INTERNAL_BASE`] up for
+    /// kernel functions that only the verifier and the classic converter call.
+    pub id: u32,
+    /// As the uapi header has it.
+    pub name: &'static str,
+    /// Who can call it.
+    pub types: ProgTypes,
+    pub args: [Arg; 5],
+    pub ret: Ret,
+    pub effects: Effects,
+    pub bounce: Option<Bounce>,
+    /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
+    /// the arguments of such a contract are empty and every audit fails.
+    pub refused: Option<&'static str>,
+    /// Bit `i` set: argument `i` is not [`Arg::is_plain`].
+    pub(super) checked: u8,
+}
+
+/// Shorthand for an unused argument.
+pub(super) const NO: Arg = Arg::None;
+/// Shorthand for an unconstrained scalar.
+pub(super) const ANY: Arg = Arg::Any;
+/// Shorthand for the context.
+pub(super) const CTX: Arg = Arg::Ctx;
+/// `ARG_CONST_SIZE`.
+pub(super) const SIZE: Arg = Arg::Size {
+    max: MAX_VAR_SIZ - 1,
+    zero_ok: false,
+};
+/// `ARG_CONST_SIZE_OR_ZERO`.
+pub(super) const SIZE_OR_ZERO: Arg = Arg::Size {
+    max: MAX_VAR_SIZ - 1,
+    zero_ok: true,
+};
+
+/// Memory whose size is argument `size`, counted from 0.
+pub(super) const fn mem(access: Access, size: u8) -> Arg {
+    Arg::Mem {
+        access,
+        size,
+        nullable: false,
+    }
+}
+
+/// `PTR_MAYBE_NULL` memory whose size is argument `size`, counted from 0.
+pub(super) const fn mem_or_null(access: Access, size: u8) -> Arg {
+    Arg::Mem {
+        access,
+        size,
+        nullable: true,
+    }
+}
+
+/// Exactly `bytes` bytes.
+pub(super) const fn fixed(access: Access, bytes: u16) -> Arg {
+    Arg::FixedMem { access, bytes }
+}
+
+/// A helper that returns a number and touches no private copy.
+pub(super) const fn helper(
+    id: u32,
+    name: &'static str,
+    types: ProgTypes,
+    args: [Arg; 5],
+) -> Contract {
+    let mut checked = 0;
+    let mut i = 0;
+    while i < 5 {
+        if !args[i].is_plain() {
+            checked |= 1 << i;
+        }
+        i += 1;
+    }
+    Contract {
+        id,
+        name,
+        types,
+        args,
+        ret: Ret::Scalar,
+        effects: Effects {
+            store_ctx: false,
+            load_ctx: false,
+        },
+        bounce: None,
+        refused: None,
+        checked,
+    }
+}
+
+/// A helper that isolated programs may not call yet.
+pub(super) const fn refuse(
+    id: u32,
+    name: &'static str,
+    types: ProgTypes,
+    why: &'static str,
+) -> Contract {
+    let mut contract = helper(id, name, types, [NO; 5]);
+    contract.refused = Some(why);
+    contract
+}
+
+impl Contract {
+    /// It looks at the packet or at context fields a program can write.
+    pub(super) const fn reads_ctx(mut self) -> Contract {
+        self.effects.store_ctx = true;
+        self
+    }
+
+    /// It may change the packet or context fields.
+    pub(super) const fn changes_ctx(mut self) -> Contract {
+        self.effects.store_ctx = true;
+        self.effects.load_ctx = true;
+        self
+    }
+
+    pub(super) const fn returns(mut self, ret: Ret) -> Contract {
+        self.ret = ret;
+        self
+    }
+
+    pub(super) const fn bounces(mut self, arg: u8, bytes: u16, back: bool) -> Contract {
+        self.bounce = Some(Bounce { arg, bytes, back });
+        self
+    }
+
+    /// Whether a call needs no audit at all: only scalars go in.
+    #[inline(always)]
+    pub const fn is_plain(&self) -> bool {
+        self.checked == 0 && self.refused.is_none()
+    }
+
+    /// The map types its map argument may have, if it has one.
+    pub const fn map_types(&self) -> Option<MapTypes> {
+        let mut i = 0;
+        while i < 5 {
+            if let Arg::MapPtr(types) = self.args[i] {
+                return Some(types);
+            }
+            i += 1;
+        }
+        None
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Helpers whose first argument is a map that holds the program's data.
+//!
+//! Source: `kernel/bpf/helpers.c`, `kernel/bpf/ringbuf.c`.  Map types follow
+//! `check_map_func_compatibility()`, less those whose lookup returns an address
+//! inside a kernel object (DEVMAP, XSKMAP, SOCKMAP, maps of maps).
+
+use super::contract::{
+    helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, ANY, NO, SIZE_OR_ZERO,
+};
+use super::maptype::{MapTypes, BLOOM_FILTER, RINGBUF};
+
+const ALL: ProgTypes = ProgTypes::ALL;
+const KEYED: Arg = Arg::MapPtr(MapTypes::KEYED);
+const PERCPU: Arg = Arg::MapPtr(MapTypes::PERCPU);
+const FIFO: Arg = Arg::MapPtr(MapTypes::FIFO);
+const FIFO_OR_BLOOM: Arg = Arg::MapPtr(MapTypes::FIFO.or(MapTypes::of(&[BLOOM_FILTER])));
+const RING: Arg = Arg::MapPtr(MapTypes::of(&[RINGBUF]));
+
+pub(super) const CONTRACTS: &[Contract] = &[
+    helper(1, "map_lookup_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO])
+        .returns(Ret::MapValueOrNull),
+    // An LPM trie also believes its key twice; see `audit::bounce_of`.
+    helper(
+        2,
+        "map_update_elem",
+        ALL,
+        [KEYED, Arg::MapKey, Arg::MapValue, ANY, NO],
+    ),
+    helper(3, "map_delete_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO]),
+    helper(
+        87,
+        "map_push_elem",
+        ALL,
+        [FIFO_OR_BLOOM, Arg::MapValue, ANY, NO, NO],
+    ),
+    helper(
+        88,
+        "map_pop_elem",
+        ALL,
+        [FIFO, Arg::MapValueOut, NO, NO, NO],
+    ),
+    // Of a Bloom filter, peek only reads the value: audit::map_value_out.
+    helper(
+        89,
+        "map_peek_elem",
+        ALL,
+        [FIFO_OR_BLOOM, Arg::MapValueOut, NO, NO, NO],
+    ),
+    helper(
+        130,
+        "ringbuf_output",
+        ALL,
+        [RING, mem(Read, 2), SIZE_OR_ZERO, ANY, NO],
+    ),
+    helper(134, "ringbuf_query", ALL, [RING, ANY, NO, NO, NO]),
+    helper(
+        195,
+        "map_lookup_percpu_elem",
+        ALL,
+        [PERCPU, Arg::MapKey, ANY, NO, NO],
+    )
+    .returns(Ret::MapValueOrNull),
+];

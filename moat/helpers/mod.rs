@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a program may ask of the kernel, and what it must prove when it asks.
+//!
+//! - [`contract`]: the vocabulary of a contract.
+//! - [`table`]: one contract for every helper, found by its number.
+//! - [`audit`]: a contract, applied to the arguments of one call.
+//! - [`maptype`]: sets of map types.
+//!
+//! The other files are the contracts themselves, by subject.
+
+pub mod audit;
+pub mod contract;
+pub mod maptype;
+pub mod table;
+
+mod classic;
+mod common;
+mod maps;
+mod net_both;
+mod net_skb;
+mod net_xdp;
+mod refused;
+mod sockets;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Helpers of programs whose context is a socket buffer.
+//!
+//! Source: `tc_cls_act_func_proto()` and `sk_filter_func_proto()` in
+//! `net/core/filter.c`.  Who changes the packet follows the bodies, and is a
+//! superset of `bpf_helper_changes_pkt_data()`.
+
+use super::contract::{
+    helper, mem, mem_or_null, Access::*, Arg, Contract, ProgTypes, ANY, CTX, NO, SIZE, SIZE_OR_ZERO,
+};
+use super::maptype::{MapTypes, CGROUP_ARRAY};
+
+const SKB: ProgTypes = ProgTypes::SKB;
+const TC: ProgTypes = ProgTypes::TC;
+const CGROUPS: Arg = Arg::MapPtr(MapTypes::of(&[CGROUP_ARRAY]));
+
+/// The context and `rest` scalars.
+const fn skb(id: u32, name: &'static str, rest: usize) -> Contract {
+    let mut args = [NO; 5];
+    args[0] = CTX;
+    let mut i = 1;
+    while i <= rest {
+        args[i] = ANY;
+        i += 1;
+    }
+    helper(id, name, TC, args)
+}
+
+pub(super) const CONTRACTS: &[Contract] = &[
+    helper(
+        9,
+        "skb_store_bytes",
+        TC,
+        [CTX, ANY, mem(Read, 3), SIZE, ANY],
+    )
+    .changes_ctx(),
+    skb(10, "l3_csum_replace", 4).changes_ctx(),
+    skb(11, "l4_csum_replace", 4).changes_ctx(),
+    skb(13, "clone_redirect", 2).changes_ctx(),
+    skb(17, "get_cgroup_classid", 0),
+    skb(18, "skb_vlan_push", 2).changes_ctx(),
+    skb(19, "skb_vlan_pop", 0).changes_ctx(),
+    helper(
+        20,
+        "skb_get_tunnel_key",
+        TC,
+        [CTX, mem(Write, 2), SIZE, ANY, NO],
+    ),
+    helper(
+        21,
+        "skb_set_tunnel_key",
+        TC,
+        [CTX, mem(Read, 2), SIZE, ANY, NO],
+    ),
+    skb(24, "get_route_realm", 0),
+    helper(
+        26,
+        "skb_load_bytes",
+        SKB,
+        [CTX, ANY, mem(Write, 3), SIZE, NO],
+    )
+    .reads_ctx(),
+    helper(
+        29,
+        "skb_get_tunnel_opt",
+        TC,
+        [CTX, mem(Write, 2), SIZE, NO, NO],
+    ),
+    helper(
+        30,
+        "skb_set_tunnel_opt",
+        TC,
+        [CTX, mem(Read, 2), SIZE, NO, NO],
+    ),
+    skb(31, "skb_change_proto", 2).changes_ctx(),
+    skb(32, "skb_change_type", 1).changes_ctx(),
+    helper(33, "skb_under_cgroup", TC, [CTX, CGROUPS, ANY, NO, NO]),
+    // Without a hash it dissects the packet and sets one.
+    skb(34, "get_hash_recalc", 0).changes_ctx(),
+    skb(38, "skb_change_tail", 2).changes_ctx(),
+    skb(39, "skb_pull_data", 1).changes_ctx(),
+    // skb->csum, ip_summed and csum_level are not in struct __sk_buff.
+    skb(40, "csum_update", 1),
+    skb(41, "set_hash_invalid", 0).changes_ctx(),
+    skb(43, "skb_change_head", 2).changes_ctx(),
+    helper(46, "get_socket_cookie", SKB, [CTX, NO, NO, NO, NO]),
+    helper(47, "get_socket_uid", SKB, [CTX, NO, NO, NO, NO]),
+    skb(48, "set_hash", 1).changes_ctx(),
+    skb(50, "skb_adjust_room", 3).changes_ctx(),
+    helper(
+        66,
+        "skb_get_xfrm_state",
+        TC,
+        [CTX, ANY, mem(Write, 3), SIZE, ANY],
+    ),
+    helper(
+        68,
+        "skb_load_bytes_relative",
+        SKB,
+        [CTX, ANY, mem(Write, 3), SIZE, ANY],
+    )
+    .reads_ctx(),
+    skb(79, "skb_cgroup_id", 0),
+    skb(83, "skb_ancestor_cgroup_id", 1),
+    // Not in bpf_helper_changes_pkt_data(), yet it writes the IP header.
+    skb(97, "skb_ecn_set_ce", 0).changes_ctx(),
+    skb(135, "csum_level", 1),
+    skb(151, "skb_cgroup_classid", 0),
+    helper(
+        152,
+        "redirect_neigh",
+        TC,
+        [ANY, mem_or_null(Read, 2), SIZE_OR_ZERO, ANY, NO],
+    ),
+    helper(155, "redirect_peer", TC, [ANY, ANY, NO, NO, NO]),
+    skb(192, "skb_set_tstamp", 2).changes_ctx(),
+];

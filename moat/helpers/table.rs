@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Every contract, found by number with one load.
+//!
+//! Covers the helpers that XDP, SCHED_CLS, SCHED_ACT and SOCKET_FILTER programs
+//! can call on Linux 6.1.
+
+use super::contract::{Contract, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+
+/// First number of kernel functions that are not `BPF_FUNC_*`.
+pub const INTERNAL_BASE: u32 = 0x1000;
+
+/// `__BPF_FUNC_MAX_ID` of Linux 6.1.
+pub const MAX_ID: usize = 210;
+
+/// How many internal functions there are.
+pub const INTERNALS: usize = 11;
+
+const GROUPS: [&[Contract]; 7] = [
+    super::common::CONTRACTS,
+    super::maps::CONTRACTS,
+    super::net_both::CONTRACTS,
+    super::net_skb::CONTRACTS,
+    super::net_xdp::CONTRACTS,
+    super::sockets::CONTRACTS,
+    super::refused::CONTRACTS,
+];
+
+type Slot = Option<&'static Contract>;
+
+static HELPERS: [Slot; MAX_ID] = helpers();
+static INTERNAL: [Slot; INTERNALS] = internal();
+
+/// The contract of helper `id`; none if no supported program type can call it.
+#[inline]
+pub fn contract(id: u32) -> Option<&'static Contract> {
+    if id < INTERNAL_BASE {
+        *HELPERS.get(id as usize)?
+    } else {
+        *INTERNAL.get((id - INTERNAL_BASE) as usize)?
+    }
+}
+
+/// Every contract in the order of their numbers.
+pub fn all() -> impl Iterator<Item = &'static Contract> {
+    HELPERS
+        .iter()
+        .chain(INTERNAL.iter())
+        .filter_map(|slot| *slot)
+}
+
+/// What a stopped program of this type is taken to have returned, so that the
+/// packet goes no further: XDP_DROP, TC_ACT_SHOT, or no bytes kept.
+pub const fn verdict_of_abort(prog_type: u32) -> u32 {
+    match prog_type {
+        XDP => 1,
+        SCHED_CLS | SCHED_ACT => 2,
+        SOCKET_FILTER => 0,
+        _ => 0,
+    }
+}
+
+/// A number used twice fails the build.
+const fn helpers() -> [Slot; MAX_ID] {
+    let mut slots: [Slot; MAX_ID] = [None; MAX_ID];
+    let mut group = 0;
+    while group < GROUPS.len() {
+        let mut i = 0;
+        while i < GROUPS[group].len() {
+            let contract = &GROUPS[group][i];
+            let slot = contract.id as usize;
+            assert!(slots[slot].is_none(), "one number, two contracts");
+            slots[slot] = Some(contract);
+            i += 1;
+        }
+        group += 1;
+    }
+    slots
+}
+
+/// A number out of order fails the build.
+const fn internal() -> [Slot; INTERNALS] {
+    let all = super::classic::CONTRACTS;
+    let mut slots: [Slot; INTERNALS] = [None; INTERNALS];
+    let mut i = 0;
+    while i < INTERNALS {
+        assert!(all[i].id == INTERNAL_BASE + i as u32, "out of order");
+        slots[i] = Some(&all[i]);
+        i += 1;
+    }
+    assert!(all.len() == INTERNALS);
+    slots
+}

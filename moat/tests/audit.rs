@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The audit against a model that thinks in single bytes and 128-bit numbers.
+
+use moat_logic::helpers::audit::*;
+use moat_logic::helpers::contract::*;
+use moat_logic::helpers::maptype;
+use moat_logic::helpers::table::*;
+use proptest::prelude::*;
+
+const CTX: u64 = 0xffff_8880_0000_1000;
+const PKT: u64 = 0xffff_8880_0000_2000;
+const MAP: u64 = 0xffff_8880_0000_3000;
+/// Writable memory of the test domain, and read-only memory right after it.
+const RW: u64 = 0xffff_fe80_0020_0000;
+const SIZE: u64 = 0x1000;
+
+struct Test {
+    map: MapInfo,
+}
+
+impl Domain for Test {
+    fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
+        within(RW, if write { SIZE } else { 2 * SIZE }, addr, len) || len == 0
+    }
+    fn map(&self, addr: u64) -> Option<&MapInfo> {
+        (addr == MAP).then_some(&self.map)
+    }
+    fn ctx(&self) -> u64 {
+        CTX
+    }
+    fn pkt_data(&self) -> u64 {
+        PKT
+    }
+    fn headlen(&self) -> u64 {
+        64
+    }
+}
+
+/// The same question, asked the slow way.
+fn owns(addr: u64, len: u64, write: bool) -> bool {
+    let end = addr as u128 + len as u128;
+    let limit = RW as u128 + if write { SIZE } else { 2 * SIZE } as u128;
+    len == 0 || (addr >= RW && end <= limit)
+}
+
+fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[u64; 5]> {
+    let mut out = *raw;
+    let word = |n: u64| {
+        let percpu = [5, 6, 10].contains(&map.ty);
+        if percpu {
+            (n + 7) / 8 * 8
+        } else {
+            n
+        }
+    };
+    for i in 0..5 {
+        let ok = match c.args[i] {
+            Arg::None | Arg::Any => true,
+            Arg::Ctx => {
+                out[i] = CTX;
+                true
+            }
+            Arg::PktData => {
+                out[i] = PKT;
+                true
+            }
+            Arg::Headlen => {
+                out[i] = 64;
+                true
+            }
+            Arg::MapPtr(types) => raw[i] == MAP && types.contains(map.ty),
+            Arg::MapKey => owns(raw[i], map.key_size.into(), false),
+            Arg::MapValue => owns(raw[i], word(map.value_size.into()), false),
+            Arg::MapValueOut => owns(
+                raw[i],
+                word(map.value_size.into()),
+                map.ty != maptype::BLOOM_FILTER,
+            ),
+            Arg::Mem { access, size, .. } => {
+                let len = raw[size as usize];
+                if len == 0 {
+                    out[i] = 0;
+                }
+                owns(raw[i], len, access != Access::Read)
+            }
+            Arg::Size { max, zero_ok } => raw[i] <= max.into() && (zero_ok || raw[i] != 0),
+            Arg::FixedMem { access, bytes } => owns(raw[i], bytes.into(), access != Access::Read),
+        };
+        if !ok {
+            return None;
+        }
+    }
+    Some(out)
+}
+
+fn value() -> impl Strategy<Value = u64> {
+    let edge = prop_oneof![
+        Just(0),
+        Just(RW),
+        Just(RW + SIZE),
+        Just(RW + 2 * SIZE),
+        Just(MAP),
+        Just(MAX_VAR_SIZ.into()),
+        Just(u64::MAX)
+    ];
+    prop_oneof![
+        4 => (edge, -72i64..72).prop_map(|(v, d): (u64, i64)| v.wrapping_add(d as u64)),
+        3 => RW..RW + 2 * SIZE,
+        3 => 0u64..0x2000,
+        2 => Just(MAP),
+        1 => any::<u64>(),
+    ]
+}
+
+fn map() -> impl Strategy<Value = MapInfo> {
+    (0u32..70, 0u32..300, 0u32..600).prop_map(|(ty, key_size, value_size)| MapInfo {
+        kernel: MAP,
+        ty,
+        key_size,
+        value_size,
+    })
+}
+
+fn any_contract() -> impl Strategy<Value = &'static Contract> {
+    let all: Vec<_> = all().collect();
+    (0..all.len()).prop_map(move |i| all[i])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn within_is_the_model(base: u64, size: u64, addr: u64, len: u64) {
+        let size = size.min(u64::MAX - base);
+        let end = addr as u128 + len as u128;
+        let model = addr >= base && end <= base as u128 + size as u128;
+        prop_assert_eq!(within(base, size, addr, len), model);
+    }
+
+    #[test]
+    fn audit_is_the_model(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
+        let domain = Test { map };
+        let got = audit(c, &raw.map(Allegation), &domain);
+        let want = if c.refused.is_some() { None } else { model(c, &raw, &map) };
+        prop_assert_eq!(got.ok().map(|k| k.args.map(Grant::get)), want);
+    }
+
+    #[test]
+    fn the_quick_lookup_is_the_audit(raw in [value(), value()], map in map()) {
+        let domain = Test { map };
+        let args = [raw[0], raw[1], 0, 0, 0].map(Allegation);
+        let slow = audit(contract(1).unwrap(), &args, &domain);
+        let quick = audit_lookup(args[0], args[1], &domain);
+        match (slow, quick) {
+            (Ok(slow), Ok((map, key))) => {
+                prop_assert_eq!(slow.map, Some(map));
+                prop_assert_eq!(slow.args[1], key);
+            }
+            (slow, quick) => prop_assert_eq!(slow.err(), quick.err()),
+        }
+    }
+
+    #[test]
+    fn no_kernel_address_gets_in(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
+        let domain = Test { map };
+        if let Ok(checked) = audit(c, &raw.map(Allegation), &domain) {
+            for (arg, grant) in c.args.iter().zip(checked.args) {
+                if let Arg::Mem { .. } | Arg::FixedMem { .. } = arg {
+                    prop_assert!(grant.get() == 0 || owns(grant.get(), 1, false));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_lpm_update_bounces_its_key_and_others_do_not() {
+    let mut domain = Test {
+        map: MapInfo {
+            kernel: MAP,
+            ty: maptype::LPM_TRIE,
+            key_size: 8,
+            value_size: 8,
+        },
+    };
+    let raw = [MAP, RW, RW + 8, 0, 0].map(Allegation);
+    for (id, bounced) in [(1, false), (2, true), (3, false)] {
+        let checked = audit(contract(id).unwrap(), &raw, &domain).unwrap();
+        let want = bounced.then_some(Bounce {
+            arg: 1,
+            bytes: 8,
+            back: false,
+        });
+        assert_eq!(checked.bounce, want, "{id}");
+    }
+    domain.map.ty = maptype::HASH;
+    let checked = audit(contract(2).unwrap(), &raw, &domain).unwrap();
+    assert_eq!(checked.bounce, None);
+}
+
+#[test]
+fn a_percpu_update_needs_whole_words() {
+    let mut domain = Test {
+        map: MapInfo {
+            kernel: MAP,
+            ty: maptype::PERCPU_HASH,
+            key_size: 4,
+            value_size: 4,
+        },
+    };
+    let update = contract(2).unwrap();
+    let raw = [MAP, RW, RW + 2 * SIZE - 4, 0, 0].map(Allegation);
+    let error = AuditError {
+        arg: 2,
+        why: Why::Memory,
+    };
+    assert_eq!(audit(update, &raw, &domain).unwrap_err(), error);
+    domain.map.ty = maptype::HASH;
+    assert!(audit(update, &raw, &domain).is_ok());
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The contract table is consistent with itself and with the uapi header.
+
+use moat_logic::helpers::contract::*;
+use moat_logic::helpers::table::*;
+
+const TYPES: [u32; 4] = [SOCKET_FILTER, SCHED_CLS, SCHED_ACT, XDP];
+
+#[test]
+fn numbers_rise_and_names_are_unique() {
+    let all: Vec<_> = all().collect();
+    assert!(all.windows(2).all(|pair| pair[0].id < pair[1].id));
+    let mut names: Vec<_> = all.iter().map(|c| c.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all.len());
+}
+
+#[test]
+fn every_contract_is_found_by_its_number() {
+    for c in all() {
+        assert_eq!(contract(c.id).unwrap().name, c.name);
+    }
+    for id in [0, 4, MAX_ID as u32, INTERNAL_BASE - 1, u32::MAX] {
+        assert!(contract(id).is_none(), "{id}");
+    }
+    assert!(contract(INTERNAL_BASE + INTERNALS as u32).is_none());
+}
+
+#[test]
+fn somebody_can_call_every_helper() {
+    for c in all() {
+        assert!(TYPES.iter().any(|ty| c.types.contains(*ty)), "{}", c.name);
+    }
+}
+
+#[test]
+fn sizes_and_memory_go_together() {
+    for c in all() {
+        let mut sized = [0; 5];
+        for arg in c.args {
+            if let Arg::Mem { size, .. } = arg {
+                let size = size as usize;
+                assert!(matches!(c.args[size], Arg::Size { .. }), "{}", c.name);
+                sized[size] += 1;
+            }
+        }
+        for (arg, uses) in c.args.iter().zip(sized) {
+            assert_eq!(uses == 1, matches!(arg, Arg::Size { .. }), "{}", c.name);
+            if let Arg::Size { max, .. } = arg {
+                assert!(*max < MAX_VAR_SIZ, "{}", c.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn keys_and_values_follow_their_map() {
+    for c in all() {
+        let mut map = false;
+        for arg in c.args {
+            match arg {
+                Arg::MapPtr(_) => {
+                    assert!(!map, "{} takes two maps", c.name);
+                    map = true;
+                }
+                Arg::MapKey | Arg::MapValue | Arg::MapValueOut => assert!(map, "{}", c.name),
+                _ => {}
+            }
+        }
+        if c.ret == Ret::MapValueOrNull {
+            assert!(map, "{} returns a value of no map", c.name);
+        }
+    }
+}
+
+#[test]
+fn arguments_have_no_gaps() {
+    for c in all() {
+        let used = c.args.iter().take_while(|a| **a != Arg::None).count();
+        assert!(c.args[used..].iter().all(|a| *a == Arg::None), "{}", c.name);
+        let plain = c.args.iter().all(|a| a.is_plain());
+        assert_eq!(c.is_plain(), plain && c.refused.is_none(), "{}", c.name);
+    }
+}
+
+#[test]
+fn what_is_reloaded_was_stored_first() {
+    for c in all() {
+        assert!(!c.effects.load_ctx || c.effects.store_ctx, "{}", c.name);
+        if c.effects.store_ctx {
+            assert_eq!(c.args[0], Arg::Ctx, "{}", c.name);
+        }
+    }
+}
+
+#[test]
+fn a_bounced_argument_is_memory_and_fits() {
+    for c in all() {
+        if let Some(bounce) = c.bounce {
+            assert!(bounce.bytes as usize <= BOUNCE_MAX, "{}", c.name);
+            let Arg::Mem { access, .. } = c.args[bounce.arg as usize] else {
+                panic!("{} bounces something that is not memory", c.name);
+            };
+            assert!(bounce.back || access != Access::ReadWrite, "{}", c.name);
+        }
+    }
+}
+
+#[test]
+fn refused_contracts_grant_nothing() {
+    for c in all().filter(|c| c.refused.is_some()) {
+        assert_eq!(c.args, [Arg::None; 5], "{}", c.name);
+        assert!(!c.is_plain(), "{}", c.name);
+    }
+}
+
+#[test]
+fn aborts_stop_the_packet() {
+    assert_eq!(verdict_of_abort(XDP), 1);
+    assert_eq!(verdict_of_abort(SCHED_CLS), 2);
+    assert_eq!(verdict_of_abort(SCHED_ACT), 2);
+    assert_eq!(verdict_of_abort(SOCKET_FILTER), 0);
+}
+
+/// Linux never renumbers helpers, so any header at least as new will do.
+#[test]
+fn names_match_the_uapi_header() {
+    let Ok(header) = std::fs::read_to_string("/usr/include/linux/bpf.h") else {
+        eprintln!("skipped: no /usr/include/linux/bpf.h");
+        return;
+    };
+    let start = header.find("BPF_FUNC_MAPPER(FN").expect("mapper");
+    let mapper = &header[start..];
+    let mapper = &mapper[..mapper.find("/* ").unwrap_or(mapper.len())];
+    let names: Vec<_> = mapper
+        .split("FN(")
+        .skip(1)
+        .filter_map(|part| part.split([',', ')']).next())
+        .collect();
+    assert_eq!(names[0], "unspec");
+    assert!(names.len() >= MAX_ID, "{} helpers", names.len());
+    for c in all().filter(|c| c.id < INTERNAL_BASE) {
+        assert_eq!(names[c.id as usize], c.name);
+    }
+}
