@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Everything is built outside the checkout, in MOAT_CACHE (default
+# ~/.cache/moat): kernel sources, kernels, moat.ko, test programs, logs.
+
+SCRIPTS := $(CURDIR)/scripts
+OUT     := $(shell sh -c '. scripts/common.sh; echo "$$out"' $(SCRIPTS)/common.sh)
+ifeq ($(OUT),)
+$(error cannot find out where the cache is; is HOME set?)
+endif
+
+KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
+export CMD LEVEL CPUS CPU ICOUNT NMI TIMEOUT QEMU_OPTS KERNEL_SRC MOAT_CACHE JOBS
+
+help:
+	@echo 'make run                  build all, boot a guest, show programs at work and one stopped'
+	@echo 'make shell                the same guest, to a prompt'
+	@echo "make guest CMD='...'      run one command in it; returns its exit status"
+	@echo 'make test                 everything that must pass'
+	@echo 'make bench                instructions and PKRS writes per run, isolated or not'
+	@echo 'make kernel               only build: kernel and moat.ko'
+	@echo 'make clean                remove what was built; keeps the unpacked kernel source'
+	@echo 'make distclean            remove all of the cache'
+	@echo
+	@echo 'LEVEL=none|0|1|2          MOAT in the guest: not loaded, or this level for all types'
+	@echo 'CPUS=n  TIMEOUT=seconds   guest size and patience (4, 600)'
+	@echo 'TESTKERNEL=1              the kernel with patches/test/: a way past the verifier'
+	@echo 'KERNEL=preempt            that, with PREEMPT, lockdep and PROVE_RCU'
+	@echo 'ICOUNT=1                  one CPU, one instruction is one nanosecond'
+	@echo 'NMI=n                     inject n NMIs once the command prints MOAT-NMI-START'
+	@echo 'CPU=model  QEMU_OPTS=...  CPU model (max,+pks), more QEMU options'
+	@echo 'KERNEL_SRC=DIR            build on this 6.1.y tree (it is not modified)'
+	@echo 'JOBS=n                    parallel compilers (all CPUs)'
+	@echo 'MOAT_CACHE=DIR            where everything is built (~/.cache/moat)'
+
+packages:
+	@$(SCRIPTS)/packages
+
+check: packages
+	@$(SCRIPTS)/toolchain >/dev/null
+	@$(SCRIPTS)/cpu-has-pks
+
+kernel: check
+	@$(SCRIPTS)/kernel $(KERNEL)
+
+kernels: check
+	@$(SCRIPTS)/kernel product
+	@$(SCRIPTS)/kernel test
+	@$(SCRIPTS)/kernel preempt
+
+$(OUT)/initramfs.gz: scripts/guest-init scripts/initramfs | packages
+	@$(SCRIPTS)/initramfs $@
+
+programs: packages
+	@$(foreach d,demo bench kselftest,$(MAKE) -s -C tests/$d OUTPUT=$(OUT)/$d all &&) :
+
+run: KERNEL := test
+run: kernel programs $(OUT)/initramfs.gz
+	@LOG=demo CMD=tests/demo/run TIMEOUT=$${TIMEOUT:-300} LEVEL=2 $(SCRIPTS)/in-guest $(KERNEL)
+
+shell: kernel programs $(OUT)/initramfs.gz
+	@LOG=shell LEVEL=$${LEVEL:-2} $(SCRIPTS)/in-guest $(KERNEL) --shell
+
+guest: kernel programs $(OUT)/initramfs.gz
+	@[ -n "$$CMD" ] || { echo "moat: make guest needs CMD='...'" >&2; exit 2; }
+	@$(SCRIPTS)/in-guest $(KERNEL)
+
+test: kernels programs $(OUT)/initramfs.gz
+	@tests/run
+
+bench: kernel programs $(OUT)/initramfs.gz
+	@LOG=bench CMD='$$MOAT_OUT/bench/bench' LEVEL=2 ICOUNT=1 $(SCRIPTS)/in-guest $(KERNEL)
+
+clean:
+	@$(SCRIPTS)/clean
+
+distclean:
+	@$(SCRIPTS)/clean all
+
+.PHONY: help packages check kernel kernels programs run shell guest test bench clean distclean
