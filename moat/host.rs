@@ -6,8 +6,17 @@
 //! keep to the language of rustc 1.63.
 #![no_std]
 
-#[path = "pks.rs"]
-pub mod pks;
+#[path = "drain.rs"]
+pub mod drain;
 
 #[path = "helpers/mod.rs"]
 pub mod helpers;
+
+#[path = "keyalloc.rs"]
+pub mod keyalloc;
+
+#[path = "pks.rs"]
+pub mod pks;
+
+#[path = "window.rs"]
+pub mod window;

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who owns which of the 13 program keys.
+//!
+//! ```text
+//!        alloc                free, last reference            flushed
+//!  Free --------> Bound{n} ---------------------------> Draining -------> Free
+//!                 ^      |
+//!                 +------+  share: n + 1;  free: n - 1
+//! ```
+//!
+//! A draining key is on nobody's pages, yet some TLB may still say otherwise, so
+//! it is not handed out before a flush covers it (I5).  The caller retags the
+//! old owner's pages *before* it frees the key, and serialises all calls.
+
+use crate::drain::{Flush, Stamp};
+use crate::pks::{Key, KeySet};
+
+/// Names a domain for as long as it lives.
+pub type Owner = u64;
+
+/// What has become of one key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    Free,
+    /// On pages of `owner`, which `refs` users keep there; at least 1.
+    Bound {
+        owner: Owner,
+        refs: u32,
+    },
+    /// On no page since `since`, but perhaps in some TLB.
+    Draining {
+        since: Stamp,
+    },
+}
+
+/// Why a key could not be shared or freed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyError {
+    /// The domain does not own this key.
+    NotOwner,
+    /// 2^32 - 1 users already.
+    TooManyRefs,
+}
+
+/// The state of every program key.
+#[derive(Debug)]
+pub struct KeyAlloc {
+    states: [State; Key::PROGRAMS],
+}
+
+impl KeyAlloc {
+    pub const fn new() -> KeyAlloc {
+        KeyAlloc {
+            states: [State::Free; Key::PROGRAMS],
+        }
+    }
+
+    /// A key for `owner` with one reference; none if no key is free.  Then the
+    /// domain runs without one, it does not wait.
+    pub fn alloc(&mut self, owner: Owner) -> Option<Key> {
+        let i = self.states.iter().position(|s| *s == State::Free)?;
+        self.states[i] = State::Bound { owner, refs: 1 };
+        Key::program(i)
+    }
+
+    /// One more reference to a key its domain already owns.
+    pub fn share(&mut self, key: Key, owner: Owner) -> Result<(), KeyError> {
+        let refs = self.bound(key, owner)?;
+        *refs = refs.checked_add(1).ok_or(KeyError::TooManyRefs)?;
+        Ok(())
+    }
+
+    /// One reference less.  True if it was the last, and the key now drains; it
+    /// must have been taken off every page before `since`.
+    pub fn free(&mut self, key: Key, owner: Owner, since: Stamp) -> Result<bool, KeyError> {
+        let refs = self.bound(key, owner)?;
+        *refs -= 1;
+        if *refs > 0 {
+            return Ok(false);
+        }
+        if let Some(i) = key.program_index() {
+            self.states[i] = State::Draining { since };
+        }
+        Ok(true)
+    }
+
+    /// Takes back the keys that `flush` covers; call once it has completed.
+    pub fn flushed(&mut self, flush: &Flush) -> KeySet {
+        let mut back = KeySet::EMPTY;
+        for (i, state) in self.states.iter_mut().enumerate() {
+            match (*state, Key::program(i)) {
+                (State::Draining { since }, Some(key)) if flush.covers(since) => {
+                    *state = State::Free;
+                    back = back.with(key);
+                }
+                _ => {}
+            }
+        }
+        back
+    }
+
+    /// What has become of `key`; none if programs cannot own it.
+    pub fn state(&self, key: Key) -> Option<State> {
+        Some(self.states[key.program_index()?])
+    }
+
+    /// Keys in a state that `which` likes.
+    pub fn having(&self, which: impl Fn(State) -> bool) -> KeySet {
+        let mut set = KeySet::EMPTY;
+        for (i, state) in self.states.iter().enumerate() {
+            match Key::program(i) {
+                Some(key) if which(*state) => set = set.with(key),
+                _ => {}
+            }
+        }
+        set
+    }
+
+    /// Keys that wait for a flush.
+    pub fn draining(&self) -> KeySet {
+        self.having(|state| matches!(state, State::Draining { .. }))
+    }
+
+    fn bound(&mut self, key: Key, by: Owner) -> Result<&mut u32, KeyError> {
+        let i = key.program_index().ok_or(KeyError::NotOwner)?;
+        match &mut self.states[i] {
+            State::Bound { owner, refs } if *owner == by => Ok(refs),
+            _ => Err(KeyError::NotOwner),
+        }
+    }
+}
+
+impl Default for KeyAlloc {
+    fn default() -> KeyAlloc {
+        KeyAlloc::new()
+    }
+}

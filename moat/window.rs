@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Addresses for domains: slots of the MOAT window.
+//!
+//! Reference: `Documentation/x86/x86_64/mm.rst`.  The window is the hole between
+//! cpu_entry_area and the %esp fixup stacks: 512 GiB, one 4-level PGD slot, free
+//! with and without KASLR, with 4 and with 5 levels.
+//!
+//! Slots are whole 2 MiB granules, so that a page-table page never serves two
+//! domains.  One unmapped granule lies before the first slot and after each, so
+//! that running off a slot faults before it reaches another.  A freed slot comes
+//! back when a flush covers it (I5).  The caller serialises all calls.
+
+use crate::drain::{Flush, Stamp};
+
+/// First address of the window.
+pub const BASE: u64 = 0xffff_fe80_0000_0000;
+/// Length of the window in bytes: 512 GiB.
+pub const SIZE: u64 = 1 << 39;
+/// Length of a granule in bytes: 2 MiB, what one last-level table maps.
+pub const GRANULE: u64 = 2 << 20;
+/// How many words of 64 granules span the whole window.
+pub const WORDS: usize = (SIZE / GRANULE / 64) as usize;
+
+/// Whether `addr` lies in the window.
+#[inline(always)]
+pub const fn holds(addr: u64) -> bool {
+    addr.wrapping_sub(BASE) < SIZE
+}
+
+/// A range of the window that has one owner.  Not to be copied: what is freed is
+/// gone.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Slot {
+    first: u32,
+    granules: u32,
+}
+
+impl Slot {
+    /// First address; a multiple of [`GRANULE`].
+    pub const fn addr(&self) -> u64 {
+        BASE + self.first as u64 * GRANULE
+    }
+
+    /// Length in bytes, without the guard; a multiple of [`GRANULE`].
+    pub const fn size(&self) -> u64 {
+        self.granules as u64 * GRANULE
+    }
+}
+
+/// Freed granules that wait for a flush, and when the last of them was freed.
+struct Batch<'a> {
+    bits: &'a mut [u64],
+    since: Option<Stamp>,
+}
+
+/// Which granules are taken.
+pub struct Window<'a> {
+    /// Owned, guarding, or waiting for a flush.
+    used: &'a mut [u64],
+    /// Closed: nothing joins it, so that the next flush surely covers it.
+    closed: Batch<'a>,
+    /// Joined by everything freed since `closed` was closed.
+    open: Batch<'a>,
+    /// Where the next search begins, a granule.
+    next: usize,
+}
+
+impl<'a> Window<'a> {
+    /// A window of `used.len() * 64` granules, all free.  The three bitmaps are
+    /// overwritten; none if they differ in length, are empty, or pass [`WORDS`].
+    pub fn new(
+        used: &'a mut [u64],
+        closed: &'a mut [u64],
+        open: &'a mut [u64],
+    ) -> Option<Window<'a>> {
+        let words = used.len();
+        if words == 0 || words > WORDS || closed.len() != words || open.len() != words {
+            return None;
+        }
+        used.fill(0);
+        closed.fill(0);
+        open.fill(0);
+        // The guard before the first slot.
+        used[0] = 1;
+        Some(Window {
+            used,
+            closed: Batch {
+                bits: closed,
+                since: None,
+            },
+            open: Batch {
+                bits: open,
+                since: None,
+            },
+            next: 1,
+        })
+    }
+
+    /// A slot of at least `bytes` bytes; none if `bytes` is 0 or no hole fits.
+    ///
+    /// First fit from where the last search ended, so that addresses are reused
+    /// as late as possible and a stale pointer faults for longer.
+    pub fn alloc(&mut self, bytes: u64) -> Option<Slot> {
+        let total = self.used.len() * 64;
+        if bytes == 0 || bytes > total as u64 * GRANULE {
+            return None;
+        }
+        let granules = ((bytes + GRANULE - 1) / GRANULE) as usize;
+        // The guard after the slot is taken with it.
+        let want = granules + 1;
+        let first = match self.hole(self.next, total, want) {
+            Some(first) => first,
+            None => self.hole(0, total, want)?,
+        };
+        for granule in first..first + want {
+            self.used[granule / 64] |= 1 << (granule % 64);
+        }
+        self.next = first + want;
+        Some(Slot {
+            first: first as u32,
+            granules: granules as u32,
+        })
+    }
+
+    /// Gives up a slot, unmapped before `since`.  Flush, then call `flushed`.
+    pub fn free(&mut self, slot: Slot, since: Stamp) {
+        if matches!(self.open.since, Some(older) if older < since) {
+            self.close();
+        }
+        let first = slot.first as usize;
+        for granule in first..first + slot.granules as usize + 1 {
+            self.open.bits[granule / 64] |= 1 << (granule % 64);
+        }
+        self.open.since = Some(since);
+    }
+
+    /// Takes back what `flush` covers; call once it has completed.
+    pub fn flushed(&mut self, flush: &Flush) {
+        Window::release(self.used, &mut self.closed, flush);
+        Window::release(self.used, &mut self.open, flush);
+        self.close();
+    }
+
+    /// Whether anything waits for a flush.
+    pub fn draining(&self) -> bool {
+        self.closed.since.is_some() || self.open.since.is_some()
+    }
+
+    /// Closes the open batch, unless one is closed already.
+    fn close(&mut self) {
+        if self.closed.since.is_none() {
+            core::mem::swap(&mut self.closed, &mut self.open);
+        }
+    }
+
+    fn release(used: &mut [u64], batch: &mut Batch<'_>, flush: &Flush) {
+        if !matches!(batch.since, Some(since) if flush.covers(since)) {
+            return;
+        }
+        for (used, freed) in used.iter_mut().zip(batch.bits.iter_mut()) {
+            *used &= !*freed;
+            *freed = 0;
+        }
+        batch.since = None;
+    }
+
+    /// First of `want` free granules in a row, all in `from..to`.
+    fn hole(&self, from: usize, to: usize, want: usize) -> Option<usize> {
+        let mut start = from;
+        let mut granule = from;
+        while granule < to {
+            if granule - start >= want {
+                return Some(start);
+            }
+            let word = self.used[granule / 64] >> (granule % 64);
+            if word == 0 {
+                // The rest of this word is free.
+                granule += 64 - granule % 64;
+            } else if word & 1 == 0 {
+                granule += word.trailing_zeros() as usize;
+            } else {
+                granule += (!word).trailing_zeros() as usize;
+                start = granule;
+            }
+        }
+        if to >= start && to - start >= want {
+            Some(start)
+        } else {
+            None
+        }
+    }
+}
