@@ -6,6 +6,9 @@
 //! keep to the language of rustc 1.63.
 #![no_std]
 
+#[path = "boundary.rs"]
+pub mod boundary;
+
 #[path = "drain.rs"]
 pub mod drain;
 
