@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include "moat_test.h"
+
+#define MOAT_TEST "/sys/kernel/debug/moat_test/"
+
+char prog_log[1 << 16];
+
+const struct prog_type xdp = { BPF_PROG_TYPE_XDP, "xdp", 2, 1 };
+const struct prog_type sched_cls = { BPF_PROG_TYPE_SCHED_CLS, "sched_cls", 0, 2 };
+const struct prog_type sched_act = { BPF_PROG_TYPE_SCHED_ACT, "sched_act", 0, 2 };
+const struct prog_type socket_filter = { BPF_PROG_TYPE_SOCKET_FILTER, "socket_filter", 0xffff, 0 };
+
+static int bpf(int cmd, union bpf_attr *attr)
+{
+	return syscall(__NR_bpf, cmd, attr, sizeof(*attr));
+}
+
+int map_create(enum bpf_map_type type, u32 key, u32 value, u32 entries)
+{
+	union bpf_attr attr = {
+		.map_type = type,
+		.key_size = key,
+		.value_size = value,
+		.max_entries = entries,
+	};
+
+	return bpf(BPF_MAP_CREATE, &attr);
+}
+
+static int map_elem(int cmd, int fd, const void *key, const void *value)
+{
+	union bpf_attr attr = {
+		.map_fd = fd,
+		.key = (uintptr_t)key,
+		.value = (uintptr_t)value,
+	};
+
+	return bpf(cmd, &attr);
+}
+
+int map_lookup(int fd, const void *key, void *value)
+{
+	return map_elem(BPF_MAP_LOOKUP_ELEM, fd, key, value);
+}
+
+int map_update(int fd, const void *key, const void *value)
+{
+	return map_elem(BPF_MAP_UPDATE_ELEM, fd, key, value);
+}
+
+int map_delete(int fd, const void *key)
+{
+	return map_elem(BPF_MAP_DELETE_ELEM, fd, key, NULL);
+}
+
+int prog_load(enum bpf_prog_type type, const char *name,
+	      const struct bpf_insn *insns, size_t cnt)
+{
+	union bpf_attr attr = {
+		.prog_type = type,
+		.insns = (uintptr_t)insns,
+		.insn_cnt = cnt,
+		.license = (uintptr_t)"GPL",
+	};
+	int fd, err;
+
+	strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
+	fd = bpf(BPF_PROG_LOAD, &attr);
+	if (fd >= 0)
+		return fd;
+	err = errno;
+	prog_log[0] = 0;
+	attr.log_buf = (uintptr_t)prog_log;
+	attr.log_size = sizeof(prog_log);
+	attr.log_level = 1;
+	fd = bpf(BPF_PROG_LOAD, &attr);
+	if (fd >= 0)
+		close(fd);
+	errno = err;
+	return -1;
+}
+
+u32 prog_id(int fd)
+{
+	struct bpf_prog_info info = {};
+	union bpf_attr attr = {
+		.info.bpf_fd = fd,
+		.info.info_len = sizeof(info),
+		.info.info = (uintptr_t)&info,
+	};
+
+	return bpf(BPF_OBJ_GET_INFO_BY_FD, &attr) ? 0 : info.id;
+}
+
+int prog_run(int fd, struct run *run)
+{
+	union bpf_attr attr = {
+		.test.prog_fd = fd,
+		.test.data_in = (uintptr_t)run->data_in,
+		.test.data_size_in = run->data_in_size,
+		.test.data_out = (uintptr_t)run->data_out,
+		.test.data_size_out = run->data_out_size,
+		.test.ctx_in = (uintptr_t)run->ctx_in,
+		.test.ctx_size_in = run->ctx_in_size,
+		.test.ctx_out = (uintptr_t)run->ctx_out,
+		.test.ctx_size_out = run->ctx_out_size,
+		.test.repeat = run->repeat,
+	};
+	int err = bpf(BPF_PROG_TEST_RUN, &attr);
+
+	run->retval = attr.test.retval;
+	run->duration = attr.test.duration;
+	run->data_out_size = attr.test.data_size_out;
+	run->ctx_out_size = attr.test.ctx_size_out;
+	return err;
+}
+
+s64 prog_run_once(int fd)
+{
+	u8 packet[64] = {};
+	struct run run = { .data_in = packet, .data_in_size = sizeof(packet) };
+
+	if (prog_run(fd, &run)) {
+		diag("run: %s", strerror(errno));
+		return -1;
+	}
+	return run.retval;
+}
+
+static const struct prog_type *const types[] = { &xdp, &sched_cls, &sched_act, &socket_filter };
+
+bool moat_present(void)
+{
+	return !access("/proc/sys/kernel/moat/xdp", F_OK);
+}
+
+bool moat_set_level(int level)
+{
+	char path[64];
+	size_t i;
+
+	if (!moat_present())
+		return level == 0;
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		snprintf(path, sizeof(path), "/proc/sys/kernel/moat/%s", types[i]->name);
+		if (write_file(path, "%d", level))
+			bail("%s does not take %d: %s", path, level, strerror(errno));
+	}
+	return true;
+}
+
+int moat_set_strict(int strict)
+{
+	const char *path = "/proc/sys/kernel/moat/strict";
+	int before = read_number(path);
+
+	return write_file(path, "%d", strict) ? -1 : before;
+}
+
+s64 moat_counter(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/moat/%s", name);
+	return read_number(path);
+}
+
+bool test_kernel(void)
+{
+	return !access(MOAT_TEST "targets", F_OK);
+}
+
+bool bypass_verifier(bool on)
+{
+	return !write_file(MOAT_TEST "bypass_verifier", "%d", on);
+}
+
+static u64 named(const char *path, const char *name)
+{
+	char line[128];
+	size_t len = strlen(name);
+	u64 value = 0;
+	FILE *f = fopen(path, "r");
+
+	if (!f)
+		bail("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len) && line[len] == '=')
+			value = strtoull(line + len + 1, NULL, 16);
+	fclose(f);
+	return value;
+}
+
+u64 target(const char *name)
+{
+	return named(MOAT_TEST "targets", name);
+}
+
+u64 canary(const char *name)
+{
+	return named(MOAT_TEST "canary", name);
+}
+
+void canary_reset(void)
+{
+	if (write_file(MOAT_TEST "canary", "1"))
+		bail("cannot reset the canaries: %s", strerror(errno));
+}
+
+static int kmsg = -1;
+static char kmsg_seen[1 << 18];	/* all since the mark, a line each */
+static size_t kmsg_len;
+
+void kmsg_mark(void)
+{
+	if (kmsg < 0)
+		kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (kmsg < 0 || lseek(kmsg, 0, SEEK_END) < 0)
+		bail("/dev/kmsg: %s", strerror(errno));
+	kmsg_len = 0;
+	kmsg_seen[0] = 0;
+}
+
+const char *kmsg_find(const char *a, const char *b)
+{
+	static char found[1024];
+	char record[8192], *line, *next;
+	ssize_t n;
+
+	/* EPIPE: records were overwritten before they were read */
+	while ((n = read(kmsg, record, sizeof(record) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
+		if (n < 0)
+			continue;
+		record[n] = 0;
+		line = strchr(record, ';');
+		line = line ? line + 1 : record;
+		n = strcspn(line, "\n");
+		if (kmsg_len + n + 2 > sizeof(kmsg_seen))
+			break;
+		memcpy(kmsg_seen + kmsg_len, line, n);
+		kmsg_len += n;
+		kmsg_seen[kmsg_len++] = '\n';
+		kmsg_seen[kmsg_len] = 0;
+	}
+
+	for (line = kmsg_seen; *line; line = next) {
+		n = strcspn(line, "\n");
+		next = line + n + 1;
+		if ((size_t)n >= sizeof(found))
+			continue;
+		memcpy(found, line, n);
+		found[n] = 0;
+		if (strstr(found, a) && (!b || strstr(found, b)))
+			return found;
+	}
+	return NULL;
+}
+
+const char *kmsg_stopped(int fd, const char *name)
+{
+	char who[64];
+
+	snprintf(who, sizeof(who), "moat: %s (id %u, type ", name, prog_id(fd));
+	return kmsg_find(who, "; stopped");
+}
+
+static unsigned int passed, failed, skipped;
+
+void diag(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	printf("# ");
+	vprintf(fmt, ap);
+	printf("\n");
+	fflush(stdout);
+	va_end(ap);
+}
+
+bool ok(bool held, const char *fmt, ...)
+{
+	va_list ap;
+
+	*(held ? &passed : &failed) += 1;
+	va_start(ap, fmt);
+	printf("%sok %u - ", held ? "" : "not ", passed + failed + skipped);
+	vprintf(fmt, ap);
+	printf("\n");
+	fflush(stdout);
+	va_end(ap);
+	return held;
+}
+
+void skip(const char *why, const char *fmt, ...)
+{
+	va_list ap;
+
+	skipped++;
+	va_start(ap, fmt);
+	printf("ok %u - ", passed + failed + skipped);
+	vprintf(fmt, ap);
+	printf(" # SKIP %s\n", why);
+	fflush(stdout);
+	va_end(ap);
+}
+
+int finish(void)
+{
+	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+	fflush(stdout);
+	return failed ? 1 : passed ? 0 : 4;
+}
+
+void skip_all(const char *why)
+{
+	skip(why, "everything");
+	exit(finish());
+}
+
+void bail(const char *fmt, ...)
+{
+	va_list ap;
+
+	failed++;
+	va_start(ap, fmt);
+	printf("not ok %u - ", passed + failed + skipped);
+	vprintf(fmt, ap);
+	printf("\n");
+	va_end(ap);
+	exit(finish());
+}
+
+void pin_to_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		bail("cannot run on CPU %d: %s", cpu, strerror(errno));
+}
+
+int write_file(const char *path, const char *fmt, ...)
+{
+	char text[64];
+	va_list ap;
+	int fd, len, err = 0;
+
+	va_start(ap, fmt);
+	len = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -1;
+	if (write(fd, text, len) != len)
+		err = errno ?: EIO;
+	close(fd);
+	errno = err;
+	return err ? -1 : 0;
+}
+
+s64 read_number(const char *path)
+{
+	char text[64] = "";
+	int fd = open(path, O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return n > 0 ? strtoll(text, NULL, 0) : -1;
+}
+
+u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
