@@ -18,8 +18,14 @@ pub mod helpers;
 #[path = "keyalloc.rs"]
 pub mod keyalloc;
 
+#[path = "opcodes.rs"]
+pub mod opcodes;
+
 #[path = "pks.rs"]
 pub mod pks;
+
+#[path = "sensitive.rs"]
+pub mod sensitive;
 
 #[path = "window.rs"]
 pub mod window;
