@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The contract table against the kernel's own `bpf_func_proto`s: who can call a
+//! helper, what each argument is, what comes back, who changes packets.
+//!
+//! Reads the sources in `$KERNEL_SRC`; skipped without it.
+
+use moat_logic::helpers::contract::*;
+use moat_logic::helpers::table::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+type Fields = BTreeMap<String, String>;
+
+struct Kernel {
+    filter: String,
+    /// By name of the proto.
+    protos: BTreeMap<String, Fields>,
+    /// By name of the helper: which proto, per function that hands it out.
+    cases: BTreeMap<&'static str, BTreeMap<String, String>>,
+}
+
+fn kernel() -> Option<Kernel> {
+    let Some(root) = std::env::var_os("KERNEL_SRC").map(PathBuf::from) else {
+        eprintln!("skipped: KERNEL_SRC is not set");
+        return None;
+    };
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    let filter = read("net/core/filter.c");
+    let helpers = read("kernel/bpf/helpers.c");
+    let mut protos = BTreeMap::new();
+    for path in [
+        "net/core/filter.c",
+        "net/core/bpf_sk_storage.c",
+        "kernel/bpf/helpers.c",
+        "kernel/bpf/ringbuf.c",
+        "kernel/bpf/core.c",
+        "kernel/bpf/bpf_iter.c",
+        "kernel/trace/bpf_trace.c",
+    ] {
+        protos_of(&read(path), &mut protos);
+    }
+    let mut cases = BTreeMap::new();
+    for (function, text) in [
+        ("sk_filter_func_proto", &filter),
+        ("tc_cls_act_func_proto", &filter),
+        ("xdp_func_proto", &filter),
+        ("bpf_sk_base_func_proto", &filter),
+        ("bpf_base_func_proto", &helpers),
+    ] {
+        cases.insert(function, cases_of(text, function));
+    }
+    Some(Kernel {
+        filter,
+        protos,
+        cases,
+    })
+}
+
+fn strip_comments(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("/*") {
+        out.push_str(&rest[..start]);
+        rest = &rest[start..];
+        rest = &rest[rest.find("*/").expect("comment ends") + 2..];
+    }
+    out + rest
+}
+
+/// `struct bpf_func_proto bpf_x_proto = { .field = value, ... };`
+fn protos_of(text: &str, protos: &mut BTreeMap<String, Fields>) {
+    for part in text.split("struct bpf_func_proto ").skip(1) {
+        let Some((name, rest)) = part.split_once(" = {") else {
+            continue;
+        };
+        let name = name.trim_end_matches(" __weak");
+        if !name.ends_with("_proto") {
+            continue;
+        }
+        let body = strip_comments(&rest[..rest.find("};").expect("proto ends")]);
+        let fields = body
+            .split(",\n")
+            .filter_map(|field| field.split_once('='))
+            .map(|(key, value)| {
+                let key = key.trim().trim_start_matches('.').to_string();
+                let value = value.trim().trim_end_matches(',');
+                (key, value.split_whitespace().collect::<Vec<_>>().join(" "))
+            })
+            .collect();
+        protos.insert(name.to_string(), fields);
+    }
+}
+
+/// `case BPF_FUNC_x:` and the proto it returns, in the body of `function`.
+fn cases_of(text: &str, function: &str) -> BTreeMap<String, String> {
+    let head = format!("\n{function}(enum bpf_func_id func_id");
+    let body = text
+        .match_indices(&head)
+        .map(|(at, _)| &text[at..])
+        .find(|rest| rest[..rest.find(['{', ';']).unwrap() + 1].ends_with('{'))
+        .unwrap_or_else(|| panic!("{function} has no body"));
+    let body = &body[..body.find("\n}").unwrap()];
+    let mut cases = BTreeMap::new();
+    for case in body.split("case BPF_FUNC_").skip(1) {
+        let (name, rest) = case.split_once(':').unwrap();
+        let proto = match rest.split_once('&') {
+            Some((before, proto)) if !before.contains("proto(") && !before.contains("case") => {
+                proto[..proto.find(';').unwrap()].to_string()
+            }
+            _ => format!("bpf_{name}_proto"),
+        };
+        cases.insert(name.to_string(), proto);
+    }
+    cases
+}
+
+/// The functions a program type asks, in their order.
+fn asks(ty: u32) -> [&'static str; 3] {
+    let own = match ty {
+        SOCKET_FILTER => "sk_filter_func_proto",
+        XDP => "xdp_func_proto",
+        _ => "tc_cls_act_func_proto",
+    };
+    [own, "bpf_sk_base_func_proto", "bpf_base_func_proto"]
+}
+
+const TYPES: [u32; 4] = [SOCKET_FILTER, SCHED_CLS, SCHED_ACT, XDP];
+
+/// In bytes; what `.argN_size` names in 6.1.
+fn size_of(expression: &str) -> u16 {
+    match expression {
+        "sizeof(u32)" => 4,
+        "sizeof(s64)" | "sizeof(u64)" => 8,
+        "sizeof(struct iphdr)" | "sizeof(struct tcphdr)" => 20,
+        "sizeof(struct ipv6hdr)" => 40,
+        other => panic!("what is {other}?"),
+    }
+}
+
+fn same_arg(proto: &Fields, i: usize, arg: Arg) -> bool {
+    let Some(kind) = proto.get(&format!("arg{}_type", i + 1)) else {
+        return arg == Arg::None;
+    };
+    let flags: BTreeSet<_> = kind.split(" | ").collect();
+    let has = |flag| flags.contains(flag);
+    let base = kind.split(" | ").next().unwrap();
+    match (base, arg) {
+        ("ARG_ANYTHING", Arg::Any) | ("ARG_PTR_TO_CTX", Arg::Ctx) => true,
+        ("ARG_CONST_MAP_PTR", Arg::MapPtr(_)) | ("ARG_PTR_TO_MAP_KEY", Arg::MapKey) => true,
+        ("ARG_PTR_TO_MAP_VALUE", Arg::MapValue) => !has("MEM_UNINIT"),
+        ("ARG_PTR_TO_MAP_VALUE", Arg::MapValueOut) => has("MEM_WRITE"),
+        ("ARG_CONST_SIZE", Arg::Size { zero_ok, max }) => !zero_ok && max == MAX_VAR_SIZ - 1,
+        ("ARG_CONST_SIZE_OR_ZERO", Arg::Size { zero_ok, max }) => zero_ok && max == MAX_VAR_SIZ - 1,
+        (
+            "ARG_PTR_TO_MEM" | "ARG_PTR_TO_UNINIT_MEM",
+            Arg::Mem {
+                access,
+                size,
+                nullable,
+            },
+        ) => {
+            let uninit = base == "ARG_PTR_TO_UNINIT_MEM";
+            size as usize == i + 1
+                && nullable == has("PTR_MAYBE_NULL")
+                && uninit == (access == Access::Write)
+                && (!has("MEM_RDONLY") || access == Access::Read)
+        }
+        ("ARG_PTR_TO_FIXED_SIZE_MEM", Arg::FixedMem { access, bytes }) => {
+            bytes == size_of(&proto[&format!("arg{}_size", i + 1)])
+                && access.writes() == has("MEM_WRITE")
+        }
+        _ => false,
+    }
+}
+
+fn same_ret(proto: &Fields, ret: Ret) -> bool {
+    match proto["ret_type"].as_str() {
+        "RET_INTEGER" => ret == Ret::Scalar,
+        "RET_VOID" => ret == Ret::Void,
+        "RET_PTR_TO_MAP_VALUE_OR_NULL" => ret == Ret::MapValueOrNull,
+        _ => false,
+    }
+}
+
+#[test]
+fn the_table_holds_what_the_types_can_call() {
+    let Some(kernel) = kernel() else { return };
+    let ours: Vec<_> = all().filter(|c| c.id < INTERNAL_BASE).collect();
+    for ty in TYPES {
+        let theirs: BTreeSet<_> = asks(ty)
+            .iter()
+            .flat_map(|function| kernel.cases[function].keys().map(String::as_str))
+            .collect();
+        let ours: BTreeSet<_> = ours
+            .iter()
+            .filter(|c| c.types.contains(ty))
+            .map(|c| c.name)
+            .collect();
+        let extra: Vec<_> = ours.difference(&theirs).collect();
+        let missing: Vec<_> = theirs.difference(&ours).collect();
+        assert!(
+            extra.is_empty() && missing.is_empty(),
+            "{ty}: +{extra:?} -{missing:?}"
+        );
+    }
+}
+
+#[test]
+fn arguments_are_those_of_the_protos() {
+    let Some(kernel) = kernel() else { return };
+    let mut compared = 0;
+    for c in all().filter(|c| c.refused.is_none() && c.id < INTERNAL_BASE) {
+        for ty in TYPES.into_iter().filter(|ty| c.types.contains(*ty)) {
+            let name = asks(ty)
+                .iter()
+                .find_map(|function| kernel.cases[function].get(c.name))
+                .unwrap();
+            let proto = &kernel.protos[name];
+            for (i, arg) in c.args.into_iter().enumerate() {
+                assert!(
+                    same_arg(proto, i, arg),
+                    "{name} argument {i}: {proto:?} {arg:?}"
+                );
+            }
+            assert!(same_ret(proto, c.ret), "{name}: {proto:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 150, "{compared}");
+}
+
+#[test]
+fn who_changes_packets_has_them_reloaded() {
+    let Some(kernel) = kernel() else { return };
+    let text = &kernel.filter;
+    let body = &text[text.find("bool bpf_helper_changes_pkt_data(").unwrap()..];
+    let body = &body[..body.find("\n}").unwrap()];
+    let changing: BTreeSet<_> = body
+        .split("func == ")
+        .skip(1)
+        .filter_map(|part| part.split([' ', ')']).next())
+        .collect();
+    for c in all().filter(|c| c.id < INTERNAL_BASE) {
+        let function = format!("bpf_{}", c.name);
+        assert!(
+            !changing.contains(function.as_str()) || c.effects.load_ctx,
+            "{}",
+            c.name
+        );
+    }
+}
