@@ -29,3 +29,6 @@ pub mod sensitive;
 
 #[path = "window.rs"]
 pub mod window;
+
+#[path = "x86.rs"]
+pub mod x86;

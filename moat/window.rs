@@ -11,15 +11,18 @@
 //! back when a flush covers it (I5).  The caller serialises all calls.
 
 use crate::drain::{Flush, Stamp};
+use crate::x86::{PGD4_SIZE, PMD_SIZE};
 
 /// First address of the window.
 pub const BASE: u64 = 0xffff_fe80_0000_0000;
 /// Length of the window in bytes: 512 GiB.
-pub const SIZE: u64 = 1 << 39;
+pub const SIZE: u64 = PGD4_SIZE;
+/// First address for slots; the kernel keeps the first GiB for its resume pages.
+pub const ARENA: u64 = BASE + (1 << 30);
 /// Length of a granule in bytes: 2 MiB, what one last-level table maps.
-pub const GRANULE: u64 = 2 << 20;
-/// How many words of 64 granules span the whole window.
-pub const WORDS: usize = (SIZE / GRANULE / 64) as usize;
+pub const GRANULE: u64 = PMD_SIZE;
+/// How many words of 64 granules span the window from [`ARENA`] on.
+pub const WORDS: usize = ((SIZE - (ARENA - BASE)) / GRANULE / 64) as usize;
 
 /// Whether `addr` lies in the window.
 #[inline(always)]
@@ -38,7 +41,7 @@ pub struct Slot {
 impl Slot {
     /// First address; a multiple of [`GRANULE`].
     pub const fn addr(&self) -> u64 {
-        BASE + self.first as u64 * GRANULE
+        ARENA + self.first as u64 * GRANULE
     }
 
     /// Length in bytes, without the guard; a multiple of [`GRANULE`].

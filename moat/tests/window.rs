@@ -34,12 +34,12 @@ fn apart(a: (u64, u64), b: (u64, u64)) -> bool {
 
 /// By the book: is there a hole of `bytes` and a guard between taken spans?
 fn fits(bytes: u64, words: u64, taken: &[(u64, u64)]) -> bool {
-    let end = BASE + words * 64 * GRANULE;
+    let end = ARENA + words * 64 * GRANULE;
     let want = (bytes + GRANULE - 1) / GRANULE * GRANULE + GRANULE;
     let mut taken = taken.to_vec();
     taken.push((end, end));
     taken.sort_unstable();
-    let mut from = BASE + GRANULE;
+    let mut from = ARENA + GRANULE;
     taken.iter().any(|(start, stop)| {
         let fits = *start >= from && start - from >= want;
         from = from.max(*stop);
@@ -62,7 +62,7 @@ proptest! {
         let mut live: Vec<Slot> = Vec::new();
         let mut stale: Vec<(u64, u64)> = Vec::new();
         let mut flushes: Vec<(Flush, Vec<(u64, u64)>)> = Vec::new();
-        let end = BASE + words as u64 * 64 * GRANULE;
+        let end = ARENA + words as u64 * 64 * GRANULE;
         for op in ops {
             match op {
                 Op::Alloc(bytes) => {
@@ -75,7 +75,7 @@ proptest! {
                         continue;
                     };
                     prop_assert!(slot.size() >= bytes && slot.size() < bytes + GRANULE);
-                    prop_assert!(slot.addr() > BASE && span(&slot).1 <= end);
+                    prop_assert!(slot.addr() > ARENA && span(&slot).1 <= end);
                     prop_assert!(spans.iter().all(|s| apart(*s, span(&slot))), "overlap");
                     prop_assert!(stale.iter().all(|s| apart(*s, span(&slot))), "stale");
                     live.push(slot);
@@ -103,7 +103,7 @@ proptest! {
         prop_assert!(!window.draining());
         let all = (words as u64 * 64 - 2) * GRANULE;
         prop_assert_eq!(window.alloc(all + 1), None);
-        prop_assert_eq!(window.alloc(all).unwrap().addr(), BASE + GRANULE);
+        prop_assert_eq!(window.alloc(all).unwrap().addr(), ARENA + GRANULE);
     }
 }
 
@@ -130,7 +130,7 @@ fn the_window_is_one_top_level_slot() {
     assert!(!holds(BASE - 1) && !holds(BASE + SIZE) && !holds(0) && !holds(!0));
     assert_eq!(BASE % SIZE, 0);
     assert_eq!(BASE + SIZE - 1, 0xffff_feff_ffff_ffff);
-    assert_eq!(WORDS, 4096);
+    assert_eq!(ARENA + WORDS as u64 * 64 * GRANULE, BASE + SIZE);
 }
 
 #[test]
