@@ -117,10 +117,10 @@ pub fn audit<'d, D: Domain>(
             why: Why::Refused,
         });
     }
-    let mut left = contract.checked;
-    while left != 0 {
-        let i = (left.trailing_zeros() & 7) as usize;
-        left &= left - 1;
+    for i in 0..raw.len() {
+        if contract.checked & 1 << i == 0 {
+            continue;
+        }
         match grant(contract, raw, i, domain, &mut checked.map) {
             Ok(value) => checked.args[i] = value,
             Err(why) => return Err(AuditError { arg: i as u8, why }),
