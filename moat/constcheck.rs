@@ -89,6 +89,7 @@ same! {
     contract::SCHED_CLS => k::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS;
     contract::SCHED_ACT => k::bpf_prog_type_BPF_PROG_TYPE_SCHED_ACT;
     contract::XDP => k::bpf_prog_type_BPF_PROG_TYPE_XDP;
+    maptype::RDONLY_PROG => k::BPF_F_RDONLY_PROG;
     maptype::HASH => k::bpf_map_type_BPF_MAP_TYPE_HASH;
     maptype::ARRAY => k::bpf_map_type_BPF_MAP_TYPE_ARRAY;
     maptype::PERF_EVENT_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_PERF_EVENT_ARRAY;

@@ -7,7 +7,7 @@
 //! the check and the use (I1).
 
 use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX};
-use super::maptype::{MapTypes, BLOOM_FILTER, LPM_TRIE};
+use super::maptype::{MapTypes, BLOOM_FILTER, LPM_TRIE, RDONLY_PROG};
 
 /// A value from an untrusted program.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,8 @@ pub struct MapInfo {
     pub key_size: u32,
     /// In bytes.
     pub value_size: u32,
+    /// `map_flags` it was made with.
+    pub flags: u32,
 }
 
 /// What the kernel knows of the invocation that makes the call.
@@ -73,6 +75,8 @@ pub enum Why {
     NotItsMap,
     /// A map of a type this helper does not take.
     MapType,
+    /// A change to a map that programs may only read.
+    ReadOnlyMap,
     /// Memory outside the program's domains, or not writable there.
     Memory,
     /// A size out of range.
@@ -168,6 +172,10 @@ fn grant<'d, D: Domain>(
         Arg::Headlen => Ok(Grant(domain.headlen())),
         Arg::MapPtr(types) => {
             let info = map_of(types, value, domain)?;
+            // The verifier's, from record_func_map(); map operations do not ask.
+            if contract.writes_map && info.flags & RDONLY_PROG != 0 {
+                return Err(Why::ReadOnlyMap);
+            }
             *map = Some(info);
             Ok(Grant(info.kernel))
         }

@@ -158,6 +158,8 @@ pub struct Contract {
     pub args: [Arg; 5],
     pub ret: Ret,
     pub effects: Effects,
+    /// Whether it changes what its map holds.
+    pub writes_map: bool,
     pub bounce: Option<Bounce>,
     /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
     /// the arguments of such a contract are empty and every audit fails.
@@ -231,6 +233,7 @@ pub(super) const fn helper(
             store_ctx: false,
             load_ctx: false,
         },
+        writes_map: false,
         bounce: None,
         refused: None,
         checked,
@@ -265,6 +268,11 @@ impl Contract {
 
     pub(super) const fn returns(mut self, ret: Ret) -> Contract {
         self.ret = ret;
+        self
+    }
+
+    pub(super) const fn changes_map(mut self) -> Contract {
+        self.writes_map = true;
         self
     }
 

@@ -26,21 +26,24 @@ pub(super) const CONTRACTS: &[Contract] = &[
         "map_update_elem",
         ALL,
         [KEYED, Arg::MapKey, Arg::MapValue, ANY, NO],
-    ),
-    helper(3, "map_delete_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO]),
+    )
+    .changes_map(),
+    helper(3, "map_delete_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO]).changes_map(),
     helper(
         87,
         "map_push_elem",
         ALL,
         [FIFO_OR_BLOOM, Arg::MapValue, ANY, NO, NO],
-    ),
+    )
+    .changes_map(),
     helper(
         88,
         "map_pop_elem",
         ALL,
         [FIFO, Arg::MapValueOut, NO, NO, NO],
-    ),
-    // Of a Bloom filter, peek only reads the value: audit::map_value_out.
+    )
+    .changes_map(),
+    // Of a Bloom filter, peek only reads the value; see `audit::grant`.
     helper(
         89,
         "map_peek_elem",

@@ -26,6 +26,9 @@ pub const DEVMAP_HASH: u32 = 25;
 pub const RINGBUF: u32 = 27;
 pub const BLOOM_FILTER: u32 = 30;
 
+/// In `map_flags`: programs may look at the map and not change it.
+pub const RDONLY_PROG: u32 = 1 << 7;
+
 /// Names as `enum bpf_map_type` has them, less `BPF_MAP_TYPE_`, by value.
 pub const NAMES: [&str; 32] = [
     "UNSPEC",

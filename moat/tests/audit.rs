@@ -68,7 +68,10 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[u64; 5]> {
                 out[i] = 64;
                 true
             }
-            Arg::MapPtr(types) => raw[i] == MAP && types.contains(map.ty),
+            Arg::MapPtr(types) => {
+                let frozen = map.flags & maptype::RDONLY_PROG != 0;
+                raw[i] == MAP && types.contains(map.ty) && !(c.writes_map && frozen)
+            }
             Arg::MapKey => owns(raw[i], map.key_size.into(), false),
             Arg::MapValue => owns(raw[i], word(map.value_size.into()), false),
             Arg::MapValueOut => owns(
@@ -113,11 +116,14 @@ fn value() -> impl Strategy<Value = u64> {
 }
 
 fn map() -> impl Strategy<Value = MapInfo> {
-    (0u32..70, 0u32..300, 0u32..600).prop_map(|(ty, key_size, value_size)| MapInfo {
-        kernel: MAP,
-        ty,
-        key_size,
-        value_size,
+    (0u32..70, 0u32..300, 0u32..600, 0u32..512).prop_map(|(ty, key_size, value_size, flags)| {
+        MapInfo {
+            kernel: MAP,
+            ty,
+            key_size,
+            value_size,
+            flags,
+        }
     })
 }
 
@@ -185,6 +191,7 @@ fn an_lpm_update_bounces_its_key_and_others_do_not() {
             ty: maptype::LPM_TRIE,
             key_size: 8,
             value_size: 8,
+            flags: 0,
         },
     };
     let raw = [MAP, RW, RW + 8, 0, 0].map(Allegation);
@@ -203,6 +210,36 @@ fn an_lpm_update_bounces_its_key_and_others_do_not() {
 }
 
 #[test]
+fn a_read_only_map_is_not_changed() {
+    let mut domain = Test {
+        map: MapInfo {
+            kernel: MAP,
+            ty: maptype::ARRAY,
+            key_size: 4,
+            value_size: 8,
+            flags: maptype::RDONLY_PROG,
+        },
+    };
+    let raw = [MAP, RW, RW + 8, 0, 0].map(Allegation);
+    let error = AuditError {
+        arg: 0,
+        why: Why::ReadOnlyMap,
+    };
+    for (id, ty) in [
+        (2, maptype::ARRAY),
+        (3, maptype::HASH),
+        (87, maptype::QUEUE),
+        (88, maptype::STACK),
+    ] {
+        domain.map.ty = ty;
+        let helper = contract(id).unwrap();
+        assert_eq!(audit(helper, &raw, &domain).unwrap_err(), error, "{id}");
+    }
+    domain.map.ty = maptype::ARRAY;
+    assert!(audit(contract(1).unwrap(), &raw, &domain).is_ok());
+}
+
+#[test]
 fn a_percpu_update_needs_whole_words() {
     let mut domain = Test {
         map: MapInfo {
@@ -210,6 +247,7 @@ fn a_percpu_update_needs_whole_words() {
             ty: maptype::PERCPU_HASH,
             key_size: 4,
             value_size: 4,
+            flags: 0,
         },
     };
     let update = contract(2).unwrap();
