@@ -55,13 +55,15 @@ pub(super) const CONTRACTS: &[Contract] = &[
         [CTX, mem(ReadWrite, 2), SIZE, ANY, NO],
     )
     .bounces(1, FIB_LOOKUP, true),
-    // The proto says MEM_UNINIT, but the old value is the length to check.
+    // The proto says MEM_UNINIT, but the old value is the length to check.  With
+    // BPF_MTU_CHK_SEGS the TCP header's length is read from the packet.
     helper(
         163,
         "check_mtu",
         XDP_TC,
         [CTX, ANY, fixed(ReadWrite, 4), ANY, ANY],
-    ),
+    )
+    .reads_ctx(),
     // Compares the size with `th->doff` once, then trusts `th->doff`.
     helper(
         204,
