@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=test,preempt levels=2 cpus=4 nmi=3000 timeout=240 */
+/*
+ * Can a program that writes on its own stack from another CPU, while the CPU
+ * and the kernel use that stack for interrupt frames and return addresses, do
+ * more than get itself stopped?
+ *
+ * One program, two CPUs. On the first it spins, with calls and helpers. On the
+ * second it writes all over the stack of the first: random values, its own
+ * addresses, kernel addresses. Timer ticks, perf samples and NMIs arrive all
+ * along. Whatever it computes is its own affair; but the kernel goes on, its
+ * memory is as it was, other programs work, and isolation still holds.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "moat_test.h"
+
+#define SECONDS 30
+
+static const char *const canaries[] = {
+	"data", "vmalloc", "module", "stack", "ist", "entry_stack", "gdt_rw",
+};
+
+/* What the second CPU is told, in the packet. */
+struct order {
+	u8 mode;	/* 0 spin, 1 write */
+	u8 pad[7];
+	u64 from, to, rounds, poison[2];
+	u8 rest[16];
+} __attribute__((packed));
+
+static int map, prog;	/* [0] R10 of the spinning CPU, [1] its runs */
+static volatile bool over;
+
+static u64 slot(u32 i)
+{
+	u64 v[64] = {};
+	u32 zero = 0;
+
+	map_lookup(map, &zero, v);
+	return v[i];
+}
+
+static struct bpf_insn insns[128];
+static int cnt;
+
+#define E(...) do { \
+		struct bpf_insn e_[] = { __VA_ARGS__ }; \
+		memcpy(insns + cnt, e_, sizeof(e_)); \
+		cnt += ARRAY_SIZE(e_); \
+	} while (0)
+
+static void load(void)
+{
+	int write, call, loop;
+
+	cnt = 0;
+	/* the verifier goes past the first jump, and gives up at once */
+	E(MOV_REG(R6, R1), MOV_IMM(R2, 0), JMP_IMM(BPF_JNE, R1, 0, 1), LDX(BPF_B, R3, R2, 0),
+	  LDX(BPF_W, R7, R6, offsetof(struct xdp_md, data)), LD_MAP_VALUE(R9, map, 0),
+	  LDX(BPF_B, R2, R7, offsetof(struct order, mode)));
+	write = cnt;
+	E(JMP_IMM(BPF_JNE, R2, 0, 0));
+
+	/* spin: [0] = R10, then 20000 calls, with something of it on the stack */
+	E(STX(BPF_DW, R9, R10, 0), MOV_IMM(R8, 20000), ST(BPF_DW, R10, -64, 1));
+	loop = cnt;
+	E(MOV_REG(R1, R8));
+	call = cnt;
+	E(CALL_REL(0), STX(BPF_DW, R10, R0, -64), ALU64_IMM(BPF_SUB, R8, 1));
+	E(JMP_IMM(BPF_JSGT, R8, 0, loop - cnt - 1));
+	E(MOV_IMM(R2, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R2, 8), MOV_IMM(R0, 2), EXIT());
+
+	/* write: R2 runs over [from, to), R3 is random, R4 counts the rounds */
+	insns[write].off = cnt - write - 1;
+	E(LDX(BPF_DW, R4, R7, offsetof(struct order, rounds)),
+	  LDX(BPF_DW, R8, R7, offsetof(struct order, to)),
+	  LDX(BPF_DW, R0, R7, offsetof(struct order, poison[0])),
+	  LDX(BPF_DW, R5, R7, offsetof(struct order, poison[1])),
+	  MOV_REG(R3, R5));
+	loop = cnt;
+	E(LDX(BPF_DW, R2, R7, offsetof(struct order, from)),
+	  ALU64_IMM(BPF_MUL, R3, 1103515245), ALU64_IMM(BPF_ADD, R3, 12345),
+	  STX(BPF_DW, R2, R3, 0), STX(BPF_DW, R2, R0, 0), STX(BPF_DW, R2, R5, 0),
+	  STX(BPF_DW, R2, R2, 0), ALU64_IMM(BPF_ADD, R2, 8), JMP_REG(BPF_JLT, R2, R8, -8),
+	  ALU64_IMM(BPF_SUB, R4, 1));
+	E(JMP_IMM(BPF_JSGT, R4, 0, loop - cnt - 1));
+	E(MOV_IMM(R0, 2), EXIT());
+
+	/* the function: a stack of its own, and now and then a helper */
+	insns[call].imm = cnt - call - 1;
+	E(STX(BPF_DW, R10, R1, -8), ALU64_IMM(BPF_AND, R1, 63), JMP_IMM(BPF_JNE, R1, 0, 1),
+	  CALL(ktime_get_ns), LDX(BPF_DW, R0, R10, -8), ALU64_IMM(BPF_MUL, R0, 31), EXIT());
+
+	prog = prog_load(xdp.type, "scribbler", insns, cnt);
+	if (prog < 0)
+		bail("load: %s\n%s", strerror(errno), prog_log);
+}
+
+static void *spin(void *unused)
+{
+	struct order o = {};
+	struct run run = { .data_in = &o, .data_in_size = sizeof(o), .repeat = 1 << 20 };
+
+	pin_to_cpu(1);
+	while (!over && !prog_run(prog, &run) && run.retval == xdp.pass)
+		;
+	return NULL;
+}
+
+static void wake(int sig)
+{
+}
+
+static u64 random64(void)
+{
+	static u64 x = 88172645463325252ULL;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	return x ^= x << 17;
+}
+
+/* Samples of the spinning CPU, with user and kernel callchains. */
+static int perf_on(int cpu)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_CPU_CLOCK,
+		.size = sizeof(attr), .freq = 1, .sample_freq = 2000,
+		.sample_type = PERF_SAMPLE_IP | PERF_SAMPLE_CALLCHAIN,
+	};
+
+	return syscall(__NR_perf_event_open, &attr, -1, cpu, -1, 0);
+}
+
+/* One program, from load to death or half a second. */
+static bool fight(int round, bool isolated)
+{
+	static const struct {
+		int below, above;	/* what is written of the stack, around R10 */
+	} parts[] = {
+		{ 4096, 0 },		/* to be rounded to R10's page */
+		{ 160, 24 },		/* the frame, and what is pushed under it */
+		{ 320, -80 },		/* where an interrupt pushes */
+		{ 700, 24 },
+	};
+	u64 poisons[] = {
+		0, ~0ULL, target("wrmsr"), target("data"), target("stack"), random64(),
+		0x8000000000000000ULL, 0,
+	};
+	struct order o = { .mode = 1, .rounds = 200 };
+	struct run run = { .data_in = &o, .data_in_size = sizeof(o), .repeat = 1 };
+	pthread_t thread;
+	u64 fp, until;
+	bool dead = false;
+	int i = round % ARRAY_SIZE(parts);
+	static u64 zeros[64];
+	u32 zero = 0;
+
+	map_update(map, &zero, zeros);
+	load();
+	kmsg_mark();
+	over = false;
+	pthread_create(&thread, NULL, spin, NULL);
+	until = now_ns() + 2000000000ULL;
+	while (!(fp = slot(0)) && now_ns() < until)
+		usleep(100);
+	if (!fp)
+		diag("round %d: it does not spin", round);
+
+	o.from = i ? fp - parts[i].below : fp & ~4095ULL;
+	o.to = i ? fp + parts[i].above : o.from + 4096;
+	if (!isolated) {
+		/* that would be a kernel stack: write on the map value */
+		o.from = fp ? target("data") : 0;
+		o.to = o.from + 64;
+	}
+	until = now_ns() + 300000000ULL;
+	while (fp && !dead && now_ns() < until) {
+		o.poison[0] = poisons[random64() % ARRAY_SIZE(poisons)];
+		o.poison[1] = random64() & 1 ? random64() : o.from + random64() % 4096;
+		dead = prog_run(prog, &run) || run.retval != xdp.pass;
+	}
+	over = true;
+	while (pthread_tryjoin_np(thread, NULL)) {
+		pthread_kill(thread, SIGUSR1);
+		usleep(1000);
+	}
+	dead |= kmsg_stopped(prog, "scribbler") != NULL;
+	close(prog);
+	return dead;
+}
+
+static bool good_program(void)
+{
+	const struct bpf_insn good[] = {
+		LD_MAP_VALUE(R1, map, 256), MOV_IMM(R2, 1), ATOMIC(BPF_DW, BPF_ADD, R1, R2, 0),
+		CALL(ktime_get_ns), MOV_IMM(R0, 2), EXIT(),
+	};
+	u64 before = slot(32);
+	int fd = PROG_LOAD(xdp.type, "good", good);
+	bool ran = fd >= 0 && prog_run_once(fd) == 2 && slot(32) == before + 1;
+
+	close(fd);
+	return ran;
+}
+
+/* Does a CPU still stop a program that reads the kernel's memory? */
+static bool still_isolated(int cpu)
+{
+	const struct bpf_insn rogue[] = {
+		LD_IMM64(R2, target("data")), LDX(BPF_DW, R3, R2, 0), MOV_IMM(R0, 2), EXIT(),
+	};
+	int fd = PROG_LOAD(xdp.type, "rogue", rogue);
+	bool stopped;
+
+	pin_to_cpu(cpu);
+	stopped = fd >= 0 && prog_run_once(fd) == xdp.safe;
+	close(fd);
+	return stopped;
+}
+
+int main(void)
+{
+	bool isolated = moat_present(), nmi = atoi(getenv("MOAT_NMI") ?: "0");
+	int rounds = 0, dead = 0, perf[2], cpu;
+	u64 content[ARRAY_SIZE(canaries)], until;
+	size_t i;
+
+	if (!test_kernel())
+		skip_all("needs the test kernel");
+	sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = wake }, NULL);
+	map = map_create(BPF_MAP_TYPE_ARRAY, 4, 512, 1);
+	bypass_verifier(true);
+	moat_set_level(isolated ? 2 : 0);
+	pin_to_cpu(2);
+	canary_reset();
+	for (i = 0; i < ARRAY_SIZE(canaries); i++)
+		content[i] = canary(canaries[i]);
+	perf[0] = perf_on(1);
+	perf[1] = perf_on(2);
+	if (nmi) {
+		printf("MOAT-NMI-START\n");
+		fflush(stdout);
+	}
+	until = now_ns() + SECONDS * 1000000000ULL;
+	while (now_ns() < until)
+		dead += fight(rounds++, isolated);
+	if (nmi) {
+		printf("MOAT-NMI-STOP\n");
+		fflush(stdout);
+	}
+	diag("%d programs, %d of them stopped", rounds, dead);
+	if (isolated) {
+		ok(dead > 0, "a program that writes over its frames is stopped at times");
+		for (cpu = 0; cpu < 4; cpu++)
+			ok(still_isolated(cpu), "CPU %d still stops what reads kernel memory", cpu);
+	} else {
+		skip("no moat.ko", "a program that writes over its frames");
+	}
+	pin_to_cpu(2);
+	for (i = 0; i < ARRAY_SIZE(canaries); i++)
+		if (isolated || strcmp(canaries[i], "data"))
+			ok(canary(canaries[i]) == content[i], "%s is as it was", canaries[i]);
+	ok(good_program(), "another program runs");
+	close(perf[0]);
+	close(perf[1]);
+	canary_reset();
+	bypass_verifier(false);
+	return finish();
+}
