@@ -64,8 +64,8 @@ int map_delete(int fd, const void *key)
 	return map_elem(BPF_MAP_DELETE_ELEM, fd, key, NULL);
 }
 
-int prog_load(enum bpf_prog_type type, const char *name,
-	      const struct bpf_insn *insns, size_t cnt)
+int prog_try_load(enum bpf_prog_type type, const char *name,
+		  const struct bpf_insn *insns, size_t cnt)
 {
 	union bpf_attr attr = {
 		.prog_type = type,
@@ -89,6 +89,21 @@ int prog_load(enum bpf_prog_type type, const char *name,
 		close(fd);
 	errno = err;
 	return -1;
+}
+
+int prog_load(enum bpf_prog_type type, const char *name,
+	      const struct bpf_insn *insns, size_t cnt)
+{
+	u64 until = now_ns() + 3000000000ULL;
+	int fd;
+
+	for (;;) {
+		fd = prog_try_load(type, name, insns, cnt);
+		if (fd >= 0 || now_ns() > until ||
+		    (errno != ENOSPC && errno != EBUSY && errno != EAGAIN))
+			return fd;
+		usleep(2000);
+	}
 }
 
 u32 prog_id(int fd)
@@ -140,32 +155,61 @@ s64 prog_run_once(int fd)
 
 static const struct prog_type *const types[] = { &xdp, &sched_cls, &sched_act, &socket_filter };
 
+#define STRICT "/proc/sys/kernel/moat/strict"
+
+static const char *level_path(size_t i)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/proc/sys/kernel/moat/%s", types[i]->name);
+	return path;
+}
+
 bool moat_present(void)
 {
 	return !access("/proc/sys/kernel/moat/xdp", F_OK);
 }
 
+/* What it was before the test, put back at its end. */
+static s64 level_before[ARRAY_SIZE(types)], strict_before = -1;
+static bool bypassed;
+
+static void restore(void)
+{
+	size_t i;
+
+	if (bypassed)
+		bypass_verifier(false);
+	if (strict_before < 0 || !moat_present())
+		return;
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		write_file(level_path(i), "%ld", level_before[i]);
+	write_file(STRICT, "%ld", strict_before);
+}
+
 bool moat_set_level(int level)
 {
-	char path[64];
 	size_t i;
 
 	if (!moat_present())
 		return level == 0;
-	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		snprintf(path, sizeof(path), "/proc/sys/kernel/moat/%s", types[i]->name);
-		if (write_file(path, "%d", level))
-			bail("%s does not take %d: %s", path, level, strerror(errno));
+	if (strict_before < 0) {
+		strict_before = read_number(STRICT);
+		for (i = 0; i < ARRAY_SIZE(types); i++)
+			level_before[i] = read_number(level_path(i));
+		atexit(restore);
 	}
+	if (write_file(STRICT, "1"))
+		bail(STRICT ": %s", strerror(errno));
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		if (write_file(level_path(i), "%d", level))
+			bail("%s does not take %d: %s", level_path(i), level, strerror(errno));
 	return true;
 }
 
-int moat_set_strict(int strict)
+bool moat_set_strict(bool strict)
 {
-	const char *path = "/proc/sys/kernel/moat/strict";
-	int before = read_number(path);
-
-	return write_file(path, "%d", strict) ? -1 : before;
+	return !write_file(STRICT, "%d", strict);
 }
 
 s64 moat_counter(const char *name)
@@ -183,6 +227,9 @@ bool test_kernel(void)
 
 bool bypass_verifier(bool on)
 {
+	if (on && !bypassed)
+		atexit(restore);
+	bypassed |= on;
 	return !write_file(MOAT_TEST "bypass_verifier", "%d", on);
 }
 

@@ -74,6 +74,9 @@ int map_create(enum bpf_map_type type, u32 key, u32 value, u32 entries);
 int map_lookup(int fd, const void *key, void *value);
 int map_update(int fd, const void *key, const void *value);
 int map_delete(int fd, const void *key);
+int prog_try_load(enum bpf_prog_type type, const char *name,
+		  const struct bpf_insn *insns, size_t cnt);
+/* Waits if need be for the keys of programs that have just gone. */
 int prog_load(enum bpf_prog_type type, const char *name,
 	      const struct bpf_insn *insns, size_t cnt);
 u32 prog_id(int fd);
@@ -100,10 +103,14 @@ extern const struct prog_type xdp, sched_cls, sched_act, socket_filter;
 
 /* MOAT */
 
-/* 0 or 2 for all types; false where there is no MOAT and it is not 0. */
-bool moat_set_level(int level);
 bool moat_present(void);
-int moat_set_strict(int strict);	/* the value before, or -1 */
+/*
+ * Sets the level of all types, and strict, so that nothing runs plainly unseen.
+ * At the end of the test they are what they were before. False where there is
+ * no MOAT and @level is not 0.
+ */
+bool moat_set_level(int level);
+bool moat_set_strict(bool strict);
 s64 moat_counter(const char *name);	/* -1: no such counter */
 
 /* The test kernel */

@@ -1078,7 +1078,5 @@ int main(void)
 		classic(i);
 	if (!moat_present())
 		skip("no moat.ko", "level 2");
-	else
-		moat_set_level(atoi(getenv("MOAT_LEVEL") ?: "2"));
 	return finish();
 }
