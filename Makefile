@@ -16,7 +16,7 @@ help:
 	@echo 'make run                  build all, boot a guest, show programs at work and one stopped'
 	@echo 'make shell                the same guest, to a prompt'
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
-	@echo 'make test                 everything that must pass'
+	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
 	@echo 'make bench                instructions and PKRS writes per run, isolated or not'
 	@echo 'make kernel               only build: kernel and moat.ko'
 	@echo 'make clean                remove what was built; keeps the unpacked kernel source'
@@ -66,7 +66,8 @@ guest: kernel programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/in-guest $(KERNEL)
 
 test: kernels programs $(OUT)/initramfs.gz
-	@tests/run
+	@$(SCRIPTS)/upstream-tests product
+	@tests/run $(ONLY)
 
 bench: kernel programs $(OUT)/initramfs.gz
 	@LOG=bench CMD='$$MOAT_OUT/bench/bench' LEVEL=2 ICOUNT=1 $(SCRIPTS)/in-guest $(KERNEL)
