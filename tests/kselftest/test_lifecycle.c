@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=product,preempt levels=2 cpus=4 alone=1 timeout=600 */
+/*
+ * Does anything stay behind of programs, keys and the module that have gone?
+ *
+ * usage: test_lifecycle [cycles of a program, 10000] [cycles of the module, 100]
+ *
+ * - Cycles of load, attach to a socket, run, detach and unload on all CPUs leave
+ *   slab, vmalloc, page-table and per-CPU memory as they were.
+ * - When the keys are all taken, a further program is refused (strict) or runs
+ *   plainly and is counted; when they are free again, programs are isolated.
+ * - insmod and rmmod, many times; while an isolated program lives, rmmod says
+ *   that the module is busy.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "moat_test.h"
+
+#define MAX_CPUS 8
+#define MAX_PROGS 64
+
+/* More than this stays for good. A leak of 64 bytes per cycle is 640 kB. */
+static const struct {
+	const char *name;
+	s64 kb;
+} limits[] = {
+	{ "Slab:", 400 }, { "VmallocUsed:", 256 }, { "PageTables:", 128 },
+	{ "SecPageTables:", 64 }, { "Percpu:", 128 },
+};
+
+/*
+ * Programs are freed by workers, of which the kernel keeps as many as it once
+ * needed, for minutes. They are not what is asked about: each has a stack from
+ * vmalloc and 12 kB of slab, and both are taken off.
+ */
+#define THREAD_SLAB 12
+
+struct account {
+	s64 kb[ARRAY_SIZE(limits)];
+};
+
+static void take_account(struct account *a)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	s64 stacks = 0;
+	char line[128];
+	size_t i;
+
+	memset(a, 0, sizeof(*a));
+	while (f && fgets(line, sizeof(line), f)) {
+		sscanf(line, "KernelStack: %ld", &stacks);
+		for (i = 0; i < ARRAY_SIZE(limits); i++)
+			if (!strncmp(line, limits[i].name, strlen(limits[i].name)))
+				a->kb[i] = atoll(line + strlen(limits[i].name));
+	}
+	if (f)
+		fclose(f);
+	a->kb[0] -= stacks / 16 * THREAD_SLAB;
+	a->kb[1] -= stacks;
+}
+
+/* What is freed later, after a grace period or by a worker, gets 20 seconds. */
+static void compare_accounts(const struct account *before, const char *what)
+{
+	u64 until = now_ns() + 20000000000ULL;
+	struct account now;
+	bool grown;
+	size_t i;
+
+	do {
+		usleep(500000);
+		write_file("/proc/sys/vm/drop_caches", "2");
+		take_account(&now);
+		grown = false;
+		for (i = 0; i < ARRAY_SIZE(limits); i++)
+			grown |= now.kb[i] - before->kb[i] > limits[i].kb;
+	} while (grown && now_ns() < until);
+	for (i = 0; i < ARRAY_SIZE(limits); i++)
+		ok(now.kb[i] - before->kb[i] <= limits[i].kb, "%s: %.*s does not grow (%ld kB, %+ld)",
+		   what, (int)strlen(limits[i].name) - 1, limits[i].name, now.kb[i],
+		   now.kb[i] - before->kb[i]);
+}
+
+/* A filter that lets a fifth of the packet through, and counts in a map. */
+static int load_filter(int map, bool wait)
+{
+	const struct bpf_insn insns[] = {
+		MOV_REG(R6, R1),
+		LD_MAP_VALUE(R9, map, 0), MOV_IMM(R2, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R2, 0),
+		LD_ABS(BPF_B, 3), CALL(ktime_get_ns), MOV_IMM(R0, 20), EXIT(),
+	};
+
+	return (wait ? prog_load : prog_try_load)(socket_filter.type, "cycle", insns,
+						  ARRAY_SIZE(insns));
+}
+
+/* One life. NULL, or what went wrong. */
+static const char *cycle(void)
+{
+	u8 packet[100] = {};
+	u32 zero = 0;
+	u64 count = 0;
+	int map = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1), prog = load_filter(map, true);
+	int s[2] = { -1, -1 };
+	const char *error = NULL;
+
+	if (prog < 0)
+		error = "load";
+	else if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, s))
+		error = "socketpair";
+	else if (setsockopt(s[1], SOL_SOCKET, SO_ATTACH_BPF, &prog, sizeof(prog)))
+		error = "attach";
+	else if (write(s[0], packet, sizeof(packet)) != sizeof(packet))
+		error = "write";
+	else if (read(s[1], packet, sizeof(packet)) != 20)
+		error = "read";
+	else if (map_lookup(map, &zero, &count) || count != 1)
+		error = "count";
+	close(s[0]);
+	close(s[1]);
+	close(prog);
+	close(map);
+	return error;
+}
+
+static struct {
+	pthread_t thread;
+	int cpu, cycles, done, err;
+	const char *error;
+} threads[MAX_CPUS];
+
+static void *cycles(void *arg)
+{
+	typeof(threads[0]) *t = arg;
+
+	pin_to_cpu(t->cpu);
+	for (t->done = 0; t->done < t->cycles; t->done++) {
+		t->error = cycle();
+		if (t->error) {
+			t->err = errno;
+			break;
+		}
+	}
+	return NULL;
+}
+
+/* @total lives, on all CPUs at once. */
+static bool many(int total)
+{
+	int cpus = sysconf(_SC_NPROCESSORS_ONLN), i;
+	bool good = true;
+
+	cpus = cpus < MAX_CPUS ? cpus : MAX_CPUS;
+	for (i = 0; i < cpus; i++) {
+		threads[i].cpu = i;
+		threads[i].cycles = total / cpus;
+		pthread_create(&threads[i].thread, NULL, cycles, &threads[i]);
+	}
+	for (i = 0; i < cpus; i++) {
+		pthread_join(threads[i].thread, NULL);
+		if (!threads[i].error)
+			continue;
+		good = false;
+		diag("CPU %d: %s failed in cycle %d: %s", i, threads[i].error, threads[i].done,
+		     strerror(threads[i].err));
+		if (!strcmp(threads[i].error, "load"))
+			diag("%s", prog_log);
+	}
+	return good;
+}
+
+static void programs(int total)
+{
+	s64 runs = moat_counter("runs"), plain = moat_counter("plain");
+	struct account before;
+	u64 began;
+
+	/* so that caches are as full as they get */
+	ok(many(total / 10 > 400 ? total / 10 : 400), "programs come and go");
+	usleep(2000000);
+	write_file("/proc/sys/vm/drop_caches", "2");
+	take_account(&before);
+	began = now_ns();
+	ok(many(total), "%d programs come and go", total);
+	diag("%d cycles in %lu ms", total, (now_ns() - began) / 1000000);
+	if (moat_present())
+		ok(moat_counter("runs") - runs >= total && moat_counter("plain") == plain,
+		   "all of them are isolated");
+	compare_accounts(&before, "after the programs");
+}
+
+static bool runs_isolated(int prog)
+{
+	s64 runs = moat_counter("runs");
+
+	return prog_run_once(prog) == 20 && moat_counter("runs") == runs + 1;
+}
+
+static void keys(void)
+{
+	int map[MAX_PROGS], prog[MAX_PROGS], n, i, err = 0, extra;
+	s64 plain;
+	bool all = true;
+
+	if (!moat_present()) {
+		skip("no moat.ko", "keys");
+		return;
+	}
+	/* those of the cycles come back */
+	usleep(500000);
+	moat_set_level(2);
+	for (n = 0; n < MAX_PROGS; n++) {
+		map[n] = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+		/* wait only at first: what is taken later is ours */
+		prog[n] = load_filter(map[n], n < 4);
+		if (prog[n] < 0) {
+			err = errno;
+			break;
+		}
+	}
+	diag("%d programs isolated at once, then: %s", n, strerror(err));
+	if (n == MAX_PROGS) {
+		ok(false, "keys run out, or programs without one are refused");
+		n--;
+	}
+	ok(n >= 8, "at least 8 programs have keys");
+	ok(err && err != EFAULT && err != EINVAL && err != ENOMEM,
+	   "strict: without a key a program is refused, and told why");
+	for (i = 0; i < n; i++)
+		all &= runs_isolated(prog[i]);
+	ok(all, "all that have keys run isolated");
+
+	moat_set_strict(false);
+	plain = moat_counter("plain");
+	kmsg_mark();
+	extra = load_filter(map[n], false);
+	ok(extra >= 0 && prog_run_once(extra) == 20, "not strict: without a key a program runs");
+	ok(moat_counter("plain") > plain, "not strict: and is counted as plain");
+	ok(kmsg_find("moat: ", "cycle"), "not strict: and named in the log");
+	close(extra);
+	moat_set_strict(true);
+
+	for (i = 0; i <= n; i++) {
+		if (i < n)
+			close(prog[i]);
+		close(map[i]);
+	}
+	/* the same number again, now waiting for what is on its way back */
+	for (i = 0, all = true; i < n; i++) {
+		map[i] = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+		prog[i] = load_filter(map[i], true);
+		all &= prog[i] >= 0 && runs_isolated(prog[i]);
+	}
+	ok(all, "%d keys are used again", n);
+	for (i = 0; i < n; i++) {
+		close(prog[i]);
+		close(map[i]);
+	}
+}
+
+static int insmod(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -1;
+	err = syscall(__NR_finit_module, fd, "", 0);
+	close(fd);
+	return err;
+}
+
+/* What goes with the last isolated program may take a moment. */
+static int rmmod(bool wait)
+{
+	u64 until = now_ns() + 5000000000ULL;
+	int err;
+
+	do {
+		err = syscall(__NR_delete_module, "moat", O_NONBLOCK);
+		if (err && wait)
+			usleep(2000);
+	} while (err && wait && now_ns() < until);
+	return err;
+}
+
+static void module(int total)
+{
+	const char *path = getenv("MOAT_KO"), *failed = NULL;
+	struct account before;
+	int i, map, prog, err;
+
+	if (!moat_present() || !path || !*path) {
+		skip("no moat.ko", "insmod and rmmod");
+		return;
+	}
+
+	moat_set_level(2);
+	map = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+	prog = load_filter(map, true);
+	err = rmmod(false) ? errno : 0;
+	ok(err == EBUSY || err == EWOULDBLOCK, "rmmod with a live isolated program: busy (%s)",
+	   strerror(err));
+	ok(moat_present() && prog_run_once(prog) == 20, "and the program still runs");
+	close(prog);
+	close(map);
+	if (!ok(!rmmod(true), "rmmod after it has gone (%s)", strerror(errno)))
+		return;
+	ok(!moat_present(), "its sysctls have gone");
+
+	for (i = 0; i < total && !failed; i++) {
+		if (i == 10) {
+			usleep(500000);
+			take_account(&before);
+		}
+		if (insmod(path)) {
+			failed = "insmod";
+			break;
+		}
+		moat_set_level(2);
+		/* every other time with a program that lives in between */
+		if (i % 2 && cycle())
+			failed = "a program";
+		if (rmmod(true))
+			failed = "rmmod";
+	}
+	ok(!failed, "%d times insmod and rmmod", i);
+	if (failed)
+		diag("%s failed: %s", failed, strerror(errno));
+	/* without the module programs run as ever */
+	ok(!cycle(), "a program runs without the module");
+	if (total > 10 && !failed)
+		compare_accounts(&before, "after the module");
+	ok(moat_present() || !insmod(path), "and it is back");
+}
+
+int main(int argc, char **argv)
+{
+	int total = argc > 1 ? atoi(argv[1]) : 10000;
+
+	if (moat_present())
+		moat_set_level(2);
+	programs(total);
+	keys();
+	module(argc > 2 ? atoi(argv[2]) : 100);
+	return finish();
+}
