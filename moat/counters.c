@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Counters: /sys/kernel/debug/moat/
+ */
+#include <linux/debugfs.h>
+#include <linux/moat.h>
+#include <linux/percpu.h>
+#include <asm/moat.h>
+
+#include "shims.h"
+
+static struct dentry *dir;
+
+#define SUM(var) ({						\
+	u64 sum_ = 0;						\
+	int cpu_;						\
+								\
+	for_each_possible_cpu(cpu_)				\
+		sum_ += per_cpu(var, cpu_);			\
+	sum_;							\
+})
+
+static int runs_get(void *data, u64 *val)
+{
+	*val = SUM(moat_runs);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(runs_fops, runs_get, NULL, "%llu\n");
+
+static int calls_get(void *data, u64 *val)
+{
+	*val = SUM(moat_calls);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(calls_fops, calls_get, NULL, "%llu\n");
+
+static int too_deep_get(void *data, u64 *val)
+{
+	*val = SUM(moat_too_deep);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(too_deep_fops, too_deep_get, NULL, "%llu\n");
+
+static int resumes_get(void *data, u64 *val)
+{
+	*val = moat_arch_resumes();
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(resumes_fops, resumes_get, NULL, "%llu\n");
+
+/* Each run, call and interruption opens PKRS once and closes it once. */
+static int pkrs_writes_get(void *data, u64 *val)
+{
+	*val = 2 * (SUM(moat_runs) + SUM(moat_calls) + moat_arch_resumes());
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(pkrs_writes_fops, pkrs_writes_get, NULL, "%llu\n");
+
+int moat_counters_init(void)
+{
+	dir = debugfs_create_dir("moat", NULL);
+	debugfs_create_file_unsafe("runs", 0444, dir, NULL, &runs_fops);
+	debugfs_create_file_unsafe("calls", 0444, dir, NULL, &calls_fops);
+	debugfs_create_file_unsafe("too_deep", 0444, dir, NULL, &too_deep_fops);
+	debugfs_create_file_unsafe("resumes", 0444, dir, NULL, &resumes_fops);
+	debugfs_create_file_unsafe("pkrs_writes", 0444, dir, NULL, &pkrs_writes_fops);
+	debugfs_create_u64("violations", 0444, dir, &moat_violations);
+	debugfs_create_u64("refused", 0444, dir, &moat_refused);
+	debugfs_create_u64("plain", 0444, dir, &moat_plain);
+	debugfs_create_u64("keys", 0444, dir, &moat_keys_used);
+	return 0;
+}
+
+void moat_counters_exit(void)
+{
+	debugfs_remove_recursive(dir);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the module calls in C and assembly.
+//!
+//! C header: `moat/shims.h`, `arch/x86/include/asm/moat.h`.  Each function does
+//! what its C comment says; the contexts are the C function's.
+
+use core::ffi::c_void;
+use kernel::bindings;
+use kernel::prelude::*;
+
+pub use bindings::{
+    bpf_map, bpf_prog, moat_cpu_slots, moat_ctx_plan, moat_domain, moat_fault, moat_gates,
+    moat_image, moat_jit, moat_ops, moat_run, moat_site, moat_slot, page,
+};
+
+extern "C" {
+    pub fn moat_shim_lock();
+    pub fn moat_shim_unlock();
+    pub fn moat_shim_module() -> *mut bindings::module;
+    pub fn moat_shim_synchronize_rcu();
+    pub fn moat_shim_nr_cpus() -> u32;
+    pub fn moat_shim_zalloc(size: usize) -> *mut c_void;
+    pub fn moat_shim_free(p: *const c_void);
+    pub fn moat_shim_alloc_page() -> *mut page;
+    pub fn moat_shim_free_page(page: *mut page);
+    pub fn moat_shim_run_plan(
+        prog: *const bpf_prog,
+        a: *mut c_void,
+        b: *mut c_void,
+        c: *mut c_void,
+    ) -> u64;
+    pub fn moat_shim_call(func: u64, args: *const u64) -> u64;
+    pub fn moat_shim_skb_data(skb: *const c_void) -> u64;
+    pub fn moat_shim_skb_headlen(skb: *const c_void) -> u32;
+    pub fn moat_counters_init() -> i32;
+    pub fn moat_counters_exit();
+
+    // gates.S: addresses only, never called from Rust.
+    pub fn moat_enter();
+    pub fn moat_enter_commit();
+    pub fn moat_enter_jmp();
+    pub fn moat_enter_jmp_end();
+    pub fn moat_exit();
+    pub fn moat_exit_open();
+    pub fn moat_call();
+    pub fn moat_call_open();
+    pub fn moat_call_commit();
+    pub fn moat_call_jmp();
+    pub fn moat_call_jmp_end();
+    pub fn moat_stop();
+    pub fn moat_local_return();
+}
+
+/// A zeroed array of plain C data in kernel memory.
+///
+/// `T` is only ever one of the `repr(C)` integer structures above, for which all
+/// zeroes is a value.
+pub struct Zeroed<T> {
+    ptr: *mut T,
+    len: usize,
+}
+
+impl<T: Copy> Zeroed<T> {
+    /// Room for `len` of them; none if memory is short.  May sleep.
+    pub fn new(len: usize) -> Option<Zeroed<T>> {
+        let size = core::mem::size_of::<T>().checked_mul(len.max(1))?;
+        // SAFETY: any size is fine.
+        let ptr = unsafe { moat_shim_zalloc(size) }.cast::<T>();
+        if ptr.is_null() {
+            return None;
+        }
+        Some(Zeroed { ptr, len })
+    }
+
+    pub fn addr(&self) -> u64 {
+        self.ptr as u64
+    }
+
+    pub fn slice(&self) -> &[T] {
+        // SAFETY: `len` zeroed, hence valid, elements that we own.
+        unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
+    }
+
+    pub fn slice_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and `self` is borrowed for as long.
+        unsafe { core::slice::from_raw_parts_mut(self.ptr, self.len) }
+    }
+}
+
+impl<T> Drop for Zeroed<T> {
+    fn drop(&mut self) {
+        // SAFETY: allocated by moat_shim_zalloc(), freed once.
+        unsafe { moat_shim_free(self.ptr.cast()) }
+    }
+}
+
+/// `Box::try_new`, which needs an unstable feature.  May sleep.
+pub fn try_box<T>(value: T) -> Option<Box<T>> {
+    let mut one = Vec::new();
+    one.try_push(value).ok()?;
+    let mut one = core::mem::ManuallyDrop::new(one);
+    // SAFETY: one initialised element at the start of an allocation of the global
+    // allocator, whose `dealloc` does not look at the layout (rust/kernel/allocator.rs).
+    Some(unsafe { Box::from_raw(one.as_mut_ptr()) })
+}
+
+/// Holds the lock over keys, addresses, maps and the list of programs.  Sleeps.
+pub struct Lock(());
+
+impl Lock {
+    pub fn take() -> Lock {
+        // SAFETY: process context, as all callers are.
+        unsafe { moat_shim_lock() };
+        Lock(())
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // SAFETY: `take` took it.
+        unsafe { moat_shim_unlock() }
+    }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the BPF core and the JIT ask of the module.
+//!
+//! C header: [`include/linux/moat.h`], `struct moat_ops`.
+
+use crate::ffi::{self, moat_jit};
+use crate::policy;
+use crate::program::Program;
+use crate::violation;
+use core::ffi::{c_char, c_int, c_void};
+use core::ptr::{addr_of, addr_of_mut, null_mut};
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::bindings::{self, bpf_map, bpf_prog, moat_ctx_plan};
+use kernel::prelude::*;
+
+/// Shown in debugfs.
+#[no_mangle]
+pub static moat_refused: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs.
+#[no_mangle]
+pub static moat_plain: AtomicU64 = AtomicU64::new(0);
+
+static mut OPS: core::mem::MaybeUninit<bindings::moat_ops> = core::mem::MaybeUninit::uninit();
+
+/// The registered hooks; gone when dropped, which the kernel allows only once no
+/// isolated program is left.
+pub struct Hooks(());
+
+impl Hooks {
+    /// Context: module initialisation.
+    pub fn register() -> Result<Hooks> {
+        let addr = |f: unsafe extern "C" fn()| f as usize as u64;
+        let gates = ffi::moat_gates {
+            call: addr(ffi::moat_call),
+            call_open: addr(ffi::moat_call_open),
+            call_commit: addr(ffi::moat_call_commit),
+            call_jmp: addr(ffi::moat_call_jmp),
+            call_jmp_end: addr(ffi::moat_call_jmp_end),
+            exit: addr(ffi::moat_exit),
+            exit_open: addr(ffi::moat_exit_open),
+            enter_commit: addr(ffi::moat_enter_commit),
+            enter_jmp: addr(ffi::moat_enter_jmp),
+            enter_jmp_end: addr(ffi::moat_enter_jmp_end),
+            stop: addr(ffi::moat_stop),
+        };
+        // SAFETY: module initialisation.
+        let err = unsafe { bindings::moat_arch_enable(&gates) };
+        if err != 0 {
+            let why = match -err as u32 {
+                bindings::ENODEV => "this CPU has no supervisor protection keys (PKS), or no SMAP",
+                bindings::EOPNOTSUPP => "page table isolation is on; boot with nopti",
+                _ => "no memory",
+            };
+            pr_err!("not loaded: {}\n", why);
+            return Err(Error::from_errno(err));
+        }
+        // SAFETY: module initialisation; the table is not written afterwards.
+        let err = unsafe {
+            let ops = &mut *addr_of_mut!(OPS);
+            ops.write(bindings::moat_ops {
+                owner: ffi::moat_shim_module(),
+                begin: Some(begin),
+                admit: Some(admit),
+                direct_value: Some(direct_value),
+                release: Some(release),
+                jit_gates: Some(jit_gates),
+                jit_site: Some(jit_site),
+                jit_done: Some(jit_done),
+                violation: Some(violation::fault),
+            });
+            bindings::moat_register(ops.as_ptr())
+        };
+        if err != 0 {
+            // SAFETY: nothing is isolated yet.
+            unsafe { bindings::moat_arch_disable() };
+            return Err(Error::from_errno(err));
+        }
+        Ok(Hooks(()))
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        // SAFETY: isolated programs hold the module, so there is none.
+        unsafe {
+            bindings::moat_unregister(addr_of!(OPS).cast());
+            bindings::moat_arch_disable();
+        }
+    }
+}
+
+/// # Safety
+///
+/// `prog` is a candidate or isolated.
+unsafe fn program<'a>(prog: *const bpf_prog) -> &'a mut Program {
+    // SAFETY: `begin` stored a program there; the hooks that change it are called
+    // by the one thread that loads or frees the program.
+    unsafe { &mut *((*(*prog).aux).moat as *mut Program) }
+}
+
+/// # Safety
+///
+/// `s` is a NUL-terminated constant.
+unsafe fn text(s: *const c_char) -> &'static str {
+    // SAFETY: by contract of this function.
+    let bytes = unsafe {
+        let mut len = 0;
+        while *s.add(len) != 0 {
+            len += 1;
+        }
+        core::slice::from_raw_parts(s.cast::<u8>(), len)
+    };
+    core::str::from_utf8(bytes).unwrap_or("?")
+}
+
+unsafe extern "C" fn begin(prog: *mut bpf_prog) -> c_int {
+    // SAFETY: a program being loaded.
+    let prog = unsafe { &mut *prog };
+    let level = match policy::level(prog.type_) {
+        Some(level) => level,
+        None => return 0,
+    };
+    match Program::new(prog, level) {
+        Some(program) => {
+            // SAFETY: every program has an aux.
+            unsafe { (*prog.aux).moat = Box::into_raw(program).cast() };
+            0
+        }
+        None => -(bindings::ENOMEM as c_int),
+    }
+}
+
+unsafe extern "C" fn admit(
+    prog: *mut bpf_prog,
+    maps: *mut *mut bpf_map,
+    nr_maps: u32,
+    plan: *const moat_ctx_plan,
+    reason: *const c_char,
+) -> c_int {
+    // SAFETY: a candidate.
+    let this = unsafe { program(prog) };
+    let result = if reason.is_null() {
+        let maps = if nr_maps == 0 {
+            &[][..]
+        } else {
+            // SAFETY: the verifier's array of `nr_maps` maps.
+            unsafe { core::slice::from_raw_parts(maps, nr_maps as usize) }
+        };
+        // SAFETY: valid if there is no reason.
+        this.admit(unsafe { &*prog }, maps, unsafe { &*plan })
+    } else {
+        // SAFETY: a constant string of the kernel.
+        Err(unsafe { text(reason) })
+    };
+    match result {
+        Ok(()) => 1,
+        Err(why) => {
+            let strict = policy::strict();
+            let counter = if strict { &moat_refused } else { &moat_plain };
+            counter.fetch_add(1, Ordering::Relaxed);
+            violation::not_isolated(this, strict, why);
+            // SAFETY: a candidate, with no run and no image.
+            unsafe { release(prog) };
+            if strict {
+                -(bindings::EACCES as c_int)
+            } else {
+                0
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn release(prog: *mut bpf_prog) {
+    // SAFETY: `begin` made it of a box; nobody else has it any more.
+    unsafe {
+        let mut this = Box::from_raw((*(*prog).aux).moat as *mut Program);
+        (*(*prog).aux).moat = null_mut();
+        this.release();
+    }
+}
+
+unsafe extern "C" fn direct_value(prog: *mut bpf_prog, map: *mut bpf_map, off: u32) -> u64 {
+    // SAFETY: an isolated program.
+    match unsafe { program(prog) }.values(map as u64) {
+        Some(values) => values.base + u64::from(off),
+        // A null pointer stops the program if it is ever used.
+        None => 0,
+    }
+}
+
+unsafe extern "C" fn jit_gates(prog: *mut bpf_prog, jit: *mut moat_jit) {
+    // SAFETY: an isolated program being compiled.
+    unsafe {
+        *jit = moat_jit {
+            domain: addr_of!(program(prog).dom).cast(),
+            enter: ffi::moat_enter as *const c_void,
+            call: ffi::moat_call as *const c_void,
+            exit: ffi::moat_exit as *const c_void,
+        };
+    }
+}
+
+unsafe extern "C" fn jit_site(
+    prog: *mut bpf_prog,
+    n: u32,
+    func: *const c_void,
+    ret: *const c_void,
+) -> u32 {
+    // SAFETY: an isolated program being compiled.
+    unsafe {
+        let image = (*(*prog).aux).func_idx;
+        // A number no program has stops the run that uses it.
+        program(prog)
+            .add_site(&*prog, image, n, func, ret as u64)
+            .unwrap_or(u32::MAX >> 1)
+    }
+}
+
+unsafe extern "C" fn jit_done(
+    prog: *mut bpf_prog,
+    image: *const c_void,
+    rw_image: *const c_void,
+    len: u32,
+    body: *const c_void,
+) -> c_int {
+    // SAFETY: an isolated program just compiled: `len` bytes at `rw_image`, which
+    // will be at `image`. The entry stub of the main image runs with kernel rights
+    // and is no part of what the program may come back to.
+    unsafe {
+        let this = program(prog);
+        let skip = if (*(*prog).aux).func_idx == 0 {
+            this.dom.body = body as u64;
+            body as usize - image as usize
+        } else {
+            0
+        };
+        let code = core::slice::from_raw_parts(rw_image as *const u8, len as usize);
+        match this.add_image(image as u64 + skip as u64, &code[skip..]) {
+            Ok(()) => 0,
+            Err(errno) => errno,
+        }
+    }
+}

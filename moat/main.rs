@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+//! MOAT: BPF programs as a third privilege level, kept by protection keys.
+//!
+//! C header: [`include/linux/moat.h`], [`arch/x86/include/asm/moat.h`]
+//!
+//! | question                                 | file            |
+//! |------------------------------------------|-----------------|
+//! | where is the boundary crossed            | `gates.S`, and `arch/x86/entry/moat_64.S` in the kernel |
+//! | who owns a key, or a place in the window | `domains.rs`    |
+//! | what memory and code does a program have | `program.rs`    |
+//! | what happens around a run                | `run.rs`        |
+//! | what may a helper be given               | `helpers/`      |
+//! | what happens on a violation              | `violation.rs`  |
+//! | what does the administrator want         | `policy.rs`     |
+
+// A module has no other crate to be reached from, but host.rs has.
+#![allow(unreachable_pub)]
+
+use kernel::prelude::*;
+
+// Pure logic, shared with the host build (host.rs), whose tests use all of it.
+#[allow(dead_code)]
+mod boundary;
+#[allow(dead_code)]
+mod drain;
+#[allow(dead_code)]
+mod helpers;
+#[allow(dead_code)]
+mod keyalloc;
+mod opcodes;
+#[allow(dead_code)]
+mod pks;
+mod sensitive;
+#[allow(dead_code)]
+mod window;
+#[allow(dead_code)]
+mod x86;
+
+#[allow(dead_code)]
+mod constcheck;
+mod domains;
+mod ffi;
+mod jit_hook;
+mod policy;
+mod program;
+mod run;
+mod violation;
+
+module! {
+    type: Moat,
+    name: b"moat",
+    author: b"The MOAT project",
+    description: b"Isolation of BPF programs with supervisor protection keys",
+    license: b"GPL",
+}
+
+struct Moat {
+    _sysctls: policy::Sysctls,
+    _hooks: jit_hook::Hooks,
+}
+
+impl kernel::Module for Moat {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let hooks = jit_hook::Hooks::register()?;
+        let sysctls = policy::Sysctls::register()?;
+        // SAFETY: module initialisation.
+        unsafe { ffi::moat_counters_init() };
+        pr_info!("ready: {} keys for programs\n", pks::Key::PROGRAMS);
+        Ok(Moat {
+            _sysctls: sysctls,
+            _hooks: hooks,
+        })
+    }
+}
+
+impl Drop for Moat {
+    fn drop(&mut self) {
+        // SAFETY: module exit, once.
+        unsafe { ffi::moat_counters_exit() };
+    }
+}

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0
+//! An isolated program: its memory, its images, its helper calls.
+//!
+//! Lives in `prog->aux->moat` from before verification until after the last run.
+
+use crate::boundary::{self, Builder};
+use crate::domains::{domains, Area, Domains, MapValues, Tried};
+use crate::ffi::{self, Lock, Zeroed};
+use crate::helpers::audit::MapInfo;
+use crate::helpers::contract::{Contract, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::table;
+use crate::keyalloc::Owner;
+use crate::pks::{Key, KeySet, Pkrs};
+use crate::policy::Level;
+use crate::sensitive;
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::bindings;
+use kernel::prelude::*;
+
+/// Bytes of stack: `MAX_BPF_STACK` for all frames together, and for each of at
+/// most eight frames its return address, frame pointer and four saved registers,
+/// and room for what an exception pushes.
+const STACK: u64 = 512 + 8 * 8 * 8 + 256;
+/// Bytes of packet a program can be shown.  A longer linear part is shown cut
+/// short, as if the rest were in fragments.
+const MAX_PACKET: u64 = 4096;
+/// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
+pub const MAX_META: u64 = 256;
+const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
+const NR_IST: usize = bindings::MOAT_NR_IST as usize;
+const NEST: usize = bindings::MOAT_NEST as usize;
+const PAGE: u64 = 4096;
+
+/// What an attempt ends in that has to tell the kernel a negative error.
+type Coded<T> = core::result::Result<T, i32>;
+const NOMEM: i32 = -(bindings::ENOMEM as i32);
+
+/// A map this program uses.
+pub struct UsedMap {
+    pub info: MapInfo,
+    pub values: *const MapValues,
+}
+
+/// See the module documentation.
+#[repr(C)]
+pub struct Program {
+    /// What gates and entry code read; its address is in the images.
+    pub dom: ffi::moat_domain,
+    pub aux: *mut bindings::bpf_prog_aux,
+    pub ty: u32,
+    pub level: Level,
+    pub plan: ffi::moat_ctx_plan,
+    pub maps: Vec<UsedMap>,
+    key: Option<Key>,
+    area: Option<Area>,
+    /// Bytes of packet a slot has room for.
+    pub packet: u64,
+    shadows: Option<Zeroed<u64>>,
+    cpus: Vec<Zeroed<ffi::moat_cpu_slots>>,
+    cpu_table: Option<Zeroed<u64>>,
+    sites: Vec<ffi::moat_site>,
+    /// (image, call in the image) of each site.
+    site_names: Vec<(u32, u32)>,
+    images: Vec<ffi::moat_image>,
+    boundaries: Vec<Zeroed<u64>>,
+}
+
+fn round_up(n: u64, to: u64) -> u64 {
+    (n + to - 1) / to * to
+}
+
+impl Program {
+    /// A candidate: no memory in the window yet.
+    pub fn new(prog: &bindings::bpf_prog, level: Level) -> Option<Box<Program>> {
+        let ty = prog.type_;
+        // SAFETY: plain integers and pointers, for which zero is a value.
+        let (mut dom, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
+            unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
+        dom.verdict = table::verdict_of_abort(ty).into();
+        ffi::try_box(Program {
+            dom,
+            aux: prog.aux,
+            ty,
+            level,
+            plan,
+            maps: Vec::new(),
+            key: None,
+            area: None,
+            packet: 0,
+            shadows: None,
+            cpus: Vec::new(),
+            cpu_table: None,
+            sites: Vec::new(),
+            site_names: Vec::new(),
+            images: Vec::new(),
+            boundaries: Vec::new(),
+        })
+    }
+
+    fn owner(&self) -> Owner {
+        self as *const Program as Owner
+    }
+
+    /// The program's flags, which other CPUs may be reading.
+    pub fn flags(&self) -> &AtomicU32 {
+        // SAFETY: aligned, lives as long as `self`, and is only accessed atomically
+        // or by single instructions once the program can run.
+        unsafe { &*(core::ptr::addr_of!(self.dom.flags) as *const AtomicU32) }
+    }
+
+    fn pkrs(&self) -> &AtomicU32 {
+        // SAFETY: as in `flags`.
+        unsafe { &*(core::ptr::addr_of!(self.dom.pkrs) as *const AtomicU32) }
+    }
+
+    /// Later runs return the verdict at once.  True for the first to say so.
+    pub fn kill(&self) -> bool {
+        self.flags()
+            .fetch_or(bindings::MOAT_DOM_DEAD, Ordering::Relaxed)
+            & bindings::MOAT_DOM_DEAD
+            == 0
+    }
+
+    /// Opens one more key, from the next run on.
+    fn widen(&self, key: Key) {
+        let pkrs = Pkrs::from_bits(self.pkrs().load(Ordering::Relaxed)).allow(key);
+        self.pkrs().store(pkrs.bits(), Ordering::Relaxed);
+    }
+
+    /// Gives the program all it needs to run, or says what is in the way.
+    pub fn admit(
+        &mut self,
+        prog: &bindings::bpf_prog,
+        maps: &[*mut ffi::bpf_map],
+        plan: &ffi::moat_ctx_plan,
+    ) -> Tried<()> {
+        // From here on `release` frees the plan's programs.
+        self.plan = *plan;
+        if !matches!(self.ty, XDP | SCHED_CLS | SCHED_ACT | SOCKET_FILTER) {
+            return Err("program type");
+        }
+        self.check_calls(prog)?;
+
+        let mut lock = Lock::take();
+        let domains = domains(&mut lock);
+        let key = domains.take_key(self.owner())?;
+        self.key = Some(key);
+        let mut keys = KeySet::of(key);
+        if let Err(why) = self.lay_out(domains, key) {
+            return Err(why);
+        }
+        for &map in maps {
+            // SAFETY: the verifier holds a reference on the map.
+            let info = unsafe {
+                MapInfo {
+                    kernel: map as u64,
+                    ty: (*map).map_type,
+                    key_size: (*map).key_size,
+                    value_size: (*map).value_size,
+                    flags: (*map).map_flags,
+                }
+            };
+            self.maps.try_reserve(1).map_err(|_| "no memory")?;
+            let (values, own) = domains.share_map(map, self.owner(), key, |owner, key| {
+                // SAFETY: owners of private maps are programs, which give their
+                // maps up, under the lock, before they are freed.
+                unsafe { (*(owner as *const Program)).widen(key) }
+            })?;
+            let _ = self.maps.try_push(UsedMap { info, values });
+            if let Some(own) = own {
+                keys = keys.with(own);
+            }
+        }
+        let mut pkrs = Pkrs::for_program(keys);
+        if self.level == Level::Integrity {
+            pkrs = Pkrs::for_integrity(keys);
+        }
+        self.dom.pkrs = pkrs.bits();
+        Ok(())
+    }
+
+    /// Every helper must have a contract; before fix-ups the number is still there.
+    fn check_calls(&self, prog: &bindings::bpf_prog) -> Tried<()> {
+        if self.plan.classic {
+            return Ok(());
+        }
+        // SAFETY: `len` instructions follow the structure.
+        let insns = unsafe {
+            core::slice::from_raw_parts(
+                prog.__bindgen_anon_1.__bindgen_anon_2.as_ref().insnsi.as_ptr(),
+                prog.len as usize,
+            )
+        };
+        let mut skip = false;
+        for insn in insns {
+            if core::mem::take(&mut skip) {
+                continue;
+            }
+            // The second half of a 64-bit load is no instruction.
+            skip = u32::from(insn.code) == bindings::BPF_LD | bindings::BPF_IMM | bindings::BPF_DW;
+            if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL
+                || insn.src_reg() != 0
+            {
+                continue;
+            }
+            match table::contract(insn.imm as u32) {
+                Some(contract) => {
+                    if let Some(why) = contract.refused {
+                        return Err(why);
+                    }
+                    if !contract.types.contains(self.ty) {
+                        return Err("a helper without a contract");
+                    }
+                }
+                None => return Err("a helper without a contract"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays out the slots: snapshot, packet, stack, landing areas.
+    fn lay_out(&mut self, domains: &mut Domains, key: Key) -> Tried<()> {
+        let snap = round_up(self.plan.snap_size.into(), 64);
+        self.packet = if self.plan.reads_pkt || self.plan.reads_meta {
+            round_up(u64::from(self.plan.max_pkt_offset).min(MAX_PACKET), 64)
+        } else {
+            0
+        };
+        let meta = if self.plan.reads_meta { MAX_META } else { 0 };
+        let slot = snap + meta + self.packet + STACK + NR_IST as u64 * LANDING;
+        let slot = round_up(slot, 64);
+        let per_cpu = round_up(slot * NEST as u64, PAGE);
+        // SAFETY: constant after boot.
+        let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
+
+        let area = Area::new(domains, per_cpu * u64::from(nr_cpus), key)?;
+        let base = area.base;
+        self.dom.slot_lo = base;
+        self.dom.slot_hi = base + area.len;
+        self.area = Some(area);
+
+        let words = (snap / 8) as usize;
+        let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or("no memory")?;
+        let mut table = Zeroed::<u64>::new(nr_cpus as usize).ok_or("no memory")?;
+        for cpu in 0..nr_cpus as usize {
+            let mut slots = Zeroed::<ffi::moat_cpu_slots>::new(1).ok_or("no memory")?;
+            for (nest, s) in slots.slice_mut()[0].slot.iter_mut().enumerate() {
+                let low = base + per_cpu * cpu as u64 + slot * nest as u64;
+                let top = low + slot;
+                s.snap = low;
+                s.pkt = low + snap + meta;
+                for (ist, land) in s.land.iter_mut().enumerate() {
+                    *land = top - LANDING * ist as u64;
+                }
+                s.rsp = top - LANDING * NR_IST as u64;
+                s.shadow = shadows.addr() + 8 * (words * (cpu * NEST + nest)) as u64;
+            }
+            table.slice_mut()[cpu] = slots.addr();
+            self.cpus.try_push(slots).map_err(|_| "no memory")?;
+        }
+        self.dom.cpus = table.addr();
+        self.cpu_table = Some(table);
+        self.shadows = Some(shadows);
+
+        if self.plan.snap_size != 0 && (self.plan.words != 0 || self.packet != 0) {
+            self.dom.flags |= bindings::MOAT_DOM_PREPARE;
+        }
+        if !self.plan.store.is_null() || self.plan.writes_pkt {
+            self.dom.flags |= bindings::MOAT_DOM_FINISH;
+        }
+        Ok(())
+    }
+
+    /// Where the program sees the values of its map `map`.
+    pub fn values(&self, map: u64) -> Option<&MapValues> {
+        self.maps
+            .iter()
+            .find(|m| m.info.kernel == map)
+            // SAFETY: `release` gives them up last.
+            .map(|m| unsafe { &*m.values })
+    }
+
+    /// Which image `ip` is in, and where in it.
+    pub fn locate(&self, ip: u64) -> Option<(usize, u64)> {
+        self.images
+            .iter()
+            .position(|image| ip.wrapping_sub(image.start) < image.len)
+            .map(|i| (i, ip - self.images[i].start))
+    }
+
+    /// The program area as (first address, bytes).
+    pub fn area(&self) -> (u64, u64) {
+        (self.dom.slot_lo, self.dom.slot_hi - self.dom.slot_lo)
+    }
+
+    /// Registers call number `n` of image `image`.
+    pub fn add_site(
+        &mut self,
+        prog: &bindings::bpf_prog,
+        image: u32,
+        n: u32,
+        func: *const c_void,
+        ret: u64,
+    ) -> Coded<u32> {
+        let site = if func.is_null() {
+            ffi::moat_site {
+                func: ffi::moat_local_return as usize as u64,
+                ret,
+                id: 0,
+                flags: 0,
+                contract: 0,
+            }
+        } else {
+            // SAFETY: `prog` is a program being compiled.
+            let id = unsafe { bindings::moat_call_target(prog, func) };
+            let contract = match table::contract(id as u32) {
+                Some(contract) if id > 0 && contract.refused.is_none() => contract,
+                _ => return Err(-(bindings::EINVAL as i32)),
+            };
+            ffi::moat_site {
+                func: func as u64,
+                ret,
+                id: id as u32,
+                flags: if Program::unaudited(contract) {
+                    0
+                } else {
+                    bindings::MOAT_SITE_AUDIT
+                },
+                contract: contract as *const Contract as u64,
+            }
+        };
+        let i = match self.site_names.iter().position(|&name| name == (image, n)) {
+            Some(i) => {
+                self.sites[i] = site;
+                i
+            }
+            None => {
+                self.site_names.try_push((image, n)).map_err(|_| NOMEM)?;
+                self.sites.try_push(site).map_err(|_| NOMEM)?;
+                self.sites.len() - 1
+            }
+        };
+        self.dom.sites = self.sites.as_ptr() as u64;
+        self.dom.nr_sites = self.sites.len() as u32;
+        Ok(i as u32)
+    }
+
+    /// Whether the call gate can call the helper straight away.
+    fn unaudited(contract: &Contract) -> bool {
+        contract.is_plain()
+            && !contract.effects.store_ctx
+            && contract.bounce.is_none()
+            && matches!(contract.ret, crate::helpers::contract::Ret::Scalar)
+    }
+
+    /// Checks a finished image: where instructions begin, and that none of them
+    /// is one a program must not have.
+    pub fn add_image(&mut self, start: u64, code: &[u8]) -> Coded<()> {
+        let mut bits = Zeroed::<u64>::new(boundary::words(code.len())).ok_or(NOMEM)?;
+        let mut map = Builder::new(bits.slice_mut(), code.len()).ok_or(-(bindings::EINVAL as i32))?;
+        let mut at = 0;
+        while at < code.len() {
+            // SAFETY: reads at most the bytes that are left.
+            let len = unsafe {
+                bindings::moat_insn_length(
+                    code[at..].as_ptr().cast(),
+                    (code.len() - at).min(15) as i32,
+                )
+            };
+            if len <= 0 || at + len as usize > code.len() {
+                return Err(-(bindings::EINVAL as i32));
+            }
+            let insn = &code[at..at + len as usize];
+            if let Some(what) = sensitive::classify(insn) {
+                pr_err!("refused: the image holds {}\n", what);
+                return Err(-(bindings::EACCES as i32));
+            }
+            let _ = map.mark(at);
+            at += insn.len();
+        }
+        self.boundaries.try_push(bits).map_err(|_| NOMEM)?;
+        let boundaries = match self.boundaries.last() {
+            Some(bits) => bits.addr(),
+            None => return Err(-(bindings::EINVAL as i32)),
+        };
+        self.images.try_push(ffi::moat_image {
+            start,
+            len: code.len() as u64,
+            boundaries,
+        }).map_err(|_| NOMEM)?;
+        self.dom.images = self.images.as_ptr() as u64;
+        self.dom.nr_images = self.images.len() as u32;
+        Ok(())
+    }
+
+    /// Gives up everything but the structure itself.  No run is left.
+    pub fn release(&mut self) {
+        for plan in [self.plan.load, self.plan.store] {
+            if !plan.is_null() {
+                // SAFETY: ours since `admit`, and nobody runs them any more.
+                unsafe { bindings::bpf_prog_free(plan) };
+            }
+        }
+        self.plan.load = core::ptr::null_mut();
+        self.plan.store = core::ptr::null_mut();
+
+        let owner = self.owner();
+        let mut lock = Lock::take();
+        let domains = domains(&mut lock);
+        for used in self.maps.drain(..) {
+            domains.unshare_map(used.values);
+        }
+        if let (Some(area), Some(key)) = (&mut self.area, self.key) {
+            area.release(domains, key, owner);
+        } else if let Some(key) = self.key {
+            domains.drop_key(key, owner);
+        }
+        self.key = None;
+    }
+}

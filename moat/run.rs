@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the gates call while a program runs: copies in and out, audited calls.
+//!
+//! Context: whatever the program runs in, but not NMI; must not sleep.  PKRS is
+//! open (I2), so the window can be read and written here like any memory, but
+//! what is read from it may change at any time (I1): it is copied first.
+
+use crate::ffi::{self, moat_run, moat_site};
+use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
+use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
+use crate::program::{Program, MAX_META};
+use crate::violation;
+use core::ffi::c_void;
+use kernel::bindings;
+
+/// One invocation, as the gates hand it over.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    run: *mut moat_run,
+    pub program: &'a Program,
+    slot: &'a ffi::moat_slot,
+}
+
+impl<'a> Run<'a> {
+    /// # Safety
+    ///
+    /// `run` is this CPU's current invocation, as built by `moat_enter`.
+    pub unsafe fn new(run: *mut moat_run) -> Run<'a> {
+        // SAFETY: the gate stored both; a program outlives its runs, and `dom` is
+        // its first member.
+        unsafe {
+            Run {
+                run,
+                program: &*((*run).domain as *const Program),
+                slot: &*((*run).slot as *const ffi::moat_slot),
+            }
+        }
+    }
+
+    fn ctx(&self) -> *mut c_void {
+        // SAFETY: see `new`.
+        unsafe { (*self.run).ctx as *mut c_void }
+    }
+
+    /// Ends the run with the safe verdict as soon as the gate looks.
+    pub fn stop(&self) {
+        // SAFETY: see `new`; only this CPU touches it.
+        unsafe { (*self.run).stop = 1 }
+    }
+
+    /// A word of the kernel-owned copy of the snapshot.
+    fn shadow(&self, off: u32) -> *mut u64 {
+        (self.slot.shadow + u64::from(off)) as *mut u64
+    }
+
+    /// Loads the context and the packet.  0, or 1 + the verdict to end with.
+    fn load(&self) -> u64 {
+        let plan = &self.program.plan;
+        // SAFETY: `load` writes at most `snap_size` bytes of the shadow.
+        let ret = unsafe {
+            ffi::moat_shim_run_plan(
+                plan.load,
+                self.ctx(),
+                self.slot.shadow as *mut c_void,
+                core::ptr::null_mut(),
+            )
+        };
+        if ret != 0 {
+            return ret;
+        }
+        // SAFETY: shadow and snapshot both have room for the words `load` writes;
+        // the packet area is sized for what is copied.
+        unsafe {
+            let (from, to) = (self.slot.shadow as *const u64, self.slot.snap as *mut u64);
+            let mut left = plan.words;
+            while left != 0 {
+                let i = left.trailing_zeros() as usize;
+                left &= left - 1;
+                *to.add(i) = *from.add(i);
+            }
+            if plan.classic {
+                self.load_classic_packet();
+            } else {
+                self.load_packet();
+            }
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// The shadow holds what `load` put there.
+    unsafe fn load_packet(&self) {
+        let plan = &self.program.plan;
+        if !plan.reads_pkt && !plan.reads_meta {
+            return;
+        }
+        // SAFETY: three pointers that `load` stored; the packet they delimit is
+        // the context's own, which stays while the program runs.
+        unsafe {
+            let data = *self.shadow(plan.pkt_off);
+            let end = *self.shadow(plan.pkt_off + 8);
+            let mut len = end.wrapping_sub(data);
+            if len > 1 << 20 {
+                len = 0;
+            }
+            // Fewer bytes than there are must not be told apart from fragments.
+            let shown = if u64::from(plan.max_pkt_offset) > self.program.packet {
+                len.min(self.program.packet)
+            } else {
+                len
+            };
+            let copied = shown.min(self.program.packet);
+            let mut meta = 0;
+            if plan.reads_meta {
+                meta = data.wrapping_sub(*self.shadow(plan.pkt_off + 16));
+                if meta > MAX_META {
+                    meta = 0;
+                }
+            }
+            core::ptr::copy_nonoverlapping(
+                (data - meta) as *const u8,
+                (self.slot.pkt - meta) as *mut u8,
+                (meta + copied) as usize,
+            );
+            (*self.run).pkt = data - meta;
+            (*self.run).pkt_len = meta + copied;
+            let snap = (self.slot.snap + u64::from(plan.pkt_off)) as *mut u64;
+            *snap = self.slot.pkt;
+            *snap.add(1) = self.slot.pkt + shown;
+            *snap.add(2) = self.slot.pkt - meta;
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The shadow holds what `load` put there.
+    unsafe fn load_classic_packet(&self) {
+        let plan = &self.program.plan;
+        if !plan.reads_pkt {
+            return;
+        }
+        let at = |off: u32| self.slot.snap + u64::from(off);
+        // SAFETY: a classic context is a socket buffer.
+        unsafe {
+            let headlen = ffi::moat_shim_skb_headlen(self.ctx());
+            let copied = u64::from(headlen).min(self.program.packet);
+            core::ptr::copy_nonoverlapping(
+                ffi::moat_shim_skb_data(self.ctx()) as *const u8,
+                self.slot.pkt as *mut u8,
+                copied as usize,
+            );
+            let len = *((self.slot.shadow + u64::from(plan.len_off)) as *const u32);
+            *(at(plan.data_len_off) as *mut u32) = len.wrapping_sub(copied as u32);
+            *(at(plan.data_off) as *mut u64) = self.slot.pkt;
+        }
+    }
+
+    /// Writes back what the program changed.
+    fn store(&self) {
+        let plan = &self.program.plan;
+        // SAFETY: the packet area and the packet both have `pkt_len` bytes, since
+        // nothing that moves the packet comes between load and store.
+        unsafe {
+            if plan.writes_pkt {
+                core::ptr::copy_nonoverlapping(
+                    (self.slot.pkt - self.meta()) as *const u8,
+                    (*self.run).pkt as *mut u8,
+                    (*self.run).pkt_len as usize,
+                );
+            }
+            if !plan.store.is_null() {
+                ffi::moat_shim_run_plan(
+                    plan.store,
+                    self.ctx(),
+                    self.slot.snap as *mut c_void,
+                    self.slot.shadow as *mut c_void,
+                );
+            }
+        }
+    }
+
+    /// Bytes of metadata that were copied before the packet.
+    fn meta(&self) -> u64 {
+        // SAFETY: see `new`; the shadow is the kernel's.
+        unsafe {
+            if (*self.run).pkt_len == 0 || !self.program.plan.reads_meta {
+                return 0;
+            }
+            (*self.shadow(self.program.plan.pkt_off)).wrapping_sub((*self.run).pkt)
+        }
+    }
+
+    /// Audits a helper call and makes it.
+    fn call(&self, site: &moat_site, raw: &[Allegation; 5]) -> core::result::Result<u64, AuditError> {
+        // SAFETY: `add_site` stored a contract of the table.
+        let contract = unsafe { &*(site.contract as *const Contract) };
+        let checked = audit::audit(contract, raw, self)?;
+        let mut args = checked.args.map(|grant| grant.get());
+
+        if contract.effects.store_ctx {
+            self.store();
+        }
+        let mut copy = [0u64; (BOUNCE_MAX + 7) / 8];
+        let bounced = checked.bounce.map(|bounce| {
+            let i = bounce.arg as usize % 5;
+            let len = bounce_len(contract, &bounce, &args, checked.map);
+            let theirs = args[i];
+            if theirs != 0 {
+                // SAFETY: the audit granted `len` bytes there; `copy` has room.
+                unsafe {
+                    core::ptr::copy_nonoverlapping(
+                        theirs as *const u8,
+                        copy.as_mut_ptr().cast(),
+                        len,
+                    )
+                };
+                args[i] = copy.as_mut_ptr() as u64;
+            }
+            (theirs, len, bounce.back)
+        });
+
+        // SAFETY: the arguments are what the contract of this helper grants.
+        let ret = unsafe { ffi::moat_shim_call(site.func, args.as_ptr()) };
+
+        if let Some((theirs, len, true)) = bounced {
+            if theirs != 0 {
+                // SAFETY: as above; the audit asked for write access.
+                unsafe {
+                    core::ptr::copy_nonoverlapping(copy.as_ptr().cast(), theirs as *mut u8, len)
+                };
+            }
+        }
+        if contract.effects.load_ctx && self.load() != 0 {
+            self.stop();
+        }
+        Ok(match contract.ret {
+            Ret::Scalar => ret,
+            Ret::Void => 0,
+            Ret::MapValueOrNull => self.value(ret, checked.map),
+        })
+    }
+
+    /// Where the program sees a value that the kernel has at `addr`.
+    fn value(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
+        let values = match map.and_then(|map| self.program.values(map.kernel)) {
+            Some(values) if addr != 0 => values,
+            _ => return 0,
+        };
+        // SAFETY: the program holds a reference on the map.
+        let off = unsafe { bindings::moat_map_offset(values.map, addr as *const c_void) };
+        if off < values.span {
+            values.base + off
+        } else {
+            0
+        }
+    }
+}
+
+/// Bytes that a [`Bounce`] copies.
+fn bounce_len(
+    contract: &Contract,
+    bounce: &Bounce,
+    args: &[u64; 5],
+    map: Option<&MapInfo>,
+) -> usize {
+    let told = match contract.args[bounce.arg as usize % 5] {
+        Arg::Mem { size, .. } => args[size as usize % 5],
+        Arg::FixedMem { bytes, .. } => bytes.into(),
+        Arg::MapKey => map.map_or(0, |m| m.key_size.into()),
+        Arg::MapValue | Arg::MapValueOut => map.map_or(0, |m| m.value_size.into()),
+        _ => 0,
+    };
+    told.min(bounce.bytes.into()).min(BOUNCE_MAX as u64) as usize
+}
+
+impl Domain for Run<'_> {
+    fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
+        let (base, size) = self.program.area();
+        if audit::within(base, size, addr, len) {
+            return true;
+        }
+        self.program.maps.iter().any(|map| {
+            // SAFETY: the program's until it is released.
+            let values = unsafe { &*map.values };
+            (values.writable || !write) && audit::within(values.base, values.span, addr, len)
+        })
+    }
+
+    fn map(&self, addr: u64) -> Option<&MapInfo> {
+        self.program
+            .maps
+            .iter()
+            .map(|map| &map.info)
+            .find(|info| info.kernel == addr)
+    }
+
+    fn ctx(&self) -> u64 {
+        Run::ctx(self) as u64
+    }
+
+    fn pkt_data(&self) -> u64 {
+        // SAFETY: asked for socket buffers only.
+        unsafe { ffi::moat_shim_skb_data(Run::ctx(self)) }
+    }
+
+    fn headlen(&self) -> u64 {
+        // SAFETY: asked for socket buffers only.
+        unsafe { ffi::moat_shim_skb_headlen(Run::ctx(self)).into() }
+    }
+}
+
+/// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
+///
+/// # Safety
+///
+/// `run` is the current invocation.
+#[no_mangle]
+pub unsafe extern "C" fn moat_prepare(run: *mut moat_run) -> u64 {
+    // SAFETY: by contract of this function.
+    unsafe {
+        (*run).pkt_len = 0;
+        Run::new(run).load()
+    }
+}
+
+/// Called by `moat_exit` for programs with MOAT_DOM_FINISH.
+///
+/// # Safety
+///
+/// `run` is the current invocation.
+#[no_mangle]
+pub unsafe extern "C" fn moat_finish(run: *mut moat_run) {
+    // SAFETY: by contract of this function.
+    unsafe { Run::new(run) }.store();
+}
+
+/// Called by `moat_call` for sites with MOAT_SITE_AUDIT.
+///
+/// # Safety
+///
+/// `run` is the current invocation, `site` one of its program's, `args` five
+/// registers saved in kernel memory.
+#[no_mangle]
+pub unsafe extern "C" fn moat_audited_call(
+    run: *mut moat_run,
+    site: *const moat_site,
+    args: *const [Allegation; 5],
+) -> u64 {
+    // SAFETY: by contract of this function.
+    let (run, site, args) = unsafe { (Run::new(run), &*site, &*args) };
+    match run.call(site, args) {
+        Ok(ret) => ret,
+        Err(error) => {
+            violation::bad_call(&run, site, &error);
+            run.stop();
+            0
+        }
+    }
+}
+
+/// Called by `moat_call` for a site number the program does not have.
+///
+/// # Safety
+///
+/// `run` is the current invocation.
+#[no_mangle]
+pub unsafe extern "C" fn moat_no_site(run: *mut moat_run) {
+    // SAFETY: by contract of this function.
+    violation::no_site(&unsafe { Run::new(run) });
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the kernel offers only as macros and inline functions, for Rust.
+ */
+#include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/skbuff.h>
+#include <linux/slab.h>
+
+#include "shims.h"
+
+static DEFINE_MUTEX(state_lock);
+
+void moat_shim_lock(void)
+{
+	mutex_lock(&state_lock);
+}
+
+void moat_shim_unlock(void)
+{
+	mutex_unlock(&state_lock);
+}
+
+struct module *moat_shim_module(void)
+{
+	return THIS_MODULE;
+}
+
+void moat_shim_synchronize_rcu(void)
+{
+	synchronize_rcu();
+}
+
+u32 moat_shim_nr_cpus(void)
+{
+	return nr_cpu_ids;
+}
+
+void *moat_shim_zalloc(size_t size)
+{
+	return kvzalloc(size, GFP_KERNEL_ACCOUNT);
+}
+
+void moat_shim_free(const void *p)
+{
+	kvfree(p);
+}
+
+struct page *moat_shim_alloc_page(void)
+{
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
+void moat_shim_free_page(struct page *page)
+{
+	__free_page(page);
+}
+
+u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c)
+{
+	return ((u64 (*)(void *, void *, void *))prog->bpf_func)(a, b, c);
+}
+
+u64 moat_shim_call(u64 func, const u64 *args)
+{
+	return ((u64 (*)(u64, u64, u64, u64, u64))func)(args[0], args[1], args[2],
+							args[3], args[4]);
+}
+
+u64 moat_shim_skb_data(const void *skb)
+{
+	return (u64)((const struct sk_buff *)skb)->data;
+}
+
+u32 moat_shim_skb_headlen(const void *skb)
+{
+	return skb_headlen(skb);
+}

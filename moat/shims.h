@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Called from Rust; the declarations there are in ffi.rs. */
+#ifndef MOAT_SHIMS_H
+#define MOAT_SHIMS_H
+
+#include <linux/types.h>
+
+struct bpf_prog;
+struct module;
+struct page;
+
+void moat_shim_lock(void);
+void moat_shim_unlock(void);
+struct module *moat_shim_module(void);
+void moat_shim_synchronize_rcu(void);
+u32 moat_shim_nr_cpus(void);
+void *moat_shim_zalloc(size_t size);
+void moat_shim_free(const void *p);
+struct page *moat_shim_alloc_page(void);
+void moat_shim_free_page(struct page *page);
+u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c);
+u64 moat_shim_call(u64 func, const u64 *args);
+u64 moat_shim_skb_data(const void *skb);
+u32 moat_shim_skb_headlen(const void *skb);
+
+int moat_counters_init(void);
+void moat_counters_exit(void);
+
+/* Counted in Rust, shown by counters.c */
+extern u64 moat_violations, moat_refused, moat_plain, moat_keys_used;
+
+#endif

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A program did what it may not: say so once, and let it not run again.
+//!
+//! The gates and entry code end the run; this file only reports.  Context: the
+//! program's, PKRS open, not NMI.
+
+use crate::ffi::{moat_fault, moat_run, moat_site};
+use crate::helpers::audit::{AuditError, Why};
+use crate::helpers::contract::{Contract, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::pks::PF_PK;
+use crate::program::Program;
+use crate::run::Run;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::bindings;
+use kernel::prelude::*;
+
+/// Shown in debugfs as `violations`.
+#[no_mangle]
+pub static moat_violations: AtomicU64 = AtomicU64::new(0);
+
+/// Page-fault error code: Intel SDM Vol. 3A, 4.7.
+const PF_WRITE: u64 = 1 << 1;
+const PF_INSTR: u64 = 1 << 4;
+
+/// `enum` of vectors: `arch/x86/include/asm/trapnr.h`.
+const DIVIDE: u32 = 0;
+const BREAKPOINT: u32 = 3;
+const OVERFLOW: u32 = 4;
+const INVALID_OPCODE: u32 = 6;
+const DOUBLE_FAULT: u32 = 8;
+const STACK_FAULT: u32 = 12;
+const PROTECTION: u32 = 13;
+const PAGE_FAULT: u32 = 14;
+/// What the kernel reports for a return address it will not go back to.
+const BAD_RETURN: u32 = 32;
+
+/// Names a program in a report: `name (id 5, type xdp)`.
+struct Who<'a>(&'a Program);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: a program's aux lives as long as the program.
+        let aux = unsafe { &*self.0.aux };
+        for &c in aux.name.iter().take_while(|&&c| c != 0) {
+            f.write_fmt(format_args!("{}", c as u8 as char))?;
+        }
+        if aux.name[0] == 0 {
+            f.write_str("unnamed")?;
+        }
+        let ty = match self.0.ty {
+            XDP => "xdp",
+            SCHED_CLS => "sched_cls",
+            SCHED_ACT => "sched_act",
+            SOCKET_FILTER => "socket_filter",
+            _ => "?",
+        };
+        write!(f, " (id {}, type {})", aux.id, ty)
+    }
+}
+
+/// Where in a program: `main+0x1c`, `func1+0x20`.
+struct At<'a>(&'a Program, u64);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.locate(self.1) {
+            Some((0, off)) => write!(f, "main+{:#x}", off),
+            Some((image, off)) => write!(f, "func{}+{:#x}", image, off),
+            None => f.write_str("an address outside of it"),
+        }
+    }
+}
+
+fn count(program: &Program) -> bool {
+    moat_violations.fetch_add(1, Ordering::Relaxed);
+    program.kill()
+}
+
+fn trace(program: &Program, ip: u64, addr: u64, what: u32) {
+    // SAFETY: a program's aux lives as long as the program.
+    unsafe { bindings::moat_trace_violation(program.aux, ip, addr, what) };
+}
+
+/// `moat_ops.violation`: an exception in BPF mode.
+///
+/// # Safety
+///
+/// `run` is the current invocation, `fault` what it was stopped for.
+pub unsafe extern "C" fn fault(run: *mut moat_run, fault: *const moat_fault) {
+    // SAFETY: by contract of this function.
+    let (run, fault) = unsafe { (Run::new(run), &*fault) };
+    let program = run.program;
+    trace(program, fault.ip, fault.addr, fault.vector);
+    if !count(program) {
+        return;
+    }
+    let (who, at) = (Who(program), At(program, fault.ip));
+    match fault.vector {
+        PAGE_FAULT => {
+            let access = if fault.error_code & PF_INSTR != 0 {
+                "exec"
+            } else if fault.error_code & PF_WRITE != 0 {
+                "write"
+            } else {
+                "read"
+            };
+            let why = if fault.error_code & PF_PK != 0 {
+                "key"
+            } else if fault.error_code & 1 != 0 {
+                "protection"
+            } else {
+                "not mapped"
+            };
+            pr_err!(
+                "{}: {} of {:#018x} ({}) at {}; stopped\n",
+                who,
+                access,
+                fault.addr,
+                why,
+                at
+            );
+        }
+        PROTECTION | STACK_FAULT => {
+            pr_err!(
+                "{}: access to a non-canonical address at {}; stopped\n",
+                who,
+                at
+            );
+        }
+        DOUBLE_FAULT => pr_err!("{}: stack pointer lost at {}; stopped\n", who, at),
+        BAD_RETURN => pr_err!("{}: interrupt frame forged at {}; stopped\n", who, at),
+        DIVIDE | BREAKPOINT | OVERFLOW | INVALID_OPCODE => {
+            pr_err!("{}: exception {} at {}; stopped\n", who, fault.vector, at)
+        }
+        vector => pr_err!("{}: exception {} at {}; stopped\n", who, vector, at),
+    }
+}
+
+/// A helper call whose audit failed.
+pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
+    let program = run.program;
+    trace(program, site.ret, 0, 0x100 + u32::from(error.arg));
+    if !count(program) {
+        return;
+    }
+    // SAFETY: `add_site` stored a contract of the table.
+    let contract = unsafe { &*(site.contract as *const Contract) };
+    let why = match error.why {
+        Why::Refused => "is of a helper it may not call",
+        Why::NotItsMap => "is not a map of the program",
+        Why::MapType => "is a map of another type",
+        Why::Memory => "is memory outside of the program",
+        Why::ReadOnlyMap => "is a map it may only read",
+        Why::Size => "is out of range",
+        Why::Contract => "has no contract",
+    };
+    pr_err!(
+        "{}: helper {} argument {} {} at {}; stopped\n",
+        Who(program),
+        contract.name,
+        error.arg + 1,
+        why,
+        At(program, site.ret)
+    );
+}
+
+/// A call of nothing: only forged control flow gets there.
+pub fn no_site(run: &Run<'_>) {
+    trace(run.program, 0, 0, 0x200);
+    if count(run.program) {
+        pr_err!("{}: call of an unknown function; stopped\n", Who(run.program));
+    }
+}
+
+/// Tells why a program runs without isolation, or does not run.
+pub fn not_isolated(program: &Program, refused: bool, reason: &str) {
+    let what = if refused {
+        "refused"
+    } else {
+        "runs without isolation"
+    };
+    pr_info!("{}: {}: {}\n", Who(program), what, reason);
+}
