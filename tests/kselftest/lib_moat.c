@@ -14,6 +14,8 @@
 
 #define MOAT_TEST "/sys/kernel/debug/moat_test/"
 
+#define REFUSED "the verifier has no objection; MOAT refuses, see the kernel's log\n"
+
 char prog_log[1 << 16];
 
 const struct prog_type xdp = { BPF_PROG_TYPE_XDP, "xdp", 2, 1 };
@@ -73,6 +75,7 @@ int prog_try_load(enum bpf_prog_type type, const char *name,
 		.insn_cnt = cnt,
 		.license = (uintptr_t)"GPL",
 	};
+	s64 refused = moat_counter("refused");
 	int fd, err;
 
 	strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
@@ -80,6 +83,11 @@ int prog_try_load(enum bpf_prog_type type, const char *name,
 	if (fd >= 0)
 		return fd;
 	err = errno;
+	if (moat_counter("refused") > refused) {
+		strcpy(prog_log, REFUSED);
+		errno = err;
+		return -1;
+	}
 	prog_log[0] = 0;
 	attr.log_buf = (uintptr_t)prog_log;
 	attr.log_size = sizeof(prog_log);
@@ -99,8 +107,7 @@ int prog_load(enum bpf_prog_type type, const char *name,
 
 	for (;;) {
 		fd = prog_try_load(type, name, insns, cnt);
-		if (fd >= 0 || now_ns() > until ||
-		    (errno != ENOSPC && errno != EBUSY && errno != EAGAIN))
+		if (fd >= 0 || now_ns() > until || strcmp(prog_log, REFUSED))
 			return fd;
 		usleep(2000);
 	}
