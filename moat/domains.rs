@@ -6,7 +6,7 @@
 
 use crate::drain::Drain;
 use crate::ffi::{self, Lock};
-use crate::keyalloc::{KeyAlloc, Owner};
+use crate::keyalloc::{KeyAlloc, Owner, State};
 use crate::pks::Key;
 use crate::window::{Slot, Window};
 use core::ptr::null_mut;
@@ -77,6 +77,14 @@ impl Domains {
         })
     }
 
+    /// Whether a key is free.
+    pub fn has_key(&self) -> bool {
+        !self
+            .keys
+            .having(|state| matches!(state, State::Free))
+            .is_empty()
+    }
+
     /// A key for `owner`.
     pub fn take_key(&mut self, owner: Owner) -> Tried<Key> {
         let key = self.keys.alloc(owner).ok_or("no protection key left")?;
@@ -97,12 +105,7 @@ impl Domains {
     }
 
     /// Maps `pages` into a range of their own.
-    pub fn map(
-        &mut self,
-        pages: &mut [*mut ffi::page],
-        key: Key,
-        writable: bool,
-    ) -> Tried<Slot> {
+    pub fn map(&mut self, pages: &mut [*mut ffi::page], key: Key, writable: bool) -> Tried<Slot> {
         let bytes = (pages.len() as u64) << 12;
         let slot = self.window().alloc(bytes).ok_or("no room in the window")?;
         // SAFETY: the range is ours and nothing is mapped there.
@@ -180,8 +183,8 @@ impl Domains {
         if span == 0 {
             return Err("a map type, or a map made before MOAT was loaded");
         }
-        let mut pages = ffi::Zeroed::<*mut ffi::page>::new((span >> 12) as usize)
-            .ok_or("no memory")?;
+        let mut pages =
+            ffi::Zeroed::<*mut ffi::page>::new((span >> 12) as usize).ok_or("no memory")?;
         // SAFETY: there is room for one pointer per page of the span.
         if unsafe { bindings::moat_map_pages(map, pages.slice_mut().as_mut_ptr()) } != 0 {
             return Err("no memory");
@@ -220,7 +223,11 @@ impl Domains {
 
     /// One user of the values less.  The map still exists.
     pub fn unshare_map(&mut self, values: *const MapValues) {
-        let i = match self.maps.iter().position(|m| &**m as *const MapValues == values) {
+        let i = match self
+            .maps
+            .iter()
+            .position(|m| &**m as *const MapValues == values)
+        {
             Some(i) => i,
             None => return,
         };

@@ -5,7 +5,7 @@
 
 use crate::ffi::{self, moat_jit};
 use crate::policy;
-use crate::program::Program;
+use crate::program::{type_of, Program};
 use crate::violation;
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::{addr_of, addr_of_mut, null_mut};
@@ -116,7 +116,7 @@ unsafe fn text(s: *const c_char) -> &'static str {
 unsafe extern "C" fn begin(prog: *mut bpf_prog) -> c_int {
     // SAFETY: a program being loaded.
     let prog = unsafe { &mut *prog };
-    let level = match policy::level(prog.type_) {
+    let level = match policy::level(type_of(prog)) {
         Some(level) => level,
         None => return 0,
     };

@@ -44,7 +44,11 @@ unsafe impl Sync for Sysctls {}
 // SAFETY: as above.
 unsafe impl Send for Sysctls {}
 
-fn entry(name: &'static [u8], value: &'static AtomicU32, max: &'static AtomicU32) -> bindings::ctl_table {
+fn entry(
+    name: &'static [u8],
+    value: &'static AtomicU32,
+    max: &'static AtomicU32,
+) -> bindings::ctl_table {
     // SAFETY: zero is a value for each member.
     let mut entry: bindings::ctl_table = unsafe { core::mem::zeroed() };
     entry.procname = name.as_ptr().cast();
@@ -65,11 +69,7 @@ impl Sysctls {
             TABLE[0].write(entry(b"xdp\0", &XDP_LEVEL, &TWO));
             TABLE[1].write(entry(b"sched_cls\0", &CLS_LEVEL, &TWO));
             TABLE[2].write(entry(b"sched_act\0", &ACT_LEVEL, &TWO));
-            TABLE[3].write(entry(
-                b"socket_filter\0",
-                &FILTER_LEVEL,
-                &TWO,
-            ));
+            TABLE[3].write(entry(b"socket_filter\0", &FILTER_LEVEL, &TWO));
             TABLE[4].write(entry(b"strict\0", &STRICT, &ONE));
             TABLE[5].write(core::mem::zeroed());
             let header = bindings::register_sysctl(

@@ -66,6 +66,15 @@ pub struct Program {
     boundaries: Vec<Zeroed<u64>>,
 }
 
+/// What to treat `prog` as.  A classic filter has no type of its own:
+/// `bpf_prog_was_classic()`.
+pub fn type_of(prog: &bindings::bpf_prog) -> u32 {
+    match prog.type_ {
+        0 => SOCKET_FILTER,
+        ty => ty,
+    }
+}
+
 fn round_up(n: u64, to: u64) -> u64 {
     (n + to - 1) / to * to
 }
@@ -73,7 +82,7 @@ fn round_up(n: u64, to: u64) -> u64 {
 impl Program {
     /// A candidate: no memory in the window yet.
     pub fn new(prog: &bindings::bpf_prog, level: Level) -> Option<Box<Program>> {
-        let ty = prog.type_;
+        let ty = type_of(prog);
         // SAFETY: plain integers and pointers, for which zero is a value.
         let (mut dom, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
             unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
@@ -143,6 +152,15 @@ impl Program {
         self.check_calls(prog)?;
 
         let mut lock = Lock::take();
+        for _ in 0..10 {
+            if domains(&mut lock).has_key() {
+                break;
+            }
+            drop(lock);
+            // SAFETY: process context, no lock held.
+            unsafe { ffi::moat_shim_wait_for_frees() };
+            lock = Lock::take();
+        }
         let domains = domains(&mut lock);
         let key = domains.take_key(self.owner())?;
         self.key = Some(key);
@@ -188,7 +206,11 @@ impl Program {
         // SAFETY: `len` instructions follow the structure.
         let insns = unsafe {
             core::slice::from_raw_parts(
-                prog.__bindgen_anon_1.__bindgen_anon_2.as_ref().insnsi.as_ptr(),
+                prog.__bindgen_anon_1
+                    .__bindgen_anon_2
+                    .as_ref()
+                    .insnsi
+                    .as_ptr(),
                 prog.len as usize,
             )
         };
@@ -199,8 +221,7 @@ impl Program {
             }
             // The second half of a 64-bit load is no instruction.
             skip = u32::from(insn.code) == bindings::BPF_LD | bindings::BPF_IMM | bindings::BPF_DW;
-            if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL
-                || insn.src_reg() != 0
+            if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL || insn.src_reg() != 0
             {
                 continue;
             }
@@ -358,7 +379,8 @@ impl Program {
     /// is one a program must not have.
     pub fn add_image(&mut self, start: u64, code: &[u8]) -> Coded<()> {
         let mut bits = Zeroed::<u64>::new(boundary::words(code.len())).ok_or(NOMEM)?;
-        let mut map = Builder::new(bits.slice_mut(), code.len()).ok_or(-(bindings::EINVAL as i32))?;
+        let mut map =
+            Builder::new(bits.slice_mut(), code.len()).ok_or(-(bindings::EINVAL as i32))?;
         let mut at = 0;
         while at < code.len() {
             // SAFETY: reads at most the bytes that are left.
@@ -384,11 +406,13 @@ impl Program {
             Some(bits) => bits.addr(),
             None => return Err(-(bindings::EINVAL as i32)),
         };
-        self.images.try_push(ffi::moat_image {
-            start,
-            len: code.len() as u64,
-            boundaries,
-        }).map_err(|_| NOMEM)?;
+        self.images
+            .try_push(ffi::moat_image {
+                start,
+                len: code.len() as u64,
+                boundaries,
+            })
+            .map_err(|_| NOMEM)?;
         self.dom.images = self.images.as_ptr() as u64;
         self.dom.nr_images = self.images.len() as u32;
         Ok(())

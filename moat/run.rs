@@ -192,7 +192,11 @@ impl<'a> Run<'a> {
     }
 
     /// Audits a helper call and makes it.
-    fn call(&self, site: &moat_site, raw: &[Allegation; 5]) -> core::result::Result<u64, AuditError> {
+    fn call(
+        &self,
+        site: &moat_site,
+        raw: &[Allegation; 5],
+    ) -> core::result::Result<u64, AuditError> {
         // SAFETY: `add_site` stored a contract of the table.
         let contract = unsafe { &*(site.contract as *const Contract) };
         let checked = audit::audit(contract, raw, self)?;
@@ -236,6 +240,7 @@ impl<'a> Run<'a> {
         }
         Ok(match contract.ret {
             Ret::Scalar => ret,
+            Ret::Int => ret as u32 as u64,
             Ret::Void => 0,
             Ret::MapValueOrNull => self.value(ret, checked.map),
         })
@@ -297,6 +302,10 @@ impl Domain for Run<'_> {
 
     fn ctx(&self) -> u64 {
         Run::ctx(self) as u64
+    }
+
+    fn snapshot(&self) -> u64 {
+        self.slot.snap
     }
 
     fn pkt_data(&self) -> u64 {

@@ -3,6 +3,7 @@
  * What the kernel offers only as macros and inline functions, for Rust.
  */
 #include <linux/bpf.h>
+#include <linux/delay.h>
 #include <linux/filter.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -34,6 +35,13 @@ struct module *moat_shim_module(void)
 void moat_shim_synchronize_rcu(void)
 {
 	synchronize_rcu();
+}
+
+/* Programs and their keys are freed by RCU callbacks and then by a worker. */
+void moat_shim_wait_for_frees(void)
+{
+	rcu_barrier();
+	msleep(20);
 }
 
 u32 moat_shim_nr_cpus(void)

@@ -122,9 +122,16 @@ pub unsafe extern "C" fn fault(run: *mut moat_run, fault: *const moat_fault) {
             );
         }
         PROTECTION | STACK_FAULT => {
+            let access = if fault.error_code & PF_WRITE != 0 {
+                "write"
+            } else {
+                "read"
+            };
             pr_err!(
-                "{}: access to a non-canonical address at {}; stopped\n",
+                "{}: {} of {:#018x} (not canonical) at {}; stopped\n",
                 who,
+                access,
+                fault.addr,
                 at
             );
         }
@@ -148,6 +155,7 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
     let contract = unsafe { &*(site.contract as *const Contract) };
     let why = match error.why {
         Why::Refused => "is of a helper it may not call",
+        Why::Context => "is not its context",
         Why::NotItsMap => "is not a map of the program",
         Why::MapType => "is a map of another type",
         Why::Memory => "is memory outside of the program",
@@ -169,7 +177,10 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
 pub fn no_site(run: &Run<'_>) {
     trace(run.program, 0, 0, 0x200);
     if count(run.program) {
-        pr_err!("{}: call of an unknown function; stopped\n", Who(run.program));
+        pr_err!(
+            "{}: call of an unknown function; stopped\n",
+            Who(run.program)
+        );
     }
 }
 

@@ -64,8 +64,6 @@ pub struct Window<'a> {
     closed: Batch<'a>,
     /// Joined by everything freed since `closed` was closed.
     open: Batch<'a>,
-    /// Where the next search begins, a granule.
-    next: usize,
 }
 
 impl<'a> Window<'a> {
@@ -95,14 +93,13 @@ impl<'a> Window<'a> {
                 bits: open,
                 since: None,
             },
-            next: 1,
         })
     }
 
     /// A slot of at least `bytes` bytes; none if `bytes` is 0 or no hole fits.
     ///
-    /// First fit from where the last search ended, so that addresses are reused
-    /// as late as possible and a stale pointer faults for longer.
+    /// First fit from the bottom: last-level page tables are never given back, so
+    /// the fewer addresses are ever in use, the less memory they take.
     pub fn alloc(&mut self, bytes: u64) -> Option<Slot> {
         let total = self.used.len() * 64;
         if bytes == 0 || bytes > total as u64 * GRANULE {
@@ -111,14 +108,10 @@ impl<'a> Window<'a> {
         let granules = ((bytes + GRANULE - 1) / GRANULE) as usize;
         // The guard after the slot is taken with it.
         let want = granules + 1;
-        let first = match self.hole(self.next, total, want) {
-            Some(first) => first,
-            None => self.hole(0, total, want)?,
-        };
+        let first = self.hole(0, total, want)?;
         for granule in first..first + want {
             self.used[granule / 64] |= 1 << (granule % 64);
         }
-        self.next = first + want;
         Some(Slot {
             first: first as u32,
             granules: granules as u32,

@@ -52,6 +52,8 @@ pub trait Domain {
     fn map(&self, addr: u64) -> Option<&MapInfo>;
     /// The kernel's context.
     fn ctx(&self) -> u64;
+    /// What the program was given for it.
+    fn snapshot(&self) -> u64;
     /// `skb->data` of the kernel's context; 0 if it is not a socket buffer.
     fn pkt_data(&self) -> u64;
     /// `skb_headlen()` of the kernel's context; 0 if it is not a socket buffer.
@@ -77,6 +79,8 @@ pub enum Why {
     MapType,
     /// A change to a map that programs may only read.
     ReadOnlyMap,
+    /// Not the context of this invocation.
+    Context,
     /// Memory outside the program's domains, or not writable there.
     Memory,
     /// A size out of range.
@@ -167,6 +171,7 @@ fn grant<'d, D: Domain>(
     let value = raw[i];
     match contract.args[i] {
         Arg::None | Arg::Any => Ok(Grant(value.0)),
+        Arg::Ctx if value.0 != domain.snapshot() => Err(Why::Context),
         Arg::Ctx => Ok(Grant(domain.ctx())),
         Arg::PktData => Ok(Grant(domain.pkt_data())),
         Arg::Headlen => Ok(Grant(domain.headlen())),

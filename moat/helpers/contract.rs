@@ -77,6 +77,9 @@ pub const MAX_VAR_SIZ: u32 = 1 << 29;
 pub enum Ret {
     /// A number; passed on as it is.
     Scalar,
+    /// An `int`, of which the program sees the upper half clear: the verifier has
+    /// the JIT call the function of the map type instead of the helper.
+    Int,
     /// Nothing; the register is cleared so that it leaks nothing.
     Void,
     /// NULL, or the kernel's address of a value of the map argument, which the

@@ -27,29 +27,35 @@ pub(super) const CONTRACTS: &[Contract] = &[
         ALL,
         [KEYED, Arg::MapKey, Arg::MapValue, ANY, NO],
     )
-    .changes_map(),
-    helper(3, "map_delete_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO]).changes_map(),
+    .changes_map()
+    .returns(Ret::Int),
+    helper(3, "map_delete_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO])
+        .changes_map()
+        .returns(Ret::Int),
     helper(
         87,
         "map_push_elem",
         ALL,
         [FIFO_OR_BLOOM, Arg::MapValue, ANY, NO, NO],
     )
-    .changes_map(),
+    .changes_map()
+    .returns(Ret::Int),
     helper(
         88,
         "map_pop_elem",
         ALL,
         [FIFO, Arg::MapValueOut, NO, NO, NO],
     )
-    .changes_map(),
+    .changes_map()
+    .returns(Ret::Int),
     // Of a Bloom filter, peek only reads the value; see `audit::grant`.
     helper(
         89,
         "map_peek_elem",
         ALL,
         [FIFO_OR_BLOOM, Arg::MapValueOut, NO, NO, NO],
-    ),
+    )
+    .returns(Ret::Int),
     helper(
         130,
         "ringbuf_output",

@@ -8,6 +8,7 @@ use moat_logic::helpers::table::*;
 use proptest::prelude::*;
 
 const CTX: u64 = 0xffff_8880_0000_1000;
+const SNAP: u64 = RW + 64;
 const PKT: u64 = 0xffff_8880_0000_2000;
 const MAP: u64 = 0xffff_8880_0000_3000;
 /// Writable memory of the test domain, and read-only memory right after it.
@@ -27,6 +28,9 @@ impl Domain for Test {
     }
     fn ctx(&self) -> u64 {
         CTX
+    }
+    fn snapshot(&self) -> u64 {
+        SNAP
     }
     fn pkt_data(&self) -> u64 {
         PKT
@@ -58,7 +62,7 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[u64; 5]> {
             Arg::None | Arg::Any => true,
             Arg::Ctx => {
                 out[i] = CTX;
-                true
+                raw[i] == SNAP
             }
             Arg::PktData => {
                 out[i] = PKT;
@@ -111,6 +115,7 @@ fn value() -> impl Strategy<Value = u64> {
         3 => RW..RW + 2 * SIZE,
         3 => 0u64..0x2000,
         2 => Just(MAP),
+        2 => Just(SNAP),
         1 => any::<u64>(),
     ]
 }
