@@ -37,6 +37,7 @@ packages:
 	@$(SCRIPTS)/packages
 
 check: packages
+	@$(SCRIPTS)/in-guest --check
 	@$(SCRIPTS)/toolchain >/dev/null
 	@$(SCRIPTS)/cpu-has-pks
 
@@ -61,8 +62,11 @@ run: kernel programs $(OUT)/initramfs.gz
 shell: kernel programs $(OUT)/initramfs.gz
 	@LOG=shell LEVEL=$${LEVEL:-2} $(SCRIPTS)/in-guest $(KERNEL) --shell
 
-guest: kernel programs $(OUT)/initramfs.gz
+has-command:
 	@[ -n "$$CMD" ] || { echo "moat: make guest needs CMD='...'" >&2; exit 2; }
+
+# make turns every failure into 2; it shows the command's own status as `Error N`.
+guest: has-command kernel programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/in-guest $(KERNEL)
 
 test: kernels programs $(OUT)/initramfs.gz
@@ -78,4 +82,4 @@ clean:
 distclean:
 	@$(SCRIPTS)/clean all
 
-.PHONY: help packages check kernel kernels programs run shell guest test bench clean distclean
+.PHONY: help packages check kernel kernels programs run shell has-command guest test bench clean distclean
