@@ -141,6 +141,21 @@ static int perf_on(int cpu)
 	return syscall(__NR_perf_event_open, &attr, -1, cpu, -1, 0);
 }
 
+/* Where the program itself is: RIP values that look right. */
+static u64 image_address(void)
+{
+	char line[256];
+	u64 addr = 0;
+	FILE *f = fopen("/proc/kallsyms", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, "_scribbler"))
+			addr = strtoull(line, NULL, 16);
+	if (f)
+		fclose(f);
+	return addr;
+}
+
 /* One program, from load to death or half a second. */
 static bool fight(int round, bool isolated)
 {
@@ -149,17 +164,17 @@ static bool fight(int round, bool isolated)
 	} parts[] = {
 		{ 4096, 0 },		/* to be rounded to R10's page */
 		{ 160, 24 },		/* the frame, and what is pushed under it */
-		{ 320, -80 },		/* where an interrupt pushes */
+		{ 400, -128 },		/* only where an interrupt pushes */
 		{ 700, 24 },
+		{ 240, -128 },
 	};
 	u64 poisons[] = {
-		0, ~0ULL, target("wrmsr"), target("data"), target("stack"), random64(),
-		0x8000000000000000ULL, 0,
+		0, ~0ULL, target("wrmsr"), target("data"), target("stack"), 0x8000000000000000ULL,
 	};
 	struct order o = { .mode = 1, .rounds = 200 };
 	struct run run = { .data_in = &o, .data_in_size = sizeof(o), .repeat = 1 };
 	pthread_t thread;
-	u64 fp, until;
+	u64 fp, until, image;
 	bool dead = false;
 	int i = round % ARRAY_SIZE(parts);
 	static u64 zeros[64];
@@ -167,6 +182,7 @@ static bool fight(int round, bool isolated)
 
 	map_update(map, &zero, zeros);
 	load();
+	image = image_address();
 	kmsg_mark();
 	over = false;
 	pthread_create(&thread, NULL, spin, NULL);
@@ -185,7 +201,20 @@ static bool fight(int round, bool isolated)
 	}
 	until = now_ns() + 300000000ULL;
 	while (fp && !dead && now_ns() < until) {
-		o.poison[0] = poisons[random64() % ARRAY_SIZE(poisons)];
+		/* something an interrupt frame could hold, and something else */
+		switch (random64() % 4) {
+		case 0:
+			o.poison[0] = image ? image + random64() % 320 : 0;
+			break;
+		case 1:		/* flags: TF, IF, IOPL, NT, AC */
+			o.poison[0] = 0x246 ^ (random64() & 0x47300);
+			break;
+		case 2:
+			o.poison[0] = random64() & 1 ? 0x10 : 0x18;
+			break;
+		default:
+			o.poison[0] = poisons[random64() % ARRAY_SIZE(poisons)];
+		}
 		o.poison[1] = random64() & 1 ? random64() : o.from + random64() % 4096;
 		dead = prog_run(prog, &run) || run.retval != xdp.pass;
 	}
