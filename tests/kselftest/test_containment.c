@@ -95,11 +95,9 @@ static bool others_run(void)
 
 /*
  * @line says what was stopped. With @access "read" or "write" it must name that
- * and, unless it is ANYWHERE, the address; with GP, the kind of address, for the
- * CPU does not tell it; else the helper that @access names.
+ * and, unless it is ANYWHERE, the address; else the helper that @access names.
  */
 #define ANYWHERE 1
-#define GP "access to a non-canonical address"
 #define RETURN "call of an unknown function"
 static bool reported(const char *line, const char *access, u64 addr)
 {
@@ -112,7 +110,7 @@ static bool reported(const char *line, const char *access, u64 addr)
 		return false;
 	}
 	diag("%s", line);
-	if (!strcmp(access, GP) || !strcmp(access, RETURN))
+	if (!strcmp(access, RETURN))
 		return strstr(line, access);
 	if (strcmp(access, "read") && strcmp(access, "write")) {
 		snprintf(want, sizeof(want), "helper %s argument ", access);
@@ -417,9 +415,7 @@ static void fatal_accesses(void)
 		snprintf(text, sizeof(text), "%s %s", t->name, at[i].what);
 		if (level == 0)
 			continue;
-		attack(&(struct attack){ t, at[i].name,
-					 strstr(at[i].what, "non-can") ? GP :
-					 at[i].write ? "write" : "read",
+		attack(&(struct attack){ t, at[i].name, at[i].write ? "write" : "read",
 					 at[i].addr, user_lost, user, text },
 		       at[i].write ? wr : rd, at[i].write ? ARRAY_SIZE(wr) : ARRAY_SIZE(rd));
 	}
