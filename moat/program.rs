@@ -27,6 +27,8 @@ const STACK: u64 = 512 + 8 * 8 * 8 + 256;
 const MAX_PACKET: u64 = 4096;
 /// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
 pub const MAX_META: u64 = 256;
+/// How often a load waits for a grace period and 20 ms before there is no key.
+const KEY_WAITS: u32 = 50;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
 const NR_IST: usize = bindings::MOAT_NR_IST as usize;
 const NEST: usize = bindings::MOAT_NEST as usize;
@@ -152,7 +154,8 @@ impl Program {
         self.check_calls(prog)?;
 
         let mut lock = Lock::take();
-        for _ in 0..10 {
+        // Keys of programs that are gone come back late if CPUs are busy.
+        for _ in 0..KEY_WAITS {
             if domains(&mut lock).has_key() {
                 break;
             }
