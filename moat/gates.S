@@ -67,8 +67,6 @@ SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
  */
 SYM_CODE_START(moat_enter)
 	UNWIND_HINT_FUNC
-	testl	$MOAT_DOM_DEAD, MOAT_DOM_flags(%r11)
-	jnz	.Ldead
 	pushq	%rbp
 	pushq	%rbx
 	pushq	%r12
@@ -100,8 +98,8 @@ SYM_CODE_START(moat_enter)
 	movq	PER_CPU_VAR(moat_run), %rax
 	movq	%rax, MOAT_RUN_prev(%rsp)
 	movq	%rsp, PER_CPU_VAR(moat_run)
-	testl	$MOAT_DOM_PREPARE, MOAT_DOM_flags(%r11)
-	jnz	.Lprepare
+	testl	$MOAT_DOM_SLOW, MOAT_DOM_flags(%r11)
+	jnz	.Lslow
 .Lenter:
 	xorl	%esi, %esi
 	xorl	%ebx, %ebx
@@ -129,7 +127,18 @@ SYM_INNER_LABEL(moat_enter_commit, SYM_L_GLOBAL)
 	wrmsr
 	MOAT_JUMP moat_enter_jmp
 
+.Lslow:
+	testl	$MOAT_DOM_LOAD, MOAT_DOM_flags(%r11)
+	jz	.Lprepare
+	movq	MOAT_DOM_load(%r11), %rdx
+	movq	MOAT_RUN_slot(%rsp), %rsi
+	movq	MOAT_SLOT_snap(%rsi), %rsi
+	CALL_NOSPEC rdx
+	jmp	.Lenter
+
 .Lprepare:
+	testl	$MOAT_DOM_DEAD, MOAT_DOM_flags(%r11)
+	jnz	.Ldead
 	movq	%rsp, %rdi
 	call	moat_prepare
 	testq	%rax, %rax
@@ -143,9 +152,8 @@ SYM_INNER_LABEL(moat_enter_commit, SYM_L_GLOBAL)
 	jmp	.Lunwind
 
 .Ldead:
-	UNWIND_HINT_FUNC
 	movq	MOAT_DOM_verdict(%r11), %rax
-	RET
+	jmp	.Lleave
 
 /*
  * exit: the program is done. EAX: its return value.
@@ -243,8 +251,7 @@ SYM_INNER_LABEL(moat_call_open, SYM_L_GLOBAL)
 	MOAT_IST_KERNEL
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movq	MOAT_RUN_domain(%rsp), %rax
-	movl	MOAT_DOM_nr_sites(%rax), %edx
-	cmpq	%rdx, %r11
+	cmpq	MOAT_DOM_nr_sites(%rax), %r11
 	jae	.Lno_site
 	shlq	$5, %r11			/* sizeof(struct moat_site) */
 	addq	MOAT_DOM_sites(%rax), %r11
@@ -258,7 +265,7 @@ SYM_INNER_LABEL(moat_call_open, SYM_L_GLOBAL)
 	CALL_NOSPEC rax
 .Lreturn:
 	cli
-	movq	%rax, MOAT_RUN_r0(%rsp)
+	movq	%rax, %r9
 	incq	PER_CPU_VAR(moat_calls)
 	leaq	moat_call_commit(%rip), %r12
 SYM_INNER_LABEL(moat_call_commit, SYM_L_GLOBAL)
@@ -269,7 +276,6 @@ SYM_INNER_LABEL(moat_call_commit, SYM_L_GLOBAL)
 	movq	(%rcx), %rsp			/* the #DF landing area: scratch */
 	movq	MOAT_RUN_site(%rdx), %r11
 	movq	MOAT_SITE_ret(%r11), %r11
-	movq	MOAT_RUN_r0(%rdx), %r9
 	movl	MOAT_RUN_flags(%rdx), %r10d
 	movq	MOAT_RUN_domain(%rdx), %rdx
 	movl	MOAT_DOM_pkrs(%rdx), %eax

@@ -127,10 +127,14 @@ impl Program {
 
     /// Later runs return the verdict at once.  True for the first to say so.
     pub fn kill(&self) -> bool {
-        self.flags()
-            .fetch_or(bindings::MOAT_DOM_DEAD, Ordering::Relaxed)
-            & bindings::MOAT_DOM_DEAD
-            == 0
+        // The enter gate looks at DEAD only where it does not load directly.
+        let kill = |flags| Some((flags | bindings::MOAT_DOM_DEAD) & !bindings::MOAT_DOM_LOAD);
+        match self
+            .flags()
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, kill)
+        {
+            Ok(old) | Err(old) => old & bindings::MOAT_DOM_DEAD == 0,
+        }
     }
 
     /// Opens one more key, from the next run on.
@@ -287,7 +291,17 @@ impl Program {
         self.cpu_table = Some(table);
         self.shadows = Some(shadows);
 
-        if self.plan.snap_size != 0 && (self.plan.words != 0 || self.packet != 0) {
+        if self.plan.words != 0
+            && !self.plan.reads_pkt
+            && !self.plan.reads_meta
+            && !self.plan.writes_pkt
+            && self.plan.store.is_null()
+        {
+            // Nothing is read back from the snapshot, so the loader may fill it in.
+            // SAFETY: `admit` was given a compiled program.
+            self.dom.load = unsafe { (*self.plan.load).bpf_func }.map_or(0, |f| f as usize as u64);
+            self.dom.flags |= bindings::MOAT_DOM_LOAD;
+        } else if self.plan.words != 0 || self.packet != 0 {
             self.dom.flags |= bindings::MOAT_DOM_PREPARE;
         }
         if !self.plan.store.is_null() || self.plan.writes_pkt {
@@ -366,7 +380,7 @@ impl Program {
             }
         };
         self.dom.sites = self.sites.as_ptr() as u64;
-        self.dom.nr_sites = self.sites.len() as u32;
+        self.dom.nr_sites = self.sites.len() as u64;
         Ok(i as u32)
     }
 

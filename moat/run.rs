@@ -11,7 +11,14 @@ use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
 use crate::program::{Program, MAX_META};
 use crate::violation;
 use core::ffi::c_void;
+use core::mem::MaybeUninit;
 use kernel::bindings;
+
+/// A helper's return value.
+type Called = core::result::Result<u64, AuditError>;
+
+/// `BPF_FUNC_map_lookup_elem`
+const MAP_LOOKUP_ELEM: u32 = 1;
 
 /// One invocation, as the gates hand it over.
 #[derive(Clone, Copy)]
@@ -118,11 +125,7 @@ impl<'a> Run<'a> {
                     meta = 0;
                 }
             }
-            core::ptr::copy_nonoverlapping(
-                (data - meta) as *const u8,
-                (self.slot.pkt - meta) as *mut u8,
-                (meta + copied) as usize,
-            );
+            copy(data - meta, self.slot.pkt - meta, meta + copied);
             (*self.run).pkt = data - meta;
             (*self.run).pkt_len = meta + copied;
             let snap = (self.slot.snap + u64::from(plan.pkt_off)) as *mut u64;
@@ -145,11 +148,7 @@ impl<'a> Run<'a> {
         unsafe {
             let headlen = ffi::moat_shim_skb_headlen(self.ctx());
             let copied = u64::from(headlen).min(self.program.packet);
-            core::ptr::copy_nonoverlapping(
-                ffi::moat_shim_skb_data(self.ctx()) as *const u8,
-                self.slot.pkt as *mut u8,
-                copied as usize,
-            );
+            copy(ffi::moat_shim_skb_data(self.ctx()), self.slot.pkt, copied);
             let len = *((self.slot.shadow + u64::from(plan.len_off)) as *const u32);
             *(at(plan.data_len_off) as *mut u32) = len.wrapping_sub(copied as u32);
             *(at(plan.data_off) as *mut u64) = self.slot.pkt;
@@ -163,11 +162,8 @@ impl<'a> Run<'a> {
         // nothing that moves the packet comes between load and store.
         unsafe {
             if plan.writes_pkt {
-                core::ptr::copy_nonoverlapping(
-                    (self.slot.pkt - self.meta()) as *const u8,
-                    (*self.run).pkt as *mut u8,
-                    (*self.run).pkt_len as usize,
-                );
+                let (to, len) = ((*self.run).pkt, (*self.run).pkt_len);
+                copy(self.slot.pkt - self.meta(), to, len);
             }
             if !plan.store.is_null() {
                 ffi::moat_shim_run_plan(
@@ -191,6 +187,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A map lookup, the call that comes most often.
+    fn lookup(&self, site: &moat_site, raw: &[Allegation; 5]) -> Called {
+        let (map, key) = audit::audit_lookup(raw[0], raw[1], self)?;
+        let args = [map.kernel, key.get(), 0, 0, 0];
+        // SAFETY: what the contract of the helper grants.
+        let ret = unsafe { ffi::moat_shim_call(site.func, args.as_ptr()) };
+        Ok(self.value(ret, Some(map)))
+    }
+
     /// Audits a helper call and makes it.
     fn call(
         &self,
@@ -205,7 +210,7 @@ impl<'a> Run<'a> {
         if contract.effects.store_ctx {
             self.store();
         }
-        let mut copy = [0u64; (BOUNCE_MAX + 7) / 8];
+        let mut copy = MaybeUninit::<[u64; (BOUNCE_MAX + 7) / 8]>::uninit();
         let bounced = checked.bounce.map(|bounce| {
             let i = bounce.arg as usize % 5;
             let len = bounce_len(contract, &bounce, &args, checked.map);
@@ -215,7 +220,7 @@ impl<'a> Run<'a> {
                 unsafe {
                     core::ptr::copy_nonoverlapping(
                         theirs as *const u8,
-                        copy.as_mut_ptr().cast(),
+                        copy.as_mut_ptr().cast::<u8>(),
                         len,
                     )
                 };
@@ -231,7 +236,11 @@ impl<'a> Run<'a> {
             if theirs != 0 {
                 // SAFETY: as above; the audit asked for write access.
                 unsafe {
-                    core::ptr::copy_nonoverlapping(copy.as_ptr().cast(), theirs as *mut u8, len)
+                    core::ptr::copy_nonoverlapping(
+                        copy.as_ptr().cast::<u8>(),
+                        theirs as *mut u8,
+                        len,
+                    )
                 };
             }
         }
@@ -258,6 +267,27 @@ impl<'a> Run<'a> {
             values.base + off
         } else {
             0
+        }
+    }
+}
+
+/// `len` bytes from `from` to `to`; short ones, in words.
+///
+/// # Safety
+///
+/// Both ranges are mapped and do not overlap.
+unsafe fn copy(from: u64, to: u64, len: u64) {
+    // SAFETY: by contract of this function.
+    unsafe {
+        let mut at = 0;
+        while at + 8 <= len {
+            let word = ((from + at) as *const u64).read_unaligned();
+            ((to + at) as *mut u64).write_unaligned(word);
+            at += 8;
+        }
+        while at < len {
+            *((to + at) as *mut u8) = *((from + at) as *const u8);
+            at += 1;
         }
     }
 }
@@ -358,7 +388,11 @@ pub unsafe extern "C" fn moat_audited_call(
 ) -> u64 {
     // SAFETY: by contract of this function.
     let (run, site, args) = unsafe { (Run::new(run), &*site, &*args) };
-    match run.call(site, args) {
+    let called = match site.id {
+        MAP_LOOKUP_ELEM => run.lookup(site, args),
+        _ => run.call(site, args),
+    };
+    match called {
         Ok(ret) => ret,
         Err(error) => {
             violation::bad_call(&run, site, &error);
