@@ -4,7 +4,7 @@
 //! To write it anew: `UPDATE=1 cargo test --test support`.
 
 use moat_logic::helpers::contract::*;
-use moat_logic::helpers::maptype::{MapTypes, NAMES};
+use moat_logic::helpers::maptype::*;
 use moat_logic::helpers::table::*;
 use std::fmt::Write;
 
@@ -59,25 +59,80 @@ const HEAD: &str = "\
 <!-- Written from moat/helpers by `UPDATE=1 cargo test --test support`. -->
 
 **isolated**: runs in its own domain. **refused**: a program that needs it is not
-isolated; with `strict` its load fails, without it the program runs plainly, with
-a counted, logged reason. **plain**: MOAT leaves it alone. **-**: the kernel does
-not offer it.
+isolated; with `strict`, the default, its load fails with EACCES, without it the
+program runs plainly; both are counted, and the kernel log has the reason. **plain**:
+MOAT leaves it alone. **-**: the kernel does not offer it.
 
-This is what the helpers' contracts allow. A load may still be refused for what
-lies in a map's values (`bpf_spin_lock`, `bpf_timer`, kptrs) or for a kfunc.
+The tables are what the helpers' contracts and the placement of map values allow. A
+load is also refused for
+
+- a map that was made before MOAT was loaded (but for mmapable arrays), a hash map
+  with `BPF_F_NO_PREALLOC`, and values with a `bpf_spin_lock`, `bpf_timer` or kptr;
+- kfuncs, callbacks, tail calls out of the program (a plain program can tail call
+  it), and loads through pointers to sockets, BTF objects, flow keys or maps;
+- `freplace`, and sleepable programs; an isolated program cannot be replaced or traced;
+- a classic filter that asks for the interface's index or type;
+- more than 96 context fields, or no free key: there are 13, one for each program
+  and one for each map that several programs share.
+
+What is isolated differs from a plain program in this:
+
+- A linear packet is shown cut at 4096 bytes, as if the rest were in fragments, to a
+  program that by the verifier's reckoning may go further.
+- Packet, context fields and what helpers change in them are copies during a run;
+  the kernel gets them before a helper that looks, and at the end.
+- More than 4 invocations of one program nested on one CPU get the verdict of a
+  stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept.
+- Preemption is off while it runs.
+- Scalars go to helpers as the program passes them, not checked against the ranges
+  that the verifier assumed.
+
+## Hardware
+
+All of this has run under QEMU's emulation (TCG) and on no CPU with PKS. The module
+refuses to load without PKS, SMAP and CR0.WP, and with page table isolation on: boot
+with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
+
+- PEBS and BTS write their buffers with the rights of what runs, and in BPF mode those
+  pages are closed. MOAT does not turn them off; do not use them meanwhile.
+- The gates and entry stubs jump to places without ENDBR. Kernel IBT has to be off
+  (`ibt=off`, or no CONFIG_X86_KERNEL_IBT).
+- IDT, GDT and the first page of each TSS are readable to programs at every level, and
+  so are the resume pages: RAX, RCX, RDX, RIP, RSP and flags that the last interrupted
+  program on each CPU had.
+- The barrier against branch history injection that 6.1's JIT puts at the end of
+  classic filters of unprivileged users is not in isolated images. Side channels are
+  not in scope; the jumps of the gates are not retpolines.
+- Real costs of PKRS writes, of flushes, and of entries with PCID are not measured.
+- PREEMPT_RT, and hypervisors that pass PKS on, have not been tried.
 ";
+
+/// Map types whose values have pages of their own: patches 0007 to 0009.  Any other
+/// map keeps a program from being isolated.
+const PLACED: MapTypes = MapTypes::of(&[
+    HASH,
+    ARRAY,
+    LRU_HASH,
+    PERCPU_HASH,
+    PERCPU_ARRAY,
+    LRU_PERCPU_HASH,
+]);
+
+fn placed(types: MapTypes) -> bool {
+    (0..NAMES.len() as u32).any(|ty| types.contains(ty) && PLACED.contains(ty))
+}
 
 fn status(c: &Contract, ty: u32) -> &'static str {
     match (c.types.contains(ty), c.refused) {
         (false, _) => "-",
-        (true, None) => "isolated",
-        (true, Some(_)) => "refused",
+        (true, None) if c.map_types().map_or(true, placed) => "isolated",
+        (true, _) => "refused",
     }
 }
 
 fn names(types: MapTypes) -> String {
     let list: Vec<_> = (0..NAMES.len() as u32)
-        .filter(|ty| types.contains(*ty))
+        .filter(|ty| types.contains(*ty) && PLACED.contains(*ty))
         .map(|ty| NAMES[ty as usize])
         .collect();
     list.join(", ")
@@ -96,7 +151,8 @@ fn helper_table(out: &mut String, which: impl Fn(&Contract) -> bool) {
         }
         let note = match (c.refused, c.map_types()) {
             (Some(why), _) => why.to_string(),
-            (None, Some(types)) => names(types),
+            (None, Some(types)) if placed(types) => names(types),
+            (None, Some(_)) => "its maps' values are not placed".to_string(),
             (None, None) => String::new(),
         };
         writeln!(out, " {note} |").unwrap();
@@ -114,7 +170,9 @@ fn document() -> String {
     out.push_str("\n## Map types\n\nFor isolated programs.\n");
     out.push_str("\n| type | | helpers |\n|---|---|---|\n");
     for (ty, name) in NAMES.iter().enumerate().skip(1) {
-        let accepts = |c: &&Contract| c.map_types().map_or(false, |t| t.contains(ty as u32));
+        let ty = ty as u32;
+        let accepts =
+            |c: &&Contract| PLACED.contains(ty) && c.map_types().map_or(false, |t| t.contains(ty));
         let users: Vec<_> = all().filter(accepts).map(|c| c.name).collect();
         let status = if users.is_empty() {
             "refused"
