@@ -93,6 +93,8 @@ SYM_CODE_START(moat_enter)
 	movq	%rdi, MOAT_RUN_ctx(%rsp)
 	movq	$0, MOAT_RUN_stop(%rsp)
 	movq	$0, MOAT_RUN_site(%rsp)
+	movq	$0, MOAT_RUN_deadline(%rsp)
+	movq	$0, PER_CPU_VAR(moat_resume_run)
 	pushfq
 	popq	MOAT_RUN_flags(%rsp)
 	movq	PER_CPU_VAR(moat_run), %rax

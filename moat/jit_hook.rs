@@ -180,8 +180,9 @@ unsafe extern "C" fn release(prog: *mut bpf_prog) {
 }
 
 unsafe extern "C" fn direct_value(prog: *mut bpf_prog, map: *mut bpf_map, off: u32) -> u64 {
-    // SAFETY: an isolated program.
-    match unsafe { program(prog) }.values(map as u64) {
+    // SAFETY: an isolated program, perhaps running while it is dumped.
+    let this = unsafe { &*((*(*prog).aux).moat as *const Program) };
+    match this.values(map as u64) {
         Some(values) => values.base + u64::from(off),
         // A null pointer stops the program if it is ever used.
         None => 0,
@@ -216,6 +217,17 @@ unsafe extern "C" fn jit_site(
     }
 }
 
+/// Whether an entry stub ends in a jump to the enter gate.
+fn enters_gate(stub: &[u8], body: u64) -> bool {
+    match stub {
+        [.., 0xe9, a, b, c, d] => {
+            let offset = i32::from_le_bytes([*a, *b, *c, *d]);
+            body.wrapping_add(offset as u64) == ffi::moat_enter as usize as u64
+        }
+        _ => false,
+    }
+}
+
 unsafe extern "C" fn jit_done(
     prog: *mut bpf_prog,
     image: *const c_void,
@@ -235,6 +247,9 @@ unsafe extern "C" fn jit_done(
             0
         };
         let code = core::slice::from_raw_parts(rw_image as *const u8, len as usize);
+        if skip != 0 && !enters_gate(&code[..skip], body as u64) {
+            return -(bindings::EINVAL as c_int);
+        }
         match this.add_image(image as u64 + skip as u64, &code[skip..]) {
             Ok(()) => 0,
             Err(errno) => errno,

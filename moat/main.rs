@@ -61,8 +61,9 @@ struct Moat {
 
 impl kernel::Module for Moat {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let hooks = jit_hook::Hooks::register()?;
         let sysctls = policy::Sysctls::register()?;
+        // Last of what can fail: from here on programs hold the module.
+        let hooks = jit_hook::Hooks::register()?;
         // SAFETY: module initialisation.
         unsafe { ffi::moat_counters_init() };
         pr_info!("ready: {} keys for programs\n", pks::Key::PROGRAMS);

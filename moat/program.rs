@@ -258,7 +258,8 @@ impl Program {
         let meta = if self.plan.reads_meta { MAX_META } else { 0 };
         let slot = snap + meta + self.packet + STACK + NR_IST as u64 * LANDING;
         let slot = round_up(slot, 64);
-        let per_cpu = round_up(slot * NEST as u64, PAGE);
+        // 64 bytes more, so that nothing of a slot ends where the area does.
+        let per_cpu = round_up(slot * NEST as u64 + 64, PAGE);
         // SAFETY: constant after boot.
         let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
 
@@ -350,8 +351,17 @@ impl Program {
                 contract: 0,
             }
         } else {
-            // SAFETY: `prog` is a program being compiled.
-            let id = unsafe { bindings::moat_call_target(prog, func) };
+            let known = self
+                .sites
+                .iter()
+                .rev()
+                .take(64)
+                .find(|s| s.func == func as u64);
+            let id = match known {
+                Some(site) => site.id as i32,
+                // SAFETY: `prog` is a program being compiled.
+                None => unsafe { bindings::moat_call_target(prog, func) },
+            };
             let contract = match table::contract(id as u32) {
                 Some(contract) if id > 0 && contract.refused.is_none() => contract,
                 _ => return Err(-(bindings::EINVAL as i32)),
@@ -368,12 +378,14 @@ impl Program {
                 contract: contract as *const Contract as u64,
             }
         };
-        let i = match self.site_names.iter().position(|&name| name == (image, n)) {
-            Some(i) => {
+        // Images are compiled in order, so the names are sorted.
+        let i = match self.site_names.binary_search(&(image, n)) {
+            Ok(i) => {
                 self.sites[i] = site;
                 i
             }
-            None => {
+            Err(at) if at < self.sites.len() => return Err(-(bindings::EINVAL as i32)),
+            Err(_) => {
                 self.site_names.try_push((image, n)).map_err(|_| NOMEM)?;
                 self.sites.try_push(site).map_err(|_| NOMEM)?;
                 self.sites.len() - 1

@@ -8,6 +8,7 @@
 use crate::ffi::{self, moat_run, moat_site};
 use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
 use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
+use crate::helpers::maptype::{ARRAY, PERCPU_ARRAY};
 use crate::program::{Program, MAX_META};
 use crate::violation;
 use core::ffi::c_void;
@@ -19,6 +20,18 @@ type Called = core::result::Result<u64, AuditError>;
 
 /// `BPF_FUNC_map_lookup_elem`
 const MAP_LOOKUP_ELEM: u32 = 1;
+
+/// The index of an array, which the kernel reads with a plain load and may read
+/// again after the check.
+const ARRAY_KEY: Bounce = Bounce {
+    arg: 1,
+    bytes: 4,
+    back: false,
+};
+
+fn is_array(map: &MapInfo) -> bool {
+    matches!(map.ty, ARRAY | PERCPU_ARRAY)
+}
 
 /// One invocation, as the gates hand it over.
 #[derive(Clone, Copy)]
@@ -190,7 +203,13 @@ impl<'a> Run<'a> {
     /// A map lookup, the call that comes most often.
     fn lookup(&self, site: &moat_site, raw: &[Allegation; 5]) -> Called {
         let (map, key) = audit::audit_lookup(raw[0], raw[1], self)?;
-        let args = [map.kernel, key.get(), 0, 0, 0];
+        let mut args = [map.kernel, key.get(), 0, 0, 0];
+        let index;
+        if is_array(map) {
+            // SAFETY: the audit granted `key_size` bytes, which is 4.
+            index = unsafe { (args[1] as *const u32).read_volatile() };
+            args[1] = &index as *const u32 as u64;
+        }
         // SAFETY: what the contract of the helper grants.
         let ret = unsafe { ffi::moat_shim_call(site.func, args.as_ptr()) };
         Ok(self.value(ret, Some(map)))
@@ -211,7 +230,11 @@ impl<'a> Run<'a> {
             self.store();
         }
         let mut copy = MaybeUninit::<[u64; (BOUNCE_MAX + 7) / 8]>::uninit();
-        let bounced = checked.bounce.map(|bounce| {
+        let bounce = match (checked.bounce, checked.map, contract.args[1]) {
+            (None, Some(map), Arg::MapKey) if is_array(map) => Some(ARRAY_KEY),
+            (bounce, _, _) => bounce,
+        };
+        let bounced = bounce.map(|bounce| {
             let i = bounce.arg as usize % 5;
             let len = bounce_len(contract, &bounce, &args, checked.map);
             let theirs = args[i];

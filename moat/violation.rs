@@ -34,6 +34,8 @@ const PROTECTION: u32 = 13;
 const PAGE_FAULT: u32 = 14;
 /// What the kernel reports for a return address it will not go back to.
 const BAD_RETURN: u32 = 32;
+/// A run that would not end.
+const BUDGET: u32 = kernel::bindings::MOAT_FAULT_BUDGET;
 
 /// Names a program in a report: `name (id 5, type xdp)`.
 struct Who<'a>(&'a Program);
@@ -136,6 +138,7 @@ pub unsafe extern "C" fn fault(run: *mut moat_run, fault: *const moat_fault) {
             );
         }
         DOUBLE_FAULT => pr_err!("{}: stack pointer lost at {}; stopped\n", who, at),
+        BUDGET => pr_err!("{}: ran too long at {}; stopped\n", who, at),
         BAD_RETURN => pr_err!("{}: interrupt frame forged at {}; stopped\n", who, at),
         DIVIDE | BREAKPOINT | OVERFLOW | INVALID_OPCODE => {
             pr_err!("{}: exception {} at {}; stopped\n", who, fault.vector, at)
