@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=1 timeout=120 */
+/*
+ * Does a program that loses its stack take its CPU's interrupts with it?
+ *
+ * A subprogram overwrites the frame pointer it will give back, so that its caller
+ * goes on with RSP anywhere and spins. The next interrupt finds no stack to be
+ * pushed on; the CPU accepted it all the same, and if nobody sees to it, none of
+ * its priority ever comes again. And a program that never ends is stopped.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "moat_test.h"
+
+/* Local timer interrupts of @cpu so far, from /proc/interrupts. */
+static s64 ticks(int cpu)
+{
+	char line[512];
+	FILE *f = fopen("/proc/interrupts", "r");
+	s64 n = -1;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		unsigned long v[4] = {};
+
+		if (sscanf(line, " LOC: %lu %lu %lu %lu", v, v + 1, v + 2, v + 3) > cpu)
+			n = v[cpu];
+	}
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* The CPU's timer still runs: it preempts us, and time passes. */
+static bool alive(int cpu)
+{
+	s64 before = ticks(cpu);
+	u64 began = now_ns();
+
+	while (now_ns() - began < 300000000)
+		;
+	usleep(50000);
+	return before >= 0 && ticks(cpu) > before + 20;
+}
+
+static void lost_stack(u64 rsp, const char *what, int cpu)
+{
+	struct bpf_insn insns[] = {
+		CALL_REL(5),
+		LD_IMM64(R2, 1ULL << 40),
+		ALU64_IMM(BPF_SUB, R2, 1),
+		JMP_IMM(BPF_JNE, R2, 0, -2),
+		EXIT(),
+		LD_IMM64(R3, rsp),
+		STX(BPF_DW, R10, R3, 0),	/* the caller's frame pointer */
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+	struct run run = { .repeat = 1 };
+	u8 packet[64] = {};
+	int fd;
+
+	pin_to_cpu(cpu);
+	fd = PROG_LOAD(sched_cls.type, "lost_stack", insns);
+	if (fd < 0) {
+		ok(false, "the stack pointer is %s: loads", what);
+		diag("%s\n%s", strerror(errno), prog_log);
+		return;
+	}
+	kmsg_mark();
+	run.data_in = packet;
+	run.data_in_size = sizeof(packet);
+	prog_run(fd, &run);
+	ok(run.retval == sched_cls.safe, "the stack pointer is %s: stopped", what);
+	ok(kmsg_stopped(fd, "lost_stack"), "the stack pointer is %s: reported", what);
+	ok(alive(cpu), "the stack pointer is %s: CPU %d still gets its interrupts", what, cpu);
+	close(fd);
+}
+
+static void endless(void)
+{
+	struct bpf_insn insns[] = {
+		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
+		JMP_IMM(BPF_JNE, R2, 0, -1),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+	int fd;
+
+	pin_to_cpu(3);
+	fd = PROG_LOAD(sched_cls.type, "endless", insns);
+	ok(fd >= 0, "an endless program: loads");
+	if (fd < 0)
+		return;
+	kmsg_mark();
+	ok(prog_run_once(fd) == sched_cls.safe, "an endless program: stopped");
+	ok(kmsg_stopped(fd, "endless"), "an endless program: reported");
+	ok(alive(3), "an endless program: its CPU goes on");
+	close(fd);
+}
+
+int main(void)
+{
+	if (!test_kernel())
+		skip_all("needs the test kernel");
+	if (!moat_present())
+		skip_all("needs MOAT");
+	moat_set_level(2);
+	bypass_verifier(true);
+	lost_stack(0, "NULL", 1);
+	lost_stack(target("data"), "in kernel memory", 2);
+	lost_stack(0x8000000000000000, "not canonical", 1);
+	endless();
+	bypass_verifier(false);
+	return finish();
+}
