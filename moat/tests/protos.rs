@@ -21,7 +21,8 @@ struct Kernel {
 }
 
 fn kernel() -> Option<Kernel> {
-    let Some(root) = std::env::var_os("KERNEL_SRC").map(PathBuf::from) else {
+    let root = std::env::var_os("KERNEL_SRC").filter(|dir| !dir.is_empty());
+    let Some(root) = root.map(PathBuf::from) else {
         eprintln!("skipped: KERNEL_SRC is not set");
         return None;
     };
