@@ -177,7 +177,7 @@ fn same_arg(proto: &Fields, i: usize, arg: Arg) -> bool {
 
 fn same_ret(proto: &Fields, ret: Ret) -> bool {
     match proto["ret_type"].as_str() {
-        "RET_INTEGER" => ret == Ret::Scalar,
+        "RET_INTEGER" => matches!(ret, Ret::Scalar | Ret::Int),
         "RET_VOID" => ret == Ret::Void,
         "RET_PTR_TO_MAP_VALUE_OR_NULL" => ret == Ret::MapValueOrNull,
         _ => false,
