@@ -10,7 +10,8 @@ use kernel::prelude::*;
 
 pub use bindings::{
     bpf_map, bpf_prog, moat_cpu_slots, moat_ctx_plan, moat_domain, moat_fault, moat_gates,
-    moat_image, moat_jit, moat_ops, moat_run, moat_site, moat_slot, page,
+    moat_image, moat_jit, moat_jit_image, moat_ops, moat_return as moat_return_t, moat_run,
+    moat_site, moat_slot, page,
 };
 
 extern "C" {
@@ -22,6 +23,9 @@ extern "C" {
     pub fn moat_shim_nr_cpus() -> u32;
     pub fn moat_shim_zalloc(size: usize) -> *mut c_void;
     pub fn moat_shim_free(p: *const c_void);
+    fn moat_shim_alloc_slots() -> u64;
+    fn moat_shim_cpu_slots(slots: u64, cpu: u32) -> *mut moat_cpu_slots;
+    fn moat_shim_free_slots(slots: u64);
     pub fn moat_shim_alloc_page() -> *mut page;
     pub fn moat_shim_free_page(page: *mut page);
     pub fn moat_shim_run_plan(
@@ -41,15 +45,63 @@ extern "C" {
     pub fn moat_enter_commit();
     pub fn moat_enter_jmp();
     pub fn moat_enter_jmp_end();
+    pub fn moat_enter_load();
     pub fn moat_exit();
     pub fn moat_exit_open();
-    pub fn moat_call();
-    pub fn moat_call_open();
-    pub fn moat_call_commit();
-    pub fn moat_call_jmp();
-    pub fn moat_call_jmp_end();
+    pub fn moat_return();
+    pub fn moat_return_open();
+    pub fn moat_return_commit();
+    pub fn moat_return_jmp();
+    pub fn moat_return_jmp_end();
+    pub fn moat_call_off();
+    pub fn moat_audit();
     pub fn moat_stop();
-    pub fn moat_local_return();
+    // The site to copy, and the places in it.
+    pub fn moat_site_begin();
+    pub fn moat_site_hole_site();
+    pub fn moat_site_lean();
+    pub fn moat_site_open();
+    pub fn moat_site_hole_entry();
+    pub fn moat_site_hole_frame();
+    pub fn moat_site_hole_pkrs();
+    pub fn moat_site_jmp();
+    pub fn moat_site_hole_ret();
+    pub fn moat_site_commit();
+    pub fn moat_site_hole_site_off();
+    pub fn moat_site_hole_off();
+    pub fn moat_site_end();
+}
+
+/// The slots of one program, on every CPU.
+pub struct Slots(u64);
+
+impl Slots {
+    /// Zeroed; none if memory is short.  May sleep.
+    pub fn new() -> Option<Slots> {
+        // SAFETY: process context, as all callers are.
+        match unsafe { moat_shim_alloc_slots() } {
+            0 => None,
+            slots => Some(Slots(slots)),
+        }
+    }
+
+    /// Per-CPU address, for `moat_domain.slots`.
+    pub fn addr(&self) -> u64 {
+        self.0
+    }
+
+    /// Those of one possible CPU.
+    pub fn of(&mut self, cpu: u32) -> &mut moat_cpu_slots {
+        // SAFETY: ours, zeroed at first, borrowed as long as `self`.
+        unsafe { &mut *moat_shim_cpu_slots(self.0, cpu) }
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new`, freed once.
+        unsafe { moat_shim_free_slots(self.0) }
+    }
 }
 
 /// A zeroed array of plain C data in kernel memory.

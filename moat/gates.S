@@ -7,7 +7,8 @@
  * frame in memory the program can write. RAX, RCX, RDX, RIP, RSP and the flags
  * may come back from there forged. Code in that stretch therefore keeps its
  * restart address in R12, decides by per-CPU memory and by registers other than
- * those, and can be started over: moat_landing() in the kernel does that.
+ * those when it starts over, and can be started over: moat_landing() in the
+ * kernel does that.
  *
  * Layouts and offsets: asm/moat.h, asm-offsets.
  */
@@ -21,30 +22,23 @@
 
 .text
 
-/* Interrupts as the caller of the program had them. */
-.macro MOAT_RESTORE_IF run:req
-	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(\run)
-	jz	.Lif_off_\@
-	sti
-.Lif_off_\@:
-.endm
+/* What struct moat_run holds that enter does not fill in. */
+#define UNINITIALISED	(MOAT_RUN_SIZE - MOAT_RUN_saved)
 
 /*
- * The last step into a program. R11: where; R10D: RFLAGS the caller had; PKRS
- * closed. STI holds interrupts off until the jump is done, so that none sees
- * R12 zero outside of the image.
+ * The last step into a program. R11: where; ZF: clear if the caller had
+ * interrupts on; PKRS closed. STI holds interrupts off until the jump is done,
+ * so that none sees R12 zero outside of the image.
  */
 .macro MOAT_JUMP name:req
-	testl	$X86_EFLAGS_IF, %r10d
-	jz	.Lmoat_off_\@
-	xorl	%r12d, %r12d
+	movl	$0, %r12d
 SYM_INNER_LABEL(\name, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
+	jz	.Lmoat_off_\@
 	sti
 	ANNOTATE_RETPOLINE_SAFE
 	jmp	*%r11
 .Lmoat_off_\@:
-	xorl	%r12d, %r12d
 	ANNOTATE_RETPOLINE_SAFE
 	jmp	*%r11
 SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
@@ -53,109 +47,126 @@ SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
 .endm
 
 /*
+ * Begin a run: a frame on the kernel stack, a slot in the window. R11: domain;
+ * RDI: ctx. Leaves the slot in RCX and struct moat_run at RSP.
+ *
+ * An interrupt between the two accesses to the head of the list may run the
+ * program as well, and gives the slot back before it returns.
+ */
+.macro MOAT_BEGIN
+	UNWIND_HINT_FUNC
+	pushq	%rbp
+	pushq	%r12
+	UNWIND_HINT_EMPTY
+#ifdef CONFIG_PREEMPT_COUNT
+	incl	PER_CPU_VAR(__preempt_count)
+#endif
+	movq	MOAT_DOM_slots(%r11), %rdx
+	movq	%gs:(%rdx), %rcx
+	testq	%rcx, %rcx
+	jz	.Ltoo_deep
+	movq	MOAT_SLOT_next(%rcx), %rax
+	movq	%rax, %gs:(%rdx)
+	subq	$UNINITIALISED, %rsp
+	pushq	$0				/* deadline */
+	pushq	%rdi
+	pushq	%rcx
+	pushq	%r11
+	pushfq
+	pushq	PER_CPU_VAR(moat_run)
+	movq	%rsp, PER_CPU_VAR(moat_run)
+	testl	$MOAT_DOM_SLOW_IN, MOAT_DOM_flags(%r11)
+	jnz	.Lslow_in
+.endm
+
+/*
  * enter: u64 (void *ctx), jumped to by the entry stub of an image
  *
  *		on entry		in the program
  * PKRS		open			closed
- * RSP		kernel, return address	window
+ * RSP, RBP	kernel			window
  * R11		struct moat_domain *
  * RDI		ctx			snapshot
  * IF		any			as on entry
  * IST		kernel stacks		landing areas
  *
- * Leaves the caller's registers and a struct moat_run on the kernel stack.
+ * RBX, R13, R14 and R15 are saved and hidden only from programs that use them.
  */
 SYM_CODE_START(moat_enter)
-	UNWIND_HINT_FUNC
-	pushq	%rbp
-	pushq	%rbx
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
-	subq	$MOAT_RUN_SIZE, %rsp
-	UNWIND_HINT_EMPTY
-#ifdef CONFIG_PREEMPT_COUNT
-	incl	PER_CPU_VAR(__preempt_count)
-#endif
-	movl	PER_CPU_VAR(cpu_number), %eax
-	movq	MOAT_DOM_cpus(%r11), %rdx
-	movq	(%rdx, %rax, 8), %rdx
-	movl	(%rdx), %eax
-	cmpl	$MOAT_NEST, %eax
-	jae	.Ltoo_deep
-	incl	(%rdx)
-	shll	$6, %eax			/* sizeof(struct moat_slot) */
-	leaq	MOAT_SLOTS_slot(%rdx, %rax), %rax
-	movq	%rax, MOAT_RUN_slot(%rsp)
-	movq	%rdx, MOAT_RUN_cpu_slots(%rsp)
-	movq	%r11, MOAT_RUN_domain(%rsp)
-	movq	%rdi, MOAT_RUN_ctx(%rsp)
-	movq	$0, MOAT_RUN_stop(%rsp)
-	movq	$0, MOAT_RUN_site(%rsp)
-	movq	$0, MOAT_RUN_deadline(%rsp)
-	movq	$0, PER_CPU_VAR(moat_resume_run)
-	pushfq
-	popq	MOAT_RUN_flags(%rsp)
-	movq	PER_CPU_VAR(moat_run), %rax
-	movq	%rax, MOAT_RUN_prev(%rsp)
-	movq	%rsp, PER_CPU_VAR(moat_run)
-	testl	$MOAT_DOM_SLOW, MOAT_DOM_flags(%r11)
-	jnz	.Lslow
+	MOAT_BEGIN
 .Lenter:
-	xorl	%esi, %esi
-	xorl	%ebx, %ebx
-	xorl	%ebp, %ebp
-	xorl	%r8d, %r8d
-	xorl	%r9d, %r9d
-	xorl	%r13d, %r13d
-	xorl	%r14d, %r14d
-	xorl	%r15d, %r15d
+	movq	%rsp, %r10
 	cli
 	leaq	moat_enter_commit(%rip), %r12
-SYM_INNER_LABEL(moat_enter_commit, SYM_L_GLOBAL)
-	ANNOTATE_NOENDBR
-	movq	PER_CPU_VAR(moat_run), %rdx
-	movq	MOAT_RUN_slot(%rdx), %rcx
+.Lenter_close:
+	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(%r10)
 	MOAT_IST_LANDING %rcx
 	movq	MOAT_SLOT_snap(%rcx), %rdi
 	movq	MOAT_SLOT_rsp(%rcx), %rsp
-	movl	MOAT_RUN_flags(%rdx), %r10d
-	movq	MOAT_RUN_domain(%rdx), %rdx
-	movq	MOAT_DOM_body(%rdx), %r11
-	movl	MOAT_DOM_pkrs(%rdx), %eax
-	xorl	%edx, %edx
+	movq	%rsp, %rbp
+	movl	MOAT_DOM_pkrs(%r11), %eax
+	movq	MOAT_DOM_body(%r11), %r11
+	/* MOV, which leaves the flags alone */
+	movl	$0, %edx
+	movl	$0, %esi
+	movl	$0, %r8d
+	movl	$0, %r10d
 	movl	$MSR_IA32_PKRS, %ecx
 	wrmsr
 	MOAT_JUMP moat_enter_jmp
 
-.Lslow:
-	testl	$MOAT_DOM_LOAD, MOAT_DOM_flags(%r11)
-	jz	.Lprepare
+SYM_INNER_LABEL(moat_enter_commit, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	UNWIND_HINT_EMPTY
+	movq	PER_CPU_VAR(moat_run), %r10
+	movq	MOAT_RUN_slot(%r10), %rcx
+	movq	MOAT_RUN_domain(%r10), %r11
+	jmp	.Lenter_close
+
+/* enter, for programs whose snapshot the loader fills in directly. */
+SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	MOAT_BEGIN
+.Lload:
+	movq	MOAT_SLOT_snap(%rcx), %rsi
 	movq	MOAT_DOM_load(%r11), %rdx
-	movq	MOAT_RUN_slot(%rsp), %rsi
-	movq	MOAT_SLOT_snap(%rsi), %rsi
 	CALL_NOSPEC rdx
+.Lreload:
+	movq	MOAT_RUN_slot(%rsp), %rcx
+	movq	MOAT_RUN_domain(%rsp), %r11
 	jmp	.Lenter
 
+.Lslow_in:
+	testl	$MOAT_DOM_CALLEE, MOAT_DOM_flags(%r11)
+	jz	.Lprepare
+	movq	%rbx, MOAT_RUN_saved(%rsp)
+	movq	%r13, MOAT_RUN_saved + 8(%rsp)
+	movq	%r14, MOAT_RUN_saved + 16(%rsp)
+	movq	%r15, MOAT_RUN_saved + 24(%rsp)
+	xorl	%ebx, %ebx
+	xorl	%r13d, %r13d
+	xorl	%r14d, %r14d
+	xorl	%r15d, %r15d
 .Lprepare:
 	testl	$MOAT_DOM_DEAD, MOAT_DOM_flags(%r11)
-	jnz	.Ldead
+	jnz	.Lverdict
+	testl	$MOAT_DOM_LOAD, MOAT_DOM_flags(%r11)
+	jnz	.Lload
+	testl	$MOAT_DOM_PREPARE, MOAT_DOM_flags(%r11)
+	jz	.Lenter
 	movq	%rsp, %rdi
 	call	moat_prepare
 	testq	%rax, %rax
-	jz	.Lenter
+	jz	.Lreload
 	decq	%rax				/* the context would not load */
-	jmp	.Lleave
+	movq	MOAT_RUN_domain(%rsp), %r11
+	cli
+	jmp	.Lrestore
 
 .Ltoo_deep:
 	incq	PER_CPU_VAR(moat_too_deep)
 	movq	MOAT_DOM_verdict(%r11), %rax
 	jmp	.Lunwind
-
-.Ldead:
-	movq	MOAT_DOM_verdict(%r11), %rax
-	jmp	.Lleave
 
 /*
  * exit: the program is done. EAX: its return value.
@@ -179,22 +190,22 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movl	%r9d, %eax
 	movq	MOAT_RUN_domain(%rsp), %r11
-	testl	$MOAT_DOM_FINISH, MOAT_DOM_flags(%r11)
-	jnz	.Lfinish
+	testl	$MOAT_DOM_SLOW_OUT, MOAT_DOM_flags(%r11)
+	jnz	.Lslow_out
 .Lleave:
 	incq	PER_CPU_VAR(moat_runs)
-	movq	MOAT_RUN_prev(%rsp), %rdx
-	movq	%rdx, PER_CPU_VAR(moat_run)
-	movq	MOAT_RUN_cpu_slots(%rsp), %rdx
-	decl	(%rdx)
-	MOAT_RESTORE_IF %rsp
+	popq	PER_CPU_VAR(moat_run)
+	/* The fields of struct moat_run are 8 bytes nearer from here on. */
+	testl	$X86_EFLAGS_IF, MOAT_RUN_flags - 8(%rsp)
+	movq	MOAT_RUN_slot - 8(%rsp), %rcx
+	movq	MOAT_DOM_slots(%r11), %rdx
+	movq	%rcx, %gs:(%rdx)
+	jz	.Lleft
+	sti
+.Lleft:
+	addq	$(MOAT_RUN_SIZE - 8), %rsp
 .Lunwind:
-	addq	$MOAT_RUN_SIZE, %rsp
-	popq	%r15
-	popq	%r14
-	popq	%r13
 	popq	%r12
-	popq	%rbx
 	popq	%rbp
 	UNWIND_HINT_FUNC
 #ifdef CONFIG_PREEMPT_COUNT
@@ -210,88 +221,123 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	RET
 #endif
 
-.Lfinish:
+.Lslow_out:
 	UNWIND_HINT_EMPTY
+	testl	$MOAT_DOM_FINISH, MOAT_DOM_flags(%r11)
+	jz	.Lrestore
 	movq	%rax, MOAT_RUN_r0(%rsp)
-	MOAT_RESTORE_IF %rsp
+	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(%rsp)
+	jz	.Lfinish
+	sti
+.Lfinish:
 	movq	%rsp, %rdi
 	call	moat_finish
+	cli
 	movq	MOAT_RUN_r0(%rsp), %rax
+	movq	MOAT_RUN_domain(%rsp), %r11
+.Lrestore:
+	testl	$MOAT_DOM_CALLEE, MOAT_DOM_flags(%r11)
+	jz	.Lleave
+	movq	MOAT_RUN_saved(%rsp), %rbx
+	movq	MOAT_RUN_saved + 8(%rsp), %r13
+	movq	MOAT_RUN_saved + 16(%rsp), %r14
+	movq	MOAT_RUN_saved + 24(%rsp), %r15
 	jmp	.Lleave
 
 /* stop: end the current run with the program type's safe verdict. */
 SYM_INNER_LABEL(moat_stop, SYM_L_GLOBAL)
 	UNWIND_HINT_EMPTY
 	ANNOTATE_NOENDBR
+	cli
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movq	MOAT_RUN_domain(%rsp), %r11
+.Lverdict:
+	cli
 	movq	MOAT_DOM_verdict(%r11), %rax
-	jmp	.Lleave
+	jmp	.Lrestore
 SYM_CODE_END(moat_enter)
 
 /*
- * call: a helper call, or the return of a local call.
+ * return: of a local call. Interrupted programs come back through it as well
+ * where a site cannot do that itself.
  *
  *		on entry		back in the program
- * PKRS		closed			closed; open in the helper
- * RSP		window, or anything	window, scratch: the image sets it
- * R11		site number, untrusted
- * RDI..R8	arguments, untrusted	zero
- * RAX					the helper's result
- * IF		as before enter		as before enter, in the helper too
- * IST		landing areas		landing areas; the kernel's in between
+ * PKRS		closed			closed
+ * RSP		window, or anything	what the call expects
+ * RAX		result			result
+ * R11		number, untrusted	clobbered, as are RDI, RSI, R8 and R10
+ * IF		as before enter		as before enter
+ * IST		landing areas		landing areas
  */
-SYM_CODE_START(moat_call)
+SYM_CODE_START(moat_return)
 	UNWIND_HINT_EMPTY
 	cli
-	movq	%rcx, %r9
-	movq	%rdx, %r10
-	leaq	moat_call_open(%rip), %r12
-SYM_INNER_LABEL(moat_call_open, SYM_L_GLOBAL)
+	movq	%rax, %r9
+	leaq	moat_return_open(%rip), %r12
+SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_OPEN_PKRS
 	MOAT_IST_KERNEL
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movq	MOAT_RUN_domain(%rsp), %rax
-	cmpq	MOAT_DOM_nr_sites(%rax), %r11
-	jae	.Lno_site
-	shlq	$5, %r11			/* sizeof(struct moat_site) */
-	addq	MOAT_DOM_sites(%rax), %r11
-	movq	%r11, MOAT_RUN_site(%rsp)
-	testl	$MOAT_SITE_AUDIT, MOAT_SITE_flags(%r11)
-	jnz	.Laudit
-	movq	MOAT_SITE_func(%r11), %rax
-	movq	%r10, %rdx
-	movq	%r9, %rcx
-	MOAT_RESTORE_IF %rsp
-	CALL_NOSPEC rax
+	cmpq	MOAT_DOM_nr_returns(%rax), %r11
+	jae	.Lno_return
+	shlq	$4, %r11			/* sizeof(struct moat_return) */
+	addq	MOAT_DOM_returns(%rax), %r11
+	movq	%r11, MOAT_RUN_ret(%rsp)
+	movq	%r9, %rax
+
 .Lreturn:
-	cli
 	movq	%rax, %r9
 	incq	PER_CPU_VAR(moat_calls)
-	leaq	moat_call_commit(%rip), %r12
-SYM_INNER_LABEL(moat_call_commit, SYM_L_GLOBAL)
+	leaq	moat_return_commit(%rip), %r12
+SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
-	movq	PER_CPU_VAR(moat_run), %rdx
-	movq	MOAT_RUN_slot(%rdx), %rcx
+	movq	PER_CPU_VAR(moat_run), %r10
+	movq	MOAT_RUN_slot(%r10), %rcx
 	MOAT_IST_LANDING %rcx
-	movq	(%rcx), %rsp			/* the #DF landing area: scratch */
-	movq	MOAT_RUN_site(%rdx), %r11
-	movq	MOAT_SITE_ret(%r11), %r11
-	movl	MOAT_RUN_flags(%rdx), %r10d
-	movq	MOAT_RUN_domain(%rdx), %rdx
+	movq	MOAT_RUN_ret(%r10), %rdx
+	movq	%rbp, %rsp
+	subq	MOAT_RETURN_frame(%rdx), %rsp
+	movq	MOAT_RETURN_ip(%rdx), %r11
+	movq	MOAT_RUN_domain(%r10), %rdx
 	movl	MOAT_DOM_pkrs(%rdx), %eax
-	xorl	%edx, %edx
+	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(%r10)
+	movl	$0, %edx
+	movl	$0, %edi
+	movl	$0, %esi
+	movl	$0, %r8d
+	movl	$0, %r10d
 	movl	$MSR_IA32_PKRS, %ecx
 	wrmsr
 	movq	%r9, %rax
-	xorl	%edi, %edi
-	xorl	%esi, %esi
-	xorl	%r8d, %r8d
-	MOAT_JUMP moat_call_jmp
+	MOAT_JUMP moat_return_jmp
 
-.Laudit:
-	subq	$8, %rsp
+.Lno_return:
+	movq	%rsp, %rdi
+	call	moat_no_return
+	jmp	moat_stop
+
+/*
+ * From a site whose caller had interrupts off: PKRS open, R11 the struct
+ * moat_site, the rest as a site has it.
+ */
+SYM_INNER_LABEL(moat_call_off, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	UNWIND_HINT_EMPTY
+	movq	%r11, MOAT_RUN_ret(%rsp)
+	movq	MOAT_SITE_entry(%r11), %rax
+	CALL_NOSPEC rax
+	jmp	.Lreturn
+SYM_CODE_END(moat_return)
+
+/*
+ * What a site calls in place of a helper with a contract. R9, R10: what the
+ * program had in RCX and RDX; R11: struct moat_site *.
+ */
+SYM_CODE_START(moat_audit)
+	UNWIND_HINT_EMPTY
+	movq	$0, MOAT_RUN_stop + 8(%rsp)
 	pushq	%r8
 	pushq	%r9
 	pushq	%r10
@@ -300,24 +346,87 @@ SYM_INNER_LABEL(moat_call_commit, SYM_L_GLOBAL)
 	leaq	6*8(%rsp), %rdi
 	movq	%r11, %rsi
 	movq	%rsp, %rdx
-	MOAT_RESTORE_IF %rdi
 	call	moat_audited_call
-	addq	$6*8, %rsp
-	cmpq	$0, MOAT_RUN_stop(%rsp)
-	je	.Lreturn
-	cli
-	jmp	moat_stop
-
-.Lno_site:
-	movq	%rsp, %rdi
-	MOAT_RESTORE_IF %rsp
-	call	moat_no_site
-	cli
-	jmp	moat_stop
-SYM_CODE_END(moat_call)
-
-/* Stands for the callee where a local call returns through the call gate. */
-SYM_FUNC_START(moat_local_return)
-	movq	%rdi, %rax
+	addq	$5*8, %rsp
+	cmpq	$0, MOAT_RUN_stop + 8(%rsp)
+	jne	moat_stop
 	RET
-SYM_FUNC_END(moat_local_return)
+SYM_CODE_END(moat_audit)
+
+/*
+ * A site: the gate for one helper call, behind the image that has it. This is
+ * copied, and the holes are filled in (moat/sites.rs).
+ *
+ *		on entry		back in the program
+ * PKRS		closed			closed; open in the helper
+ * RSP		window, or anything	what the image expects
+ * RDI..R8	arguments, untrusted	zero, but for RCX
+ * RAX					the helper's result
+ * IF		as before enter		as before enter, in the helper too
+ * IST		landing areas		landing areas; the kernel's in between
+ */
+	.section .rodata, "a"
+	.balign	8
+.macro SITE_LABEL name:req
+	.globl	moat_site_\name
+moat_site_\name:
+.endm
+
+SITE_LABEL begin
+	movq	%rcx, %r9
+	movq	%rdx, %r10
+	.byte	0x49, 0xbb			/* movabsq $site, %r11 */
+SITE_LABEL hole_site
+	.quad	0
+SITE_LABEL lean					/* here if RCX, RDX are no arguments */
+	cli
+	leaq	moat_site_open(%rip), %r12
+SITE_LABEL open
+	MOAT_OPEN_PKRS
+	MOAT_IST_KERNEL
+	movq	PER_CPU_VAR(moat_run), %rsp
+	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(%rsp)
+	jz	.Lsite_off
+	sti
+	.byte	0xe8				/* call entry */
+SITE_LABEL hole_entry
+	.long	0
+	cli
+	movq	%rax, %r11
+	incq	PER_CPU_VAR(moat_calls)
+	leaq	moat_site_commit(%rip), %r12
+.Lsite_close:
+	movq	MOAT_RUN_slot(%rsp), %rcx
+	MOAT_IST_LANDING %rcx
+	.byte	0x48, 0x8d, 0xa5		/* leaq -frame(%rbp), %rsp */
+SITE_LABEL hole_frame
+	.long	0
+	.byte	0xa1				/* movabsl domain.pkrs, %eax */
+SITE_LABEL hole_pkrs
+	.quad	0
+	xorl	%edx, %edx
+	movl	$MSR_IA32_PKRS, %ecx
+	wrmsr
+	movq	%r11, %rax
+	xorl	%edi, %edi
+	xorl	%esi, %esi
+	xorl	%r8d, %r8d
+	xorl	%r10d, %r10d
+	xorl	%r12d, %r12d
+SITE_LABEL jmp
+	sti
+	.byte	0xe9				/* jmp ret */
+SITE_LABEL hole_ret
+	.long	0
+SITE_LABEL commit
+	movq	PER_CPU_VAR(moat_run), %rsp
+	jmp	.Lsite_close
+.Lsite_off:
+	.byte	0x49, 0xbb			/* movabsq $site, %r11 */
+SITE_LABEL hole_site_off
+	.quad	0
+	.byte	0xe9				/* jmp moat_call_off */
+SITE_LABEL hole_off
+	.long	0
+SITE_LABEL end
+	.org	moat_site_begin + MOAT_SITE_SIZE

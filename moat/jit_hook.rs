@@ -3,9 +3,10 @@
 //!
 //! C header: [`include/linux/moat.h`], `struct moat_ops`.
 
-use crate::ffi::{self, moat_jit};
+use crate::ffi::{self, moat_jit, moat_jit_image};
 use crate::policy;
 use crate::program::{type_of, Program};
+use crate::sites;
 use crate::violation;
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr::{addr_of, addr_of_mut, null_mut};
@@ -30,18 +31,22 @@ impl Hooks {
     /// Context: module initialisation.
     pub fn register() -> Result<Hooks> {
         let addr = |f: unsafe extern "C" fn()| f as usize as u64;
+        let [site_open, site_commit, site_jmp] = sites::labels();
         let gates = ffi::moat_gates {
-            call: addr(ffi::moat_call),
-            call_open: addr(ffi::moat_call_open),
-            call_commit: addr(ffi::moat_call_commit),
-            call_jmp: addr(ffi::moat_call_jmp),
-            call_jmp_end: addr(ffi::moat_call_jmp_end),
+            ret: addr(ffi::moat_return),
+            ret_open: addr(ffi::moat_return_open),
+            ret_commit: addr(ffi::moat_return_commit),
+            ret_jmp: addr(ffi::moat_return_jmp),
+            ret_jmp_end: addr(ffi::moat_return_jmp_end),
             exit: addr(ffi::moat_exit),
             exit_open: addr(ffi::moat_exit_open),
             enter_commit: addr(ffi::moat_enter_commit),
             enter_jmp: addr(ffi::moat_enter_jmp),
             enter_jmp_end: addr(ffi::moat_enter_jmp_end),
             stop: addr(ffi::moat_stop),
+            site_open,
+            site_commit,
+            site_jmp,
         };
         // SAFETY: module initialisation.
         let err = unsafe { bindings::moat_arch_enable(&gates) };
@@ -65,6 +70,7 @@ impl Hooks {
                 release: Some(release),
                 jit_gates: Some(jit_gates),
                 jit_site: Some(jit_site),
+                jit_return: Some(jit_return),
                 jit_done: Some(jit_done),
                 violation: Some(violation::fault),
             });
@@ -194,8 +200,8 @@ unsafe extern "C" fn jit_gates(prog: *mut bpf_prog, jit: *mut moat_jit) {
     unsafe {
         *jit = moat_jit {
             domain: addr_of!(program(prog).dom).cast(),
-            enter: ffi::moat_enter as *const c_void,
-            call: ffi::moat_call as *const c_void,
+            enter: program(prog).enter_gate() as *const c_void,
+            ret: ffi::moat_return as *const c_void,
             exit: ffi::moat_exit as *const c_void,
         };
     }
@@ -206,51 +212,79 @@ unsafe extern "C" fn jit_site(
     n: u32,
     func: *const c_void,
     ret: *const c_void,
+    frame: u32,
+) -> c_int {
+    // SAFETY: an isolated program being compiled.
+    unsafe {
+        let image = (*(*prog).aux).func_idx;
+        let ret = ffi::moat_return_t {
+            ip: ret as u64,
+            frame: frame.into(),
+        };
+        match program(prog).add_site(&*prog, (image, n), func, ret) {
+            Ok(entry) => entry as c_int,
+            Err(errno) => errno,
+        }
+    }
+}
+
+unsafe extern "C" fn jit_return(
+    prog: *mut bpf_prog,
+    n: u32,
+    ret: *const c_void,
+    frame: u32,
 ) -> u32 {
     // SAFETY: an isolated program being compiled.
     unsafe {
         let image = (*(*prog).aux).func_idx;
+        let ret = ffi::moat_return_t {
+            ip: ret as u64,
+            frame: frame.into(),
+        };
         // A number no program has stops the run that uses it.
         program(prog)
-            .add_site(&*prog, image, n, func, ret as u64)
+            .add_return((image, n), ret)
             .unwrap_or(u32::MAX >> 1)
     }
 }
 
-/// Whether an entry stub ends in a jump to the enter gate.
-fn enters_gate(stub: &[u8], body: u64) -> bool {
+/// Whether an entry stub ends in a jump to the gate `enter`.
+fn enters_gate(stub: &[u8], body: u64, enter: u64) -> bool {
     match stub {
         [.., 0xe9, a, b, c, d] => {
             let offset = i32::from_le_bytes([*a, *b, *c, *d]);
-            body.wrapping_add(offset as u64) == ffi::moat_enter as usize as u64
+            body.wrapping_add(offset as u64) == enter
         }
         _ => false,
     }
 }
 
-unsafe extern "C" fn jit_done(
-    prog: *mut bpf_prog,
-    image: *const c_void,
-    rw_image: *const c_void,
-    len: u32,
-    body: *const c_void,
-) -> c_int {
+unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) -> c_int {
     // SAFETY: an isolated program just compiled: `len` bytes at `rw_image`, which
-    // will be at `image`. The entry stub of the main image runs with kernel rights
-    // and is no part of what the program may come back to.
+    // will be at `image`, and its sites behind. The entry stub of the main image
+    // runs with kernel rights and is no part of what the program may come back to.
     unsafe {
-        let this = program(prog);
-        let skip = if (*(*prog).aux).func_idx == 0 {
-            this.dom.body = body as u64;
-            body as usize - image as usize
-        } else {
-            0
-        };
-        let code = core::slice::from_raw_parts(rw_image as *const u8, len as usize);
-        if skip != 0 && !enters_gate(&code[..skip], body as u64) {
-            return -(bindings::EINVAL as c_int);
+        let (this, done) = (program(prog), &*done);
+        let code = core::slice::from_raw_parts(done.rw_image as *const u8, done.len as usize);
+        let (stub, code) = code.split_at(done.body as usize);
+        let start = done.image as u64 + stub.len() as u64;
+        if (*(*prog).aux).func_idx == 0 {
+            if !enters_gate(stub, start, this.enter_gate() as usize as u64) {
+                return -(bindings::EINVAL as c_int);
+            }
+            this.dom.body = start;
         }
-        match this.add_image(image as u64 + skip as u64, &code[skip..]) {
+        let sites = core::slice::from_raw_parts_mut(
+            done.rw_sites as *mut [u8; sites::SIZE],
+            done.nr_sites as usize,
+        );
+        let result = this.add_image(
+            (*(*prog).aux).func_idx,
+            (start, code),
+            (done.sites as u64, sites),
+            done.callee_regs,
+        );
+        match result {
             Ok(()) => 0,
             Err(errno) => errno,
         }

@@ -44,6 +44,7 @@ mod jit_hook;
 mod policy;
 mod program;
 mod run;
+mod sites;
 mod violation;
 
 module! {

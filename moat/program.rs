@@ -5,14 +5,15 @@
 
 use crate::boundary::{self, Builder};
 use crate::domains::{domains, Area, Domains, MapValues, Tried};
-use crate::ffi::{self, Lock, Zeroed};
+use crate::ffi::{self, Lock, Slots, Zeroed};
 use crate::helpers::audit::MapInfo;
-use crate::helpers::contract::{Contract, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::contract::{Arg, Contract, Ret, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
 use crate::keyalloc::Owner;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::policy::Level;
 use crate::sensitive;
+use crate::sites;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::bindings;
@@ -37,12 +38,16 @@ const PAGE: u64 = 4096;
 /// What an attempt ends in that has to tell the kernel a negative error.
 type Coded<T> = core::result::Result<T, i32>;
 const NOMEM: i32 = -(bindings::ENOMEM as i32);
+const INVAL: i32 = -(bindings::EINVAL as i32);
 
 /// A map this program uses.
 pub struct UsedMap {
     pub info: MapInfo,
     pub values: *const MapValues,
 }
+
+/// A call: the number of the image, and of the call in the image.
+type Name = (u32, u32);
 
 /// See the module documentation.
 #[repr(C)]
@@ -59,11 +64,11 @@ pub struct Program {
     /// Bytes of packet a slot has room for.
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
-    cpus: Vec<Zeroed<ffi::moat_cpu_slots>>,
-    cpu_table: Option<Zeroed<u64>>,
+    slots: Option<Slots>,
     sites: Vec<ffi::moat_site>,
-    /// (image, call in the image) of each site.
-    site_names: Vec<(u32, u32)>,
+    site_names: Vec<Name>,
+    returns: Vec<ffi::moat_return_t>,
+    return_names: Vec<Name>,
     images: Vec<ffi::moat_image>,
     boundaries: Vec<Zeroed<u64>>,
 }
@@ -74,6 +79,24 @@ pub fn type_of(prog: &bindings::bpf_prog) -> u32 {
     match prog.type_ {
         0 => SOCKET_FILTER,
         ty => ty,
+    }
+}
+
+/// Puts `item` where `name` is, or at the end; images are compiled in order, so
+/// that the names are sorted, and all of them once before the first is finished.
+fn put<T>(names: &mut Vec<Name>, items: &mut Vec<T>, name: Name, item: T) -> Coded<usize> {
+    match names.binary_search(&name) {
+        Ok(i) => {
+            items[i] = item;
+            Ok(i)
+        }
+        Err(at) if at < names.len() => Err(INVAL),
+        Err(at) => {
+            items.try_reserve(1).map_err(|_| NOMEM)?;
+            names.try_push(name).map_err(|_| NOMEM)?;
+            items.try_push(item).map_err(|_| NOMEM)?;
+            Ok(at)
+        }
     }
 }
 
@@ -100,10 +123,11 @@ impl Program {
             area: None,
             packet: 0,
             shadows: None,
-            cpus: Vec::new(),
-            cpu_table: None,
+            slots: None,
             sites: Vec::new(),
             site_names: Vec::new(),
+            returns: Vec::new(),
+            return_names: Vec::new(),
             images: Vec::new(),
             boundaries: Vec::new(),
         })
@@ -127,14 +151,10 @@ impl Program {
 
     /// Later runs return the verdict at once.  True for the first to say so.
     pub fn kill(&self) -> bool {
-        // The enter gate looks at DEAD only where it does not load directly.
-        let kill = |flags| Some((flags | bindings::MOAT_DOM_DEAD) & !bindings::MOAT_DOM_LOAD);
-        match self
+        let old = self
             .flags()
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, kill)
-        {
-            Ok(old) | Err(old) => old & bindings::MOAT_DOM_DEAD == 0,
-        }
+            .fetch_or(bindings::MOAT_DOM_DEAD, Ordering::Relaxed);
+        old & bindings::MOAT_DOM_DEAD == 0
     }
 
     /// Opens one more key, from the next run on.
@@ -271,10 +291,10 @@ impl Program {
 
         let words = (snap / 8) as usize;
         let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or("no memory")?;
-        let mut table = Zeroed::<u64>::new(nr_cpus as usize).ok_or("no memory")?;
+        let mut slots = Slots::new().ok_or("no memory")?;
         for cpu in 0..nr_cpus as usize {
-            let mut slots = Zeroed::<ffi::moat_cpu_slots>::new(1).ok_or("no memory")?;
-            for (nest, s) in slots.slice_mut()[0].slot.iter_mut().enumerate() {
+            let mine = slots.of(cpu as u32);
+            for (nest, s) in mine.slot.iter_mut().enumerate().rev() {
                 let low = base + per_cpu * cpu as u64 + slot * nest as u64;
                 let top = low + slot;
                 s.snap = low;
@@ -284,12 +304,12 @@ impl Program {
                 }
                 s.rsp = top - LANDING * NR_IST as u64;
                 s.shadow = shadows.addr() + 8 * (words * (cpu * NEST + nest)) as u64;
+                s.next = mine.head;
+                mine.head = s as *mut ffi::moat_slot as u64;
             }
-            table.slice_mut()[cpu] = slots.addr();
-            self.cpus.try_push(slots).map_err(|_| "no memory")?;
         }
-        self.dom.cpus = table.addr();
-        self.cpu_table = Some(table);
+        self.dom.slots = slots.addr();
+        self.slots = Some(slots);
         self.shadows = Some(shadows);
 
         if self.plan.words != 0
@@ -333,83 +353,88 @@ impl Program {
         (self.dom.slot_lo, self.dom.slot_hi - self.dom.slot_lo)
     }
 
-    /// Registers call number `n` of image `image`.
+    /// Which enter gate the image jumps to.
+    pub fn enter_gate(&self) -> unsafe extern "C" fn() {
+        if self.dom.flags & bindings::MOAT_DOM_LOAD != 0 {
+            ffi::moat_enter_load
+        } else {
+            ffi::moat_enter
+        }
+    }
+
+    /// Registers a helper call.  Returns where the image enters the site.
     pub fn add_site(
         &mut self,
         prog: &bindings::bpf_prog,
-        image: u32,
-        n: u32,
+        name: Name,
         func: *const c_void,
-        ret: u64,
-    ) -> Coded<u32> {
-        let site = if func.is_null() {
-            ffi::moat_site {
-                func: ffi::moat_local_return as usize as u64,
-                ret,
-                id: 0,
-                flags: 0,
-                contract: 0,
-            }
-        } else {
-            let known = self
-                .sites
-                .iter()
-                .rev()
-                .take(64)
-                .find(|s| s.func == func as u64);
-            let id = match known {
-                Some(site) => site.id as i32,
-                // SAFETY: `prog` is a program being compiled.
-                None => unsafe { bindings::moat_call_target(prog, func) },
-            };
-            let contract = match table::contract(id as u32) {
-                Some(contract) if id > 0 && contract.refused.is_none() => contract,
-                _ => return Err(-(bindings::EINVAL as i32)),
-            };
-            ffi::moat_site {
-                func: func as u64,
-                ret,
-                id: id as u32,
-                flags: if Program::unaudited(contract) {
-                    0
-                } else {
-                    bindings::MOAT_SITE_AUDIT
-                },
-                contract: contract as *const Contract as u64,
-            }
+        ret: ffi::moat_return_t,
+    ) -> Coded<usize> {
+        let known = self
+            .sites
+            .iter()
+            .rev()
+            .take(64)
+            .find(|s| s.func == func as u64);
+        let id = match known {
+            Some(site) => site.id as i32,
+            // SAFETY: `prog` is a program being compiled.
+            None => unsafe { bindings::moat_call_target(prog, func) },
         };
-        // Images are compiled in order, so the names are sorted.
-        let i = match self.site_names.binary_search(&(image, n)) {
-            Ok(i) => {
-                self.sites[i] = site;
-                i
-            }
-            Err(at) if at < self.sites.len() => return Err(-(bindings::EINVAL as i32)),
-            Err(_) => {
-                self.site_names.try_push((image, n)).map_err(|_| NOMEM)?;
-                self.sites.try_push(site).map_err(|_| NOMEM)?;
-                self.sites.len() - 1
-            }
+        let contract = match table::contract(id as u32) {
+            Some(contract) if id > 0 && contract.refused.is_none() => contract,
+            _ => return Err(INVAL),
         };
+        let plain = Program::unaudited(contract);
+        let site = ffi::moat_site {
+            ret,
+            entry: if plain {
+                func as u64
+            } else {
+                ffi::moat_audit as usize as u64
+            },
+            func: func as u64,
+            contract: contract as *const Contract as u64,
+            id: id as u64,
+        };
+        let before = self.sites.len();
+        put(&mut self.site_names, &mut self.sites, name, site)?;
+        if self.sites.len() > before && !self.images.is_empty() {
+            // Sites that were written point at those that just moved.
+            return Err(INVAL);
+        }
         self.dom.sites = self.sites.as_ptr() as u64;
         self.dom.nr_sites = self.sites.len() as u64;
-        Ok(i as u32)
+        Ok(sites::entry(plain && matches!(contract.args[2], Arg::None)))
     }
 
-    /// Whether the call gate can call the helper straight away.
+    /// Registers a local call.  Returns the number it pushes.
+    pub fn add_return(&mut self, name: Name, ret: ffi::moat_return_t) -> Coded<u32> {
+        let n = put(&mut self.return_names, &mut self.returns, name, ret)?;
+        self.dom.returns = self.returns.as_ptr() as u64;
+        self.dom.nr_returns = self.returns.len() as u64;
+        Ok(n as u32)
+    }
+
+    /// Whether a site can call the helper straight away.
     fn unaudited(contract: &Contract) -> bool {
         contract.is_plain()
             && !contract.effects.store_ctx
             && contract.bounce.is_none()
-            && matches!(contract.ret, crate::helpers::contract::Ret::Scalar)
+            && matches!(contract.ret, Ret::Scalar)
     }
 
-    /// Checks a finished image: where instructions begin, and that none of them
-    /// is one a program must not have.
-    pub fn add_image(&mut self, start: u64, code: &[u8]) -> Coded<()> {
+    /// Takes a finished image: checks where its instructions begin, and that none
+    /// of them is one a program must not have; writes its sites.
+    pub fn add_image(
+        &mut self,
+        image: u32,
+        (start, code): (u64, &[u8]),
+        (sites_at, rw_sites): (u64, &mut [[u8; sites::SIZE]]),
+        callee_regs: bool,
+    ) -> Coded<()> {
         let mut bits = Zeroed::<u64>::new(boundary::words(code.len())).ok_or(NOMEM)?;
-        let mut map =
-            Builder::new(bits.slice_mut(), code.len()).ok_or(-(bindings::EINVAL as i32))?;
+        let mut map = Builder::new(bits.slice_mut(), code.len()).ok_or(INVAL)?;
         let mut at = 0;
         while at < code.len() {
             // SAFETY: reads at most the bytes that are left.
@@ -420,7 +445,7 @@ impl Program {
                 )
             };
             if len <= 0 || at + len as usize > code.len() {
-                return Err(-(bindings::EINVAL as i32));
+                return Err(INVAL);
             }
             let insn = &code[at..at + len as usize];
             if let Some(what) = sensitive::classify(insn) {
@@ -433,17 +458,41 @@ impl Program {
         self.boundaries.try_push(bits).map_err(|_| NOMEM)?;
         let boundaries = match self.boundaries.last() {
             Some(bits) => bits.addr(),
-            None => return Err(-(bindings::EINVAL as i32)),
+            None => return Err(INVAL),
         };
+        self.write_sites(image, sites_at, rw_sites)?;
         self.images
             .try_push(ffi::moat_image {
                 start,
                 len: code.len() as u64,
                 boundaries,
+                sites: sites_at,
+                sites_len: (rw_sites.len() * sites::SIZE) as u64,
             })
             .map_err(|_| NOMEM)?;
+        if callee_regs {
+            self.dom.flags |= bindings::MOAT_DOM_CALLEE;
+        }
         self.dom.images = self.images.as_ptr() as u64;
         self.dom.nr_images = self.images.len() as u32;
+        Ok(())
+    }
+
+    /// `rw_sites` will be at `at`.  From here on `sites` may not move.
+    fn write_sites(&self, image: u32, at: u64, rw_sites: &mut [[u8; sites::SIZE]]) -> Coded<()> {
+        for (n, code) in rw_sites.iter_mut().enumerate() {
+            let i = self
+                .site_names
+                .binary_search(&(image, n as u32))
+                .map_err(|_| INVAL)?;
+            let call = sites::Call {
+                site: &self.sites[i],
+                dom: &self.dom,
+            };
+            if !sites::write(code, at + (n * sites::SIZE) as u64, &call) {
+                return Err(INVAL);
+            }
+        }
         Ok(())
     }
 

@@ -397,7 +397,7 @@ pub unsafe extern "C" fn moat_finish(run: *mut moat_run) {
     unsafe { Run::new(run) }.store();
 }
 
-/// Called by `moat_call` for sites with MOAT_SITE_AUDIT.
+/// Called by `moat_audit`.
 ///
 /// # Safety
 ///
@@ -411,7 +411,7 @@ pub unsafe extern "C" fn moat_audited_call(
 ) -> u64 {
     // SAFETY: by contract of this function.
     let (run, site, args) = unsafe { (Run::new(run), &*site, &*args) };
-    let called = match site.id {
+    let called = match site.id as u32 {
         MAP_LOOKUP_ELEM => run.lookup(site, args),
         _ => run.call(site, args),
     };
@@ -425,13 +425,13 @@ pub unsafe extern "C" fn moat_audited_call(
     }
 }
 
-/// Called by `moat_call` for a site number the program does not have.
+/// Called by `moat_return` for a number the program does not have.
 ///
 /// # Safety
 ///
 /// `run` is the current invocation.
 #[no_mangle]
-pub unsafe extern "C" fn moat_no_site(run: *mut moat_run) {
+pub unsafe extern "C" fn moat_no_return(run: *mut moat_run) {
     // SAFETY: by contract of this function.
-    violation::no_site(&unsafe { Run::new(run) });
+    violation::no_return(&unsafe { Run::new(run) });
 }

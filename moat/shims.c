@@ -12,6 +12,7 @@
 #include <linux/rcupdate.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <asm/moat.h>
 
 #include "shims.h"
 
@@ -57,6 +58,22 @@ void *moat_shim_zalloc(size_t size)
 void moat_shim_free(const void *p)
 {
 	kvfree(p);
+}
+
+u64 moat_shim_alloc_slots(void)
+{
+	return (u64)(unsigned long __force)
+		alloc_percpu_gfp(struct moat_cpu_slots, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
+struct moat_cpu_slots *moat_shim_cpu_slots(u64 slots, u32 cpu)
+{
+	return per_cpu_ptr((struct moat_cpu_slots __percpu *)(unsigned long)slots, cpu);
+}
+
+void moat_shim_free_slots(u64 slots)
+{
+	free_percpu((void __percpu *)(unsigned long)slots);
 }
 
 struct page *moat_shim_alloc_page(void)

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 struct bpf_prog;
+struct moat_cpu_slots;
 struct module;
 struct page;
 
@@ -17,6 +18,9 @@ void moat_shim_wait_for_frees(void);
 u32 moat_shim_nr_cpus(void);
 void *moat_shim_zalloc(size_t size);
 void moat_shim_free(const void *p);
+u64 moat_shim_alloc_slots(void);
+struct moat_cpu_slots *moat_shim_cpu_slots(u64 slots, u32 cpu);
+void moat_shim_free_slots(u64 slots);
 struct page *moat_shim_alloc_page(void);
 void moat_shim_free_page(struct page *page);
 u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c);

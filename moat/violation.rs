@@ -150,7 +150,7 @@ pub unsafe extern "C" fn fault(run: *mut moat_run, fault: *const moat_fault) {
 /// A helper call whose audit failed.
 pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
     let program = run.program;
-    trace(program, site.ret, 0, 0x100 + u32::from(error.arg));
+    trace(program, site.ret.ip, 0, 0x100 + u32::from(error.arg));
     if !count(program) {
         return;
     }
@@ -172,16 +172,16 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
         contract.name,
         error.arg + 1,
         why,
-        At(program, site.ret)
+        At(program, site.ret.ip)
     );
 }
 
-/// A call of nothing: only forged control flow gets there.
-pub fn no_site(run: &Run<'_>) {
+/// A return to nowhere: only forged control flow gets there.
+pub fn no_return(run: &Run<'_>) {
     trace(run.program, 0, 0, 0x200);
     if count(run.program) {
         pr_err!(
-            "{}: call of an unknown function; stopped\n",
+            "{}: return to an unknown place; stopped\n",
             Who(run.program)
         );
     }

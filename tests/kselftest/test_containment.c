@@ -98,7 +98,7 @@ static bool others_run(void)
  * and, unless it is ANYWHERE, the address; else the helper that @access names.
  */
 #define ANYWHERE 1
-#define RETURN "call of an unknown function"
+#define RETURN "return to an unknown place"
 static bool reported(const char *line, const char *access, u64 addr)
 {
 	char want[64];
