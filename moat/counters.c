@@ -5,6 +5,7 @@
 #include <linux/debugfs.h>
 #include <linux/moat.h>
 #include <linux/percpu.h>
+#include <linux/seq_file.h>
 #include <asm/moat.h>
 
 #include "shims.h"
@@ -56,10 +57,30 @@ static int pkrs_writes_get(void *data, u64 *val)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(pkrs_writes_fops, pkrs_writes_get, NULL, "%llu\n");
 
+static int view_runs_get(void *data, u64 *val)
+{
+	*val = SUM(moat_view_runs);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(view_runs_fops, view_runs_get, NULL, "%llu\n");
+
+static int moat_domains_show(struct seq_file *m, void *data)
+{
+	return moat_show_domains(m, data);
+}
+DEFINE_SHOW_ATTRIBUTE(moat_domains);
+
+static int moat_keys_show(struct seq_file *m, void *data)
+{
+	return moat_show_keys(m, data);
+}
+DEFINE_SHOW_ATTRIBUTE(moat_keys);
+
 int moat_counters_init(void)
 {
 	dir = debugfs_create_dir("moat", NULL);
 	debugfs_create_file_unsafe("runs", 0444, dir, NULL, &runs_fops);
+	debugfs_create_file_unsafe("view_runs", 0444, dir, NULL, &view_runs_fops);
 	debugfs_create_file_unsafe("calls", 0444, dir, NULL, &calls_fops);
 	debugfs_create_file_unsafe("too_deep", 0444, dir, NULL, &too_deep_fops);
 	debugfs_create_file_unsafe("resumes", 0444, dir, NULL, &resumes_fops);
@@ -67,7 +88,10 @@ int moat_counters_init(void)
 	debugfs_create_u64("violations", 0444, dir, &moat_violations);
 	debugfs_create_u64("refused", 0444, dir, &moat_refused);
 	debugfs_create_u64("plain", 0444, dir, &moat_plain);
-	debugfs_create_u64("keys", 0444, dir, &moat_keys_used);
+	debugfs_create_u64("binds", 0444, dir, &moat_binds);
+	debugfs_create_u64("evictions", 0444, dir, &moat_evictions);
+	debugfs_create_file("domains", 0400, dir, NULL, &moat_domains_fops);
+	debugfs_create_file("keys", 0400, dir, NULL, &moat_keys_fops);
 	return 0;
 }
 

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who owns which key and which part of the window.
+//! The window's memory: who has which addresses, and what is mapped there.
 //!
-//! One lock covers all of it.  A range or a key goes back to its allocator only
-//! after `moat_unmap()` has flushed every TLB (I5).
+//! One lock covers all of it.  Addresses, keys and PCIDs go back to where they
+//! came from only after every TLB was flushed (I5).  Which programs see what is
+//! in `sets.rs`.
 
-use crate::drain::Drain;
+use crate::balance::Budget;
+use crate::drain::{Drain, Stamp};
 use crate::ffi::{self, Lock};
-use crate::keyalloc::{KeyAlloc, Owner, State};
+use crate::keyalloc::KeyAlloc;
 use crate::pks::Key;
+use crate::program::Program;
+use crate::sets::Domain;
+use crate::view::Pcids;
 use crate::window::{Slot, Window};
 use core::ptr::null_mut;
 use kernel::bindings;
 use kernel::prelude::*;
 
-/// Words of the window's bitmaps: 32,768 granules, 64 GiB.
-const WORDS: usize = 512;
+/// Words of the window's bitmaps: 131,072 granules, 256 GiB.
+const WORDS: usize = 2048;
 
 static mut BITS: [[u64; WORDS]; 3] = [[0; WORDS]; 3];
 
-/// Shown in debugfs as `keys`.
-#[no_mangle]
-pub static mut moat_keys_used: u64 = 0;
-
-/// Values of one map, mapped where programs find them.
+/// Values of one map, mapped where programs find them.  `map->moat.values` points
+/// here while isolated programs use the map.
 pub struct MapValues {
     /// Its `struct bpf_map`.
     pub map: *mut ffi::bpf_map,
@@ -32,26 +34,32 @@ pub struct MapValues {
     pub span: u64,
     /// Whether programs may write them.
     pub writable: bool,
-    key: Key,
-    /// The program whose key it is, while only that one uses the map.
-    private_to: Owner,
-    users: usize,
+    /// Which domain they are part of.
+    pub domain: *mut Domain,
     slot: Option<Slot>,
 }
 
 /// All of it; there is one, behind [`Lock`].
 pub struct Domains {
-    keys: KeyAlloc,
+    pub keys: KeyAlloc,
+    pub budget: Budget,
+    /// Every isolated program.
+    pub programs: Vec<*mut Program>,
+    /// Domains made so far: the last one's number.
+    pub last_domain: u32,
     drain: Drain,
     window: Option<Window<'static>>,
-    maps: Vec<Box<MapValues>>,
+    pcids: Pcids,
 }
 
 static mut DOMAINS: Domains = Domains {
     keys: KeyAlloc::new(),
+    budget: Budget::new(),
+    programs: Vec::new(),
+    last_domain: 0,
     drain: Drain::new(),
     window: None,
-    maps: Vec::new(),
+    pcids: Pcids::new(),
 };
 
 /// Access to [`Domains`], for as long as the lock is held.
@@ -77,33 +85,6 @@ impl Domains {
         })
     }
 
-    /// Whether a key is free.
-    pub fn has_key(&self) -> bool {
-        !self
-            .keys
-            .having(|state| matches!(state, State::Free))
-            .is_empty()
-    }
-
-    /// A key for `owner`.
-    pub fn take_key(&mut self, owner: Owner) -> Tried<Key> {
-        let key = self.keys.alloc(owner).ok_or("no protection key left")?;
-        // SAFETY: under the lock; debugfs may read any value.
-        unsafe { moat_keys_used += 1 };
-        Ok(key)
-    }
-
-    /// Gives back a key that never was on a page.
-    pub fn drop_key(&mut self, key: Key, owner: Owner) {
-        let since = self.drain.stamp();
-        if let Ok(true) = self.keys.free(key, owner, since) {
-            // SAFETY: under the lock.
-            unsafe { moat_keys_used -= 1 };
-        }
-        let flush = self.drain.begin();
-        self.keys.flushed(&flush);
-    }
-
     /// Maps `pages` into a range of their own.
     pub fn map(&mut self, pages: &mut [*mut ffi::page], key: Key, writable: bool) -> Tried<Slot> {
         let bytes = (pages.len() as u64) << 12;
@@ -119,60 +100,42 @@ impl Domains {
             )
         };
         if err != 0 {
-            self.unmap(slot, bytes, None);
+            self.unmap(slot, bytes);
             return Err("no memory");
         }
         Ok(slot)
     }
 
-    /// Unmaps a range and gives it back, and the key with it if one is named.
-    pub fn unmap(&mut self, slot: Slot, bytes: u64, key: Option<(Key, Owner)>) {
+    /// Unmaps a range and gives it back, and keys and PCIDs given up before.
+    pub fn unmap(&mut self, slot: Slot, bytes: u64) {
         let addr = slot.addr();
         let since = self.drain.stamp();
         self.window().free(slot, since);
         let flush = self.drain.begin();
         // SAFETY: the range was ours; process context.
         unsafe { bindings::moat_unmap(addr, bytes) };
-        if let Some((key, owner)) = key {
-            // The map or program that owned the key was its last page.
-            if let Ok(true) = self.keys.free(key, owner, since) {
-                // SAFETY: under the lock.
-                unsafe { moat_keys_used -= 1 };
-            }
-        }
         self.window().flushed(&flush);
         self.keys.flushed(&flush);
+        self.pcids.flushed(&flush);
     }
 
-    /// The values of `map` for program `owner` with key `own`.
-    ///
-    /// Returns them and, if they have a key of their own, that.  `widen` is told
-    /// when a program that had the map for itself needs another key from now on.
-    pub fn share_map(
-        &mut self,
-        map: *mut ffi::bpf_map,
-        owner: Owner,
-        own: Key,
-        widen: impl FnOnce(Owner, Key),
-    ) -> Tried<(*const MapValues, Option<Key>)> {
-        if let Some(i) = self.maps.iter().position(|m| m.map == map) {
-            if self.maps[i].private_to != 0 {
-                let key = self.take_key(map as Owner)?;
-                let values = &mut self.maps[i];
-                widen(values.private_to, key);
-                // Runs that began with the old set end before the key changes.
-                // SAFETY: process context.
-                unsafe { ffi::moat_shim_synchronize_rcu() };
-                // SAFETY: mapped by us.
-                unsafe { bindings::moat_set_key(values.base, values.span, key.get().into()) };
-                values.key = key;
-                values.private_to = 0;
-            }
-            let values = &mut self.maps[i];
-            values.users += 1;
-            return Ok((&**values, Some(values.key)));
-        }
+    /// When something was given up that the next flush has to cover.
+    pub fn stamp(&self) -> Stamp {
+        self.drain.stamp()
+    }
 
+    /// Flushes every TLB; what was given up before can be had again.
+    pub fn flush(&mut self) {
+        let flush = self.drain.begin();
+        // SAFETY: process context.
+        unsafe { bindings::moat_flush() };
+        self.window().flushed(&flush);
+        self.keys.flushed(&flush);
+        self.pcids.flushed(&flush);
+    }
+
+    /// Maps the values of `map`, parked; to be put into a domain.
+    pub fn map_values(&mut self, map: *mut ffi::bpf_map) -> Tried<*mut MapValues> {
         // SAFETY: the verifier holds a reference on the map.
         let (span, ro) = unsafe {
             (
@@ -189,60 +152,88 @@ impl Domains {
         if unsafe { bindings::moat_map_pages(map, pages.slice_mut().as_mut_ptr()) } != 0 {
             return Err("no memory");
         }
-        let slot = self.map(pages.slice_mut(), own, !ro)?;
-        let values = ffi::try_box(MapValues {
+        let mut values = ffi::try_box(MapValues {
             map,
-            base: slot.addr(),
+            base: 0,
             span,
             writable: !ro,
-            key: own,
-            private_to: owner,
-            users: 1,
+            domain: null_mut(),
             slot: None,
-        });
-        let mut values = match values {
-            Some(values) => values,
-            None => {
-                self.unmap(slot, span, None);
-                return Err("no memory");
-            }
-        };
+        })
+        .ok_or("no memory")?;
+        let slot = self.map(pages.slice_mut(), Key::PARKED, !ro)?;
+        values.base = slot.addr();
         values.slot = Some(slot);
-        let ptr: *const MapValues = &*values;
-        if let Err(_e) = self.maps.try_reserve(1) {
-            let slot = values.slot.take();
-            if let Some(slot) = slot {
-                self.unmap(slot, span, None);
-            }
-            return Err("no memory");
-        }
-        // Cannot fail: reserved.
-        let _ = self.maps.try_push(values);
-        Ok((ptr, None))
+        let values = Box::into_raw(values);
+        // SAFETY: under the lock, as every access to that member.
+        unsafe { (*map).moat.values = values.cast() };
+        Ok(values)
     }
 
-    /// One user of the values less.  The map still exists.
-    pub fn unshare_map(&mut self, values: *const MapValues) {
-        let i = match self
-            .maps
-            .iter()
-            .position(|m| &**m as *const MapValues == values)
-        {
-            Some(i) => i,
-            None => return,
-        };
-        self.maps[i].users -= 1;
-        if self.maps[i].users != 0 {
-            return;
+    /// Unmaps values that no program uses any more.  The map still exists.
+    ///
+    /// # Safety
+    ///
+    /// `values` came from [`Domains::map_values`], and is in no domain.
+    pub unsafe fn unmap_values(&mut self, values: *mut MapValues) {
+        // SAFETY: by contract of this function.
+        let mut values = unsafe { Box::from_raw(values) };
+        // SAFETY: the last user still holds the map.
+        unsafe { (*values.map).moat.values = null_mut() };
+        if let Some(slot) = values.slot.take() {
+            self.unmap(slot, values.span);
         }
-        let mut values = self.maps.swap_remove(i);
-        let own = if values.private_to == 0 {
-            Some((values.key, values.map as Owner))
+    }
+
+    /// A view with nothing of anybody's in it.
+    pub fn view(&mut self) -> Tried<View> {
+        // SAFETY: process context.
+        let view = unsafe { bindings::moat_view_create() };
+        if view.is_null() {
+            return Err("no memory");
+        }
+        // SAFETY: set once, before any program is isolated.
+        let noflush = unsafe { bindings::moat_cr3_noflush };
+        let pcid = if noflush != 0 {
+            self.pcids.alloc()
         } else {
             None
         };
-        if let Some(slot) = values.slot.take() {
-            self.unmap(slot, values.span, own);
+        // SAFETY: just made.
+        let pgd = unsafe { bindings::moat_view_pgd(view) };
+        Ok(View {
+            view,
+            pcid,
+            cr3: crate::view::cr3(pgd, pcid, noflush != 0),
+        })
+    }
+
+    /// Frees a view that no CPU runs in.
+    pub fn drop_view(&mut self, view: View) {
+        if let Some(pcid) = view.pcid {
+            let since = self.drain.stamp();
+            self.pcids.free(pcid, since);
+        }
+        // SAFETY: from moat_view_create(), freed once.
+        unsafe { bindings::moat_view_destroy(view.view) };
+    }
+}
+
+/// A page-table view; given back with [`Domains::drop_view`].
+pub struct View {
+    view: *mut bindings::moat_view,
+    pcid: Option<u16>,
+    /// What to put into CR3.
+    pub cr3: u64,
+}
+
+impl View {
+    /// Adds a range that is mapped in the window.
+    pub fn add(&mut self, base: u64, len: u64) -> Tried<()> {
+        // SAFETY: ranges are whole granules of one owner, page tables included.
+        match unsafe { bindings::moat_view_map(self.view, base, len) } {
+            0 => Ok(()),
+            _ => Err("no memory"),
         }
     }
 }
@@ -258,8 +249,8 @@ pub struct Area {
 }
 
 impl Area {
-    /// `len` zeroed bytes, a multiple of the page size, under `key`.
-    pub fn new(domains: &mut Domains, len: u64, key: Key) -> Tried<Area> {
+    /// `len` zeroed bytes, a multiple of the page size, parked.
+    pub fn new(domains: &mut Domains, len: u64) -> Tried<Area> {
         let pages = ffi::Zeroed::new((len >> 12) as usize).ok_or("no memory")?;
         let mut area = Area {
             pages,
@@ -274,16 +265,16 @@ impl Area {
                 return Err("no memory");
             }
         }
-        let slot = domains.map(area.pages.slice_mut(), key, true)?;
+        let slot = domains.map(area.pages.slice_mut(), Key::PARKED, true)?;
         area.base = slot.addr();
         area.slot = Some(slot);
         Ok(area)
     }
 
-    /// Unmaps it and gives its key back.
-    pub fn release(&mut self, domains: &mut Domains, key: Key, owner: Owner) {
+    /// Unmaps it.
+    pub fn release(&mut self, domains: &mut Domains) {
         if let Some(slot) = self.slot.take() {
-            domains.unmap(slot, self.len, Some((key, owner)));
+            domains.unmap(slot, self.len);
         }
     }
 }

@@ -19,10 +19,13 @@ extern "C" {
     pub fn moat_shim_unlock();
     pub fn moat_shim_module() -> *mut bindings::module;
     pub fn moat_shim_synchronize_rcu();
-    pub fn moat_shim_wait_for_frees();
     pub fn moat_shim_nr_cpus() -> u32;
     pub fn moat_shim_zalloc(size: usize) -> *mut c_void;
     pub fn moat_shim_free(p: *const c_void);
+    pub fn moat_shim_runs(slots: u64) -> u64;
+    pub fn moat_shim_start_balancing();
+    pub fn moat_shim_stop_balancing();
+    pub fn moat_shim_seq_write(m: *mut bindings::seq_file, text: *const u8, len: usize);
     fn moat_shim_alloc_slots() -> u64;
     fn moat_shim_cpu_slots(slots: u64, cpu: u32) -> *mut moat_cpu_slots;
     fn moat_shim_free_slots(slots: u64);
@@ -53,7 +56,7 @@ extern "C" {
     pub fn moat_return_commit();
     pub fn moat_return_jmp();
     pub fn moat_return_jmp_end();
-    pub fn moat_call_off();
+    pub fn moat_call_long();
     pub fn moat_audit();
     pub fn moat_stop();
     // The site to copy, and the places in it.
@@ -67,8 +70,8 @@ extern "C" {
     pub fn moat_site_jmp();
     pub fn moat_site_hole_ret();
     pub fn moat_site_commit();
-    pub fn moat_site_hole_site_off();
-    pub fn moat_site_hole_off();
+    pub fn moat_site_hole_site_long();
+    pub fn moat_site_hole_long();
     pub fn moat_site_end();
 }
 

@@ -67,6 +67,7 @@ SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
 	jz	.Ltoo_deep
 	movq	MOAT_SLOT_next(%rcx), %rax
 	movq	%rax, %gs:(%rdx)
+	incq	%gs:MOAT_SLOTS_runs(%rdx)
 	subq	$UNINITIALISED, %rsp
 	pushq	$0				/* deadline */
 	pushq	%rdi
@@ -99,7 +100,7 @@ SYM_CODE_START(moat_enter)
 	cli
 	leaq	moat_enter_commit(%rip), %r12
 .Lenter_close:
-	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(%r10)
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
 	MOAT_IST_LANDING %rcx
 	movq	MOAT_SLOT_snap(%rcx), %rdi
 	movq	MOAT_SLOT_rsp(%rcx), %rsp
@@ -127,17 +128,25 @@ SYM_INNER_LABEL(moat_enter_commit, SYM_L_GLOBAL)
 SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_BEGIN
-.Lload:
 	movq	MOAT_SLOT_snap(%rcx), %rsi
 	movq	MOAT_DOM_load(%r11), %rdx
 	CALL_NOSPEC rdx
-.Lreload:
 	movq	MOAT_RUN_slot(%rsp), %rcx
 	movq	MOAT_RUN_domain(%rsp), %r11
 	jmp	.Lenter
 
 .Lslow_in:
-	testl	$MOAT_DOM_CALLEE, MOAT_DOM_flags(%r11)
+	movl	MOAT_DOM_flags(%r11), %eax
+	testl	$MOAT_DOM_VIEW, %eax
+	jz	.Lcallee
+	/* IF moves to where sites do not look for it. */
+	movq	MOAT_RUN_flags(%rsp), %rdx
+	shrl	$4, %edx
+	andl	$MOAT_RUN_VIEW_IF, %edx
+	orl	$MOAT_RUN_VIEW, %edx
+	movq	%rdx, MOAT_RUN_flags(%rsp)
+.Lcallee:
+	testl	$MOAT_DOM_CALLEE, %eax
 	jz	.Lprepare
 	movq	%rbx, MOAT_RUN_saved(%rsp)
 	movq	%r13, MOAT_RUN_saved + 8(%rsp)
@@ -148,12 +157,12 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	xorl	%r14d, %r14d
 	xorl	%r15d, %r15d
 .Lprepare:
-	testl	$MOAT_DOM_DEAD, MOAT_DOM_flags(%r11)
+	testl	$(MOAT_DOM_DEAD | MOAT_DOM_LOAD | MOAT_DOM_PREPARE), %eax
+	jz	.Lprepared
+	testl	$MOAT_DOM_DEAD, %eax
 	jnz	.Lverdict
-	testl	$MOAT_DOM_LOAD, MOAT_DOM_flags(%r11)
+	testl	$MOAT_DOM_LOAD, %eax
 	jnz	.Lload
-	testl	$MOAT_DOM_PREPARE, MOAT_DOM_flags(%r11)
-	jz	.Lenter
 	movq	%rsp, %rdi
 	call	moat_prepare
 	testq	%rax, %rax
@@ -162,6 +171,27 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	movq	MOAT_RUN_domain(%rsp), %r11
 	cli
 	jmp	.Lrestore
+.Lload:
+	movq	MOAT_SLOT_snap(%rcx), %rsi
+	movq	MOAT_DOM_load(%r11), %rdx
+	CALL_NOSPEC rdx
+.Lreload:
+	movq	MOAT_RUN_slot(%rsp), %rcx
+	movq	MOAT_RUN_domain(%rsp), %r11
+.Lprepared:
+	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%rsp)
+	jz	.Lenter
+
+	/* Into a view: as if a call at the start of the body came back. */
+	movq	MOAT_SLOT_snap(%rcx), %rax
+	movq	%rax, MOAT_RUN_arg(%rsp)
+	movq	MOAT_SLOT_rsp(%rcx), %rbp
+	leaq	MOAT_DOM_body(%r11), %rax
+	movq	%rax, MOAT_RUN_ret(%rsp)
+	incq	PER_CPU_VAR(moat_view_runs)
+	cli
+	xorl	%r9d, %r9d
+	jmp	.Lgo
 
 .Ltoo_deep:
 	incq	PER_CPU_VAR(moat_too_deep)
@@ -186,6 +216,9 @@ SYM_INNER_LABEL(moat_exit, SYM_L_GLOBAL)
 SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_OPEN_PKRS
+	cmpq	$0, PER_CPU_VAR(moat_kernel_cr3)
+	jne	.Lleave_view
+.Lleave_bpf:
 	MOAT_IST_KERNEL
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movl	%r9d, %eax
@@ -196,7 +229,7 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	incq	PER_CPU_VAR(moat_runs)
 	popq	PER_CPU_VAR(moat_run)
 	/* The fields of struct moat_run are 8 bytes nearer from here on. */
-	testl	$X86_EFLAGS_IF, MOAT_RUN_flags - 8(%rsp)
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags - 8(%rsp)
 	movq	MOAT_RUN_slot - 8(%rsp), %rcx
 	movq	MOAT_DOM_slots(%r11), %rdx
 	movq	%rcx, %gs:(%rdx)
@@ -221,12 +254,17 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	RET
 #endif
 
+.Lleave_view:
+	UNWIND_HINT_EMPTY
+	MOAT_LEAVE_VIEW
+	jmp	.Lleave_bpf
+
 .Lslow_out:
 	UNWIND_HINT_EMPTY
 	testl	$MOAT_DOM_FINISH, MOAT_DOM_flags(%r11)
 	jz	.Lrestore
 	movq	%rax, MOAT_RUN_r0(%rsp)
-	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(%rsp)
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
 	jz	.Lfinish
 	sti
 .Lfinish:
@@ -277,6 +315,7 @@ SYM_CODE_START(moat_return)
 SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_OPEN_PKRS
+	MOAT_LEAVE_VIEW
 	MOAT_IST_KERNEL
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movq	MOAT_RUN_domain(%rsp), %rax
@@ -289,7 +328,9 @@ SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 
 .Lreturn:
 	movq	%rax, %r9
+	movq	$0, MOAT_RUN_arg(%rsp)
 	incq	PER_CPU_VAR(moat_calls)
+.Lgo:
 	leaq	moat_return_commit(%rip), %r12
 SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
@@ -301,10 +342,16 @@ SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	subq	MOAT_RETURN_frame(%rdx), %rsp
 	movq	MOAT_RETURN_ip(%rdx), %r11
 	movq	MOAT_RUN_domain(%r10), %rdx
-	movl	MOAT_DOM_pkrs(%rdx), %eax
-	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(%r10)
+	movq	MOAT_RUN_arg(%r10), %rdi
+	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%r10)
+	movl	MOAT_DOM_pkrs(%rdx), %ecx
+	jz	.Lclose
+	MOAT_ENTER_VIEW %rdx
+	movl	MOAT_DOM_view_pkrs(%rdx), %ecx
+.Lclose:
+	movl	%ecx, %eax
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
 	movl	$0, %edx
-	movl	$0, %edi
 	movl	$0, %esi
 	movl	$0, %r8d
 	movl	$0, %r10d
@@ -319,15 +366,23 @@ SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	jmp	moat_stop
 
 /*
- * From a site whose caller had interrupts off: PKRS open, R11 the struct
- * moat_site, the rest as a site has it.
+ * From a site, in a view or with interrupts off: PKRS open, IST vectors at the
+ * landing areas, R11 the struct moat_site, the rest as a site has it.
  */
-SYM_INNER_LABEL(moat_call_off, SYM_L_GLOBAL)
+SYM_INNER_LABEL(moat_call_long, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_EMPTY
+	MOAT_LEAVE_VIEW
+	MOAT_IST_KERNEL
+	movq	PER_CPU_VAR(moat_run), %rsp
 	movq	%r11, MOAT_RUN_ret(%rsp)
 	movq	MOAT_SITE_entry(%r11), %rax
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
+	jz	.Lcall_off
+	sti
+.Lcall_off:
 	CALL_NOSPEC rax
+	cli
 	jmp	.Lreturn
 SYM_CODE_END(moat_return)
 
@@ -383,10 +438,11 @@ SITE_LABEL lean					/* here if RCX, RDX are no arguments */
 	leaq	moat_site_open(%rip), %r12
 SITE_LABEL open
 	MOAT_OPEN_PKRS
+	movq	PER_CPU_VAR(moat_run), %rcx
+	testl	$MOAT_RUN_SHORT, MOAT_RUN_flags(%rcx)
+	jz	.Lsite_long
 	MOAT_IST_KERNEL
-	movq	PER_CPU_VAR(moat_run), %rsp
-	testl	$X86_EFLAGS_IF, MOAT_RUN_flags(%rsp)
-	jz	.Lsite_off
+	movq	%rcx, %rsp
 	sti
 	.byte	0xe8				/* call entry */
 SITE_LABEL hole_entry
@@ -421,12 +477,12 @@ SITE_LABEL hole_ret
 SITE_LABEL commit
 	movq	PER_CPU_VAR(moat_run), %rsp
 	jmp	.Lsite_close
-.Lsite_off:
+.Lsite_long:
 	.byte	0x49, 0xbb			/* movabsq $site, %r11 */
-SITE_LABEL hole_site_off
+SITE_LABEL hole_site_long
 	.quad	0
-	.byte	0xe9				/* jmp moat_call_off */
-SITE_LABEL hole_off
+	.byte	0xe9				/* jmp moat_call_long */
+SITE_LABEL hole_long
 	.long	0
 SITE_LABEL end
 	.org	moat_site_begin + MOAT_SITE_SIZE

@@ -6,6 +6,7 @@
 use crate::ffi::{self, moat_jit, moat_jit_image};
 use crate::policy;
 use crate::program::{type_of, Program};
+use crate::show;
 use crate::sites;
 use crate::violation;
 use core::ffi::{c_char, c_int, c_void};
@@ -73,6 +74,7 @@ impl Hooks {
                 jit_return: Some(jit_return),
                 jit_done: Some(jit_done),
                 violation: Some(violation::fault),
+                show: Some(show::program),
             });
             bindings::moat_register(ops.as_ptr())
         };
@@ -272,7 +274,7 @@ unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) 
             if !enters_gate(stub, start, this.enter_gate() as usize as u64) {
                 return -(bindings::EINVAL as c_int);
             }
-            this.dom.body = start;
+            this.dom.body.ip = start;
         }
         let sites = core::slice::from_raw_parts_mut(
             done.rw_sites as *mut [u8; sites::SIZE],

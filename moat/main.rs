@@ -6,7 +6,9 @@
 //! | question                                 | file            |
 //! |------------------------------------------|-----------------|
 //! | where is the boundary crossed            | `gates.S`, and `arch/x86/entry/moat_64.S` in the kernel |
-//! | who owns a key, or a place in the window | `domains.rs`    |
+//! | what is where in the window              | `domains.rs`    |
+//! | who uses what, keyed or in a view        | `sets.rs`       |
+//! | who deserves a key                       | `balance.rs`    |
 //! | what memory and code does a program have | `program.rs`    |
 //! | what happens around a run                | `run.rs`        |
 //! | what may a helper be given               | `helpers/`      |
@@ -19,6 +21,7 @@
 use kernel::prelude::*;
 
 // Pure logic, shared with the host build (host.rs), whose tests use all of it.
+mod balance;
 #[allow(dead_code)]
 mod boundary;
 #[allow(dead_code)]
@@ -32,6 +35,8 @@ mod opcodes;
 mod pks;
 mod sensitive;
 #[allow(dead_code)]
+mod view;
+#[allow(dead_code)]
 mod window;
 #[allow(dead_code)]
 mod x86;
@@ -44,6 +49,8 @@ mod jit_hook;
 mod policy;
 mod program;
 mod run;
+mod sets;
+mod show;
 mod sites;
 mod violation;
 
@@ -66,7 +73,10 @@ impl kernel::Module for Moat {
         // Last of what can fail: from here on programs hold the module.
         let hooks = jit_hook::Hooks::register()?;
         // SAFETY: module initialisation.
-        unsafe { ffi::moat_counters_init() };
+        unsafe {
+            ffi::moat_counters_init();
+            ffi::moat_shim_start_balancing();
+        }
         pr_info!("ready: {} keys for programs\n", pks::Key::PROGRAMS);
         Ok(Moat {
             _sysctls: sysctls,
@@ -78,6 +88,9 @@ impl kernel::Module for Moat {
 impl Drop for Moat {
     fn drop(&mut self) {
         // SAFETY: module exit, once.
-        unsafe { ffi::moat_counters_exit() };
+        unsafe {
+            ffi::moat_shim_stop_balancing();
+            ffi::moat_counters_exit();
+        }
     }
 }

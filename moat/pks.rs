@@ -238,6 +238,17 @@ impl Pkrs {
         Pkrs::for_program(keys).read_only(Key::KERNEL)
     }
 
+    /// BPF mode in a view, which holds nothing but the program's set: program keys
+    /// and the parked one open, the shared key read only, the kernel's denied.
+    pub const fn for_view() -> Pkrs {
+        Pkrs::for_program(KeySet::PROGRAMS).allow(Key::PARKED)
+    }
+
+    /// BPF mode in a view at level `integrity`.
+    pub const fn for_integrity_view() -> Pkrs {
+        Pkrs::for_view().read_only(Key::KERNEL)
+    }
+
     /// Whether the CPU would allow this data access to a supervisor page tagged
     /// `key`, with CR4.PKS and CR0.WP set.
     pub const fn permits(self, key: Key, write: bool) -> bool {

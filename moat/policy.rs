@@ -3,9 +3,12 @@
 //!
 //! - `<program type>`: 0 none, 1 integrity, 2 confidentiality; for programs loaded
 //!   from then on.
+//! - `keys`: how many protection keys programs may use, 0 to 13; with 0 all run in
+//!   views.  Taken into account within 100 ms.
 //! - `strict`: 1 refuses what cannot be isolated, 0 runs it plainly (I8).
 
 use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::pks::Key;
 use core::ffi::c_void;
 use core::mem::size_of;
 use core::ptr::addr_of_mut;
@@ -28,11 +31,13 @@ static CLS_LEVEL: AtomicU32 = AtomicU32::new(0);
 static ACT_LEVEL: AtomicU32 = AtomicU32::new(0);
 static FILTER_LEVEL: AtomicU32 = AtomicU32::new(0);
 static STRICT: AtomicU32 = AtomicU32::new(1);
+static KEYS: AtomicU32 = AtomicU32::new(Key::PROGRAMS as u32);
+static MOST_KEYS: AtomicU32 = AtomicU32::new(Key::PROGRAMS as u32);
 static ONE: AtomicU32 = AtomicU32::new(1);
 static TWO: AtomicU32 = AtomicU32::new(2);
 
 /// The last entry stays zero: it ends the table.
-static mut TABLE: [core::mem::MaybeUninit<bindings::ctl_table>; 6] =
+static mut TABLE: [core::mem::MaybeUninit<bindings::ctl_table>; 7] =
     // SAFETY: an array of uninitialised things needs no initialisation.
     unsafe { core::mem::MaybeUninit::uninit().assume_init() };
 
@@ -71,7 +76,8 @@ impl Sysctls {
             TABLE[2].write(entry(b"sched_act\0", &ACT_LEVEL, &TWO));
             TABLE[3].write(entry(b"socket_filter\0", &FILTER_LEVEL, &TWO));
             TABLE[4].write(entry(b"strict\0", &STRICT, &ONE));
-            TABLE[5].write(core::mem::zeroed());
+            TABLE[5].write(entry(b"keys\0", &KEYS, &MOST_KEYS));
+            TABLE[6].write(core::mem::zeroed());
             let header = bindings::register_sysctl(
                 b"kernel/moat\0".as_ptr().cast(),
                 addr_of_mut!(TABLE).cast(),
@@ -105,6 +111,11 @@ pub fn level(ty: u32) -> Option<Level> {
         1 => Some(Level::Integrity),
         _ => Some(Level::Confidentiality),
     }
+}
+
+/// How many protection keys programs may use.
+pub fn keys() -> usize {
+    KEYS.load(Ordering::Relaxed) as usize
 }
 
 /// Whether what cannot be isolated is refused.

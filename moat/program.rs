@@ -3,16 +3,17 @@
 //!
 //! Lives in `prog->aux->moat` from before verification until after the last run.
 
+use crate::balance::Heat;
 use crate::boundary::{self, Builder};
-use crate::domains::{domains, Area, Domains, MapValues, Tried};
+use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
 use crate::ffi::{self, Lock, Slots, Zeroed};
 use crate::helpers::audit::MapInfo;
 use crate::helpers::contract::{Arg, Contract, Ret, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
-use crate::keyalloc::Owner;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::policy::Level;
 use crate::sensitive;
+use crate::sets::{self, Domain};
 use crate::sites;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -28,8 +29,6 @@ const STACK: u64 = 512 + 8 * 8 * 8 + 256;
 const MAX_PACKET: u64 = 4096;
 /// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
 pub const MAX_META: u64 = 256;
-/// How often a load waits for a grace period and 20 ms before there is no key.
-const KEY_WAITS: u32 = 50;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
 const NR_IST: usize = bindings::MOAT_NR_IST as usize;
 const NEST: usize = bindings::MOAT_NEST as usize;
@@ -59,7 +58,12 @@ pub struct Program {
     pub level: Level,
     pub plan: ffi::moat_ctx_plan,
     pub maps: Vec<UsedMap>,
-    key: Option<Key>,
+    /// The domains it uses; its own is the first.
+    pub set: Vec<*mut Domain>,
+    /// Where it is in the list of all programs.
+    pub place: Option<usize>,
+    pub heat: Heat,
+    view: Option<View>,
     area: Option<Area>,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
@@ -112,6 +116,12 @@ impl Program {
         let (mut dom, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
             unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
         dom.verdict = table::verdict_of_abort(ty).into();
+        dom.flags = bindings::MOAT_DOM_VIEW;
+        dom.view_pkrs = match level {
+            Level::Integrity => Pkrs::for_integrity_view(),
+            Level::Confidentiality => Pkrs::for_view(),
+        }
+        .bits();
         ffi::try_box(Program {
             dom,
             aux: prog.aux,
@@ -119,7 +129,10 @@ impl Program {
             level,
             plan,
             maps: Vec::new(),
-            key: None,
+            set: Vec::new(),
+            place: None,
+            heat: Heat::new(),
+            view: None,
             area: None,
             packet: 0,
             shadows: None,
@@ -131,10 +144,6 @@ impl Program {
             images: Vec::new(),
             boundaries: Vec::new(),
         })
-    }
-
-    fn owner(&self) -> Owner {
-        self as *const Program as Owner
     }
 
     /// The program's flags, which other CPUs may be reading.
@@ -157,10 +166,81 @@ impl Program {
         old & bindings::MOAT_DOM_DEAD == 0
     }
 
-    /// Opens one more key, from the next run on.
-    fn widen(&self, key: Key) {
-        let pkrs = Pkrs::from_bits(self.pkrs().load(Ordering::Relaxed)).allow(key);
-        self.pkrs().store(pkrs.bits(), Ordering::Relaxed);
+    /// Whether runs that begin now run keyed, not in a view.
+    pub fn is_keyed(&self) -> bool {
+        self.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_VIEW == 0
+    }
+
+    /// How many domains of its set have no key.
+    pub fn wants(&self) -> usize {
+        self.set
+            .iter()
+            // SAFETY: a domain in a set; the caller holds the lock.
+            .filter(|&&domain| unsafe { (*domain).key.is_none() })
+            .count()
+    }
+
+    /// Makes its view, unless it has one.
+    pub fn make_view(&mut self, domains: &mut Domains) -> Tried<()> {
+        if self.view.is_some() {
+            return Ok(());
+        }
+        let mut view = domains.view()?;
+        let mut added = view.add(self.dom.slot_lo, self.dom.slot_hi - self.dom.slot_lo);
+        for used in &self.maps {
+            // SAFETY: the program's until it is released.
+            let values = unsafe { &*used.values };
+            added = added.and_then(|()| view.add(values.base, values.span));
+        }
+        if let Err(why) = added {
+            domains.drop_view(view);
+            return Err(why);
+        }
+        self.dom.view_cr3 = view.cr3;
+        self.view = Some(view);
+        // SAFETY: a program's aux lives as long as the program.
+        unsafe { bindings::moat_trace_view(self.aux) };
+        Ok(())
+    }
+
+    /// Runs that begin from now on run in the view, which there is.  True if some
+    /// may be on their way that began keyed: wait for them.
+    pub fn go_viewed(&mut self) -> bool {
+        let old = self
+            .flags()
+            .fetch_or(bindings::MOAT_DOM_VIEW, Ordering::SeqCst);
+        old & bindings::MOAT_DOM_VIEW == 0
+    }
+
+    /// Runs that begin from now on run with `keys`, which all of its set has.
+    pub fn go_keyed(&mut self, keys: KeySet) {
+        let pkrs = match self.level {
+            Level::Integrity => Pkrs::for_integrity(keys),
+            Level::Confidentiality => Pkrs::for_program(keys),
+        };
+        self.pkrs().store(pkrs.bits(), Ordering::SeqCst);
+        self.flags()
+            .fetch_and(!bindings::MOAT_DOM_VIEW, Ordering::SeqCst);
+    }
+
+    /// Takes away `key`, if it runs keyed.  True if runs may have it still.
+    pub fn narrow(&mut self, key: Key) -> bool {
+        let pkrs = Pkrs::from_bits(self.pkrs().load(Ordering::Relaxed)).deny(key);
+        self.pkrs().store(pkrs.bits(), Ordering::SeqCst);
+        self.is_keyed()
+    }
+
+    /// Reads how often it ran.
+    pub fn read_heat(&mut self) {
+        let runs = sets::runs(self);
+        self.heat.read(runs);
+    }
+
+    /// Unmaps its slots.
+    pub fn release_area(&mut self, domains: &mut Domains) {
+        if let Some(area) = &mut self.area {
+            area.release(domains);
+        }
     }
 
     /// Gives the program all it needs to run, or says what is in the way.
@@ -178,23 +258,10 @@ impl Program {
         self.check_calls(prog)?;
 
         let mut lock = Lock::take();
-        // Keys of programs that are gone come back late if CPUs are busy.
-        for _ in 0..KEY_WAITS {
-            if domains(&mut lock).has_key() {
-                break;
-            }
-            drop(lock);
-            // SAFETY: process context, no lock held.
-            unsafe { ffi::moat_shim_wait_for_frees() };
-            lock = Lock::take();
-        }
         let domains = domains(&mut lock);
-        let key = domains.take_key(self.owner())?;
-        self.key = Some(key);
-        let mut keys = KeySet::of(key);
-        if let Err(why) = self.lay_out(domains, key) {
-            return Err(why);
-        }
+        self.lay_out(domains)?;
+        let this: *mut Program = self;
+        domains.join(this, self.area())?;
         for &map in maps {
             // SAFETY: the verifier holds a reference on the map.
             let info = unsafe {
@@ -207,21 +274,13 @@ impl Program {
                 }
             };
             self.maps.try_reserve(1).map_err(|_| "no memory")?;
-            let (values, own) = domains.share_map(map, self.owner(), key, |owner, key| {
-                // SAFETY: owners of private maps are programs, which give their
-                // maps up, under the lock, before they are freed.
-                unsafe { (*(owner as *const Program)).widen(key) }
-            })?;
+            let values = domains.use_map(this, map)?;
             let _ = self.maps.try_push(UsedMap { info, values });
-            if let Some(own) = own {
-                keys = keys.with(own);
-            }
         }
-        let mut pkrs = Pkrs::for_program(keys);
-        if self.level == Level::Integrity {
-            pkrs = Pkrs::for_integrity(keys);
+        if !domains.promote(this) {
+            self.make_view(domains)?;
         }
-        self.dom.pkrs = pkrs.bits();
+        domains.promote_neighbours(this);
         Ok(())
     }
 
@@ -268,7 +327,7 @@ impl Program {
     }
 
     /// Lays out the slots: snapshot, packet, stack, landing areas.
-    fn lay_out(&mut self, domains: &mut Domains, key: Key) -> Tried<()> {
+    fn lay_out(&mut self, domains: &mut Domains) -> Tried<()> {
         let snap = round_up(self.plan.snap_size.into(), 64);
         self.packet = if self.plan.reads_pkt || self.plan.reads_meta {
             round_up(u64::from(self.plan.max_pkt_offset).min(MAX_PACKET), 64)
@@ -283,7 +342,7 @@ impl Program {
         // SAFETY: constant after boot.
         let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
 
-        let area = Area::new(domains, per_cpu * u64::from(nr_cpus), key)?;
+        let area = Area::new(domains, per_cpu * u64::from(nr_cpus))?;
         let base = area.base;
         self.dom.slot_lo = base;
         self.dom.slot_hi = base + area.len;
@@ -507,17 +566,15 @@ impl Program {
         self.plan.load = core::ptr::null_mut();
         self.plan.store = core::ptr::null_mut();
 
-        let owner = self.owner();
+        let this: *mut Program = self;
         let mut lock = Lock::take();
         let domains = domains(&mut lock);
-        for used in self.maps.drain(..) {
-            domains.unshare_map(used.values);
+        if let Some(view) = self.view.take() {
+            domains.drop_view(view);
         }
-        if let (Some(area), Some(key)) = (&mut self.area, self.key) {
-            area.release(domains, key, owner);
-        } else if let Some(key) = self.key {
-            domains.drop_key(key, owner);
-        }
-        self.key = None;
+        self.maps.clear();
+        domains.leave(this);
+        // If it never got so far as to join.
+        self.release_area(domains);
     }
 }

@@ -3,15 +3,16 @@
  * What the kernel offers only as macros and inline functions, for Rust.
  */
 #include <linux/bpf.h>
-#include <linux/delay.h>
 #include <linux/filter.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
+#include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include <asm/moat.h>
 
 #include "shims.h"
@@ -38,13 +39,6 @@ void moat_shim_synchronize_rcu(void)
 	synchronize_rcu();
 }
 
-/* Programs and their keys are freed by RCU callbacks and then by a worker. */
-void moat_shim_wait_for_frees(void)
-{
-	rcu_barrier();
-	msleep(20);
-}
-
 u32 moat_shim_nr_cpus(void)
 {
 	return nr_cpu_ids;
@@ -58,6 +52,41 @@ void *moat_shim_zalloc(size_t size)
 void moat_shim_free(const void *p)
 {
 	kvfree(p);
+}
+
+u64 moat_shim_runs(u64 slots)
+{
+	struct moat_cpu_slots __percpu *p = (struct moat_cpu_slots __percpu *)(unsigned long)slots;
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(p, cpu)->runs);
+	return sum;
+}
+
+static void balance_work(struct work_struct *work);
+static DECLARE_DEFERRABLE_WORK(balancing, balance_work);
+
+static void balance_work(struct work_struct *work)
+{
+	moat_balance();
+	schedule_delayed_work(&balancing, HZ / 10);
+}
+
+void moat_shim_start_balancing(void)
+{
+	schedule_delayed_work(&balancing, HZ / 10);
+}
+
+void moat_shim_stop_balancing(void)
+{
+	cancel_delayed_work_sync(&balancing);
+}
+
+void moat_shim_seq_write(struct seq_file *m, const char *text, size_t len)
+{
+	seq_write(m, text, len);
 }
 
 u64 moat_shim_alloc_slots(void)

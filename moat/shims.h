@@ -9,15 +9,19 @@ struct bpf_prog;
 struct moat_cpu_slots;
 struct module;
 struct page;
+struct seq_file;
 
 void moat_shim_lock(void);
 void moat_shim_unlock(void);
 struct module *moat_shim_module(void);
 void moat_shim_synchronize_rcu(void);
-void moat_shim_wait_for_frees(void);
 u32 moat_shim_nr_cpus(void);
 void *moat_shim_zalloc(size_t size);
 void moat_shim_free(const void *p);
+u64 moat_shim_runs(u64 slots);
+void moat_shim_start_balancing(void);
+void moat_shim_stop_balancing(void);
+void moat_shim_seq_write(struct seq_file *m, const char *text, size_t len);
 u64 moat_shim_alloc_slots(void);
 struct moat_cpu_slots *moat_shim_cpu_slots(u64 slots, u32 cpu);
 void moat_shim_free_slots(u64 slots);
@@ -32,6 +36,11 @@ int moat_counters_init(void);
 void moat_counters_exit(void);
 
 /* Counted in Rust, shown by counters.c */
-extern u64 moat_violations, moat_refused, moat_plain, moat_keys_used;
+extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
+
+/* In Rust */
+void moat_balance(void);
+int moat_show_domains(struct seq_file *m, void *data);
+int moat_show_keys(struct seq_file *m, void *data);
 
 #endif

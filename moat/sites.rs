@@ -61,7 +61,7 @@ pub fn write(code: &mut [u8; SIZE], at: u64, call: &Call<'_>) -> bool {
         code[i..i + 8].copy_from_slice(&value.to_le_bytes());
     };
     absolute(ffi::moat_site_hole_site, call.site as *const _ as u64);
-    absolute(ffi::moat_site_hole_site_off, call.site as *const _ as u64);
+    absolute(ffi::moat_site_hole_site_long, call.site as *const _ as u64);
     absolute(
         ffi::moat_site_hole_pkrs,
         core::ptr::addr_of!(call.dom.pkrs) as *const c_void as u64,
@@ -79,5 +79,5 @@ pub fn write(code: &mut [u8; SIZE], at: u64, call: &Call<'_>) -> bool {
     };
     relative(ffi::moat_site_hole_entry, call.site.entry)
         && relative(ffi::moat_site_hole_ret, call.site.ret.ip)
-        && relative(ffi::moat_site_hole_off, addr(ffi::moat_call_off))
+        && relative(ffi::moat_site_hole_long, addr(ffi::moat_call_long))
 }

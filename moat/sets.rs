@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Which programs use what memory, and in which layer they run.
+//!
+//! A *domain* is memory used by exactly the same programs: one program's slots
+//! and the maps only it uses, or the values of maps that several share.  A
+//! program's *set* is the domains it uses.  A program is *keyed* while every
+//! domain of its set has a key; otherwise it runs in a *view*, whose window holds
+//! its set and nothing else.  In a view every key is open, so a domain may get or
+//! lose its key while viewed programs run.
+//!
+//! Keyed to viewed: tell the gates, wait for the runs that began before, and only
+//! then touch keys.  Viewed to keyed: tag the pages, flush, then tell the gates.
+//!
+//! Context: process, with the lock held.
+
+use crate::balance::{self, Load, Move};
+use crate::domains::{Domains, MapValues, Tried};
+use crate::ffi;
+use crate::keyalloc::Owner;
+use crate::pks::{Key, KeySet};
+use crate::policy;
+use crate::program::Program;
+use core::ptr::addr_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::bindings;
+use kernel::prelude::*;
+
+/// Shown in debugfs as `binds`: keys given to domains.
+#[no_mangle]
+pub static moat_binds: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `evictions`: programs that lost their keys to hotter ones.
+#[no_mangle]
+pub static moat_evictions: AtomicU64 = AtomicU64::new(0);
+
+/// See the module documentation.
+pub struct Domain {
+    /// Its number, for people.
+    pub id: u32,
+    /// What its pages are tagged with, if not parked.
+    pub key: Option<Key>,
+    /// How often it was given one.
+    pub binds: u32,
+    /// The programs that use it, ordered by address.
+    pub users: Vec<*mut Program>,
+    maps: Vec<*mut MapValues>,
+    /// Slots of its only user, as (first address, bytes).
+    area: Option<(u64, u64)>,
+}
+
+impl Domain {
+    fn owner(&self) -> Owner {
+        self as *const Domain as Owner
+    }
+
+    fn tag(&self) -> Key {
+        self.key.unwrap_or(Key::PARKED)
+    }
+
+    /// Pages it has.
+    pub fn pages(&self) -> u64 {
+        // SAFETY: the lock is held.
+        let maps: u64 = self.maps.iter().map(|&m| unsafe { (*m).span }).sum();
+        (maps + self.area.map_or(0, |(_, len)| len)) >> 12
+    }
+
+    /// Maps it has.
+    pub fn maps(&self) -> usize {
+        self.maps.len()
+    }
+
+    /// Tags all of its pages with what `tag` says.  Every TLB is flushed.
+    fn retag(&self) {
+        if let Some((base, len)) = self.area {
+            retag(base, len, self.tag());
+        }
+        for &values in &self.maps {
+            // SAFETY: the lock is held.
+            unsafe { retag((*values).base, (*values).span, self.tag()) };
+        }
+    }
+}
+
+fn retag(base: u64, len: u64, key: Key) {
+    // SAFETY: mapped by us; process context.
+    unsafe { bindings::moat_set_key(base, len, key.get().into()) };
+}
+
+/// `users` with `program` added, in order.
+fn with(users: &[*mut Program], program: *mut Program) -> Tried<Vec<*mut Program>> {
+    let mut all = Vec::new();
+    all.try_reserve(users.len() + 1).map_err(|_| "no memory")?;
+    let at = users.partition_point(|&user| user < program);
+    for &user in &users[..at] {
+        let _ = all.try_push(user);
+    }
+    let _ = all.try_push(program);
+    for &user in &users[at..] {
+        let _ = all.try_push(user);
+    }
+    Ok(all)
+}
+
+fn remove<T: PartialEq>(list: &mut Vec<T>, item: &T) {
+    if let Some(i) = list.iter().position(|other| other == item) {
+        let _ = list.swap_remove(i);
+    }
+}
+
+/// The programs and domains that pointers here lead to live as long as they are
+/// in a list, and only the holder of the lock follows these pointers.
+///
+/// # Safety
+///
+/// `p` is in a list of [`Domains`], and no other reference to it is in use.
+unsafe fn at<'a, T>(p: *mut T) -> &'a mut T {
+    // SAFETY: by contract of this function.
+    unsafe { &mut *p }
+}
+
+impl Domains {
+    /// A domain of `users`, which all have it in their sets afterwards.
+    fn new_domain(&mut self, users: Vec<*mut Program>) -> Tried<*mut Domain> {
+        for &user in &users {
+            // SAFETY: a program in a list.
+            unsafe { at(user) }
+                .set
+                .try_reserve(1)
+                .map_err(|_| "no memory")?;
+        }
+        self.last_domain += 1;
+        let domain = ffi::try_box(Domain {
+            id: self.last_domain,
+            key: None,
+            binds: 0,
+            users,
+            maps: Vec::new(),
+            area: None,
+        })
+        .ok_or("no memory")?;
+        let domain = Box::into_raw(domain);
+        // SAFETY: just made; each program is in a list, and has room.
+        unsafe {
+            for &user in &at(domain).users {
+                let _ = at(user).set.try_push(domain);
+            }
+        }
+        Ok(domain)
+    }
+
+    /// Frees a domain without memory, and its key.
+    fn drop_domain(&mut self, domain: *mut Domain) {
+        // SAFETY: programs and domains in lists.
+        unsafe {
+            for &user in &at(domain).users {
+                remove_ordered(&mut at(user).set, &domain);
+            }
+        }
+        // SAFETY: made by `new_domain`, and in no set any more.
+        let mut domain = unsafe { Box::from_raw(domain) };
+        self.release_key(&mut domain);
+    }
+
+    /// Takes the key off the list of those in use; no page has it any more.
+    fn release_key(&mut self, domain: &mut Domain) {
+        if let Some(key) = domain.key.take() {
+            let since = self.stamp();
+            let _ = self.keys.free(key, domain.owner(), since);
+            self.flush();
+            // SAFETY: any context.
+            unsafe {
+                bindings::moat_trace_unbind(domain.id, key.get().into(), domain.users.len() as u32)
+            };
+        }
+    }
+
+    /// How many keys may be given out now.
+    pub fn free_keys(&self) -> usize {
+        let used = self
+            .keys
+            .having(|state| !matches!(state, crate::keyalloc::State::Free));
+        let used = used.len() as usize;
+        policy::keys()
+            .saturating_sub(used)
+            .min(Key::PROGRAMS - used)
+    }
+
+    /// Takes in a program with its slots.  It runs nowhere yet, and is viewed.
+    pub fn join(&mut self, program: *mut Program, area: (u64, u64)) -> Tried<()> {
+        self.programs.try_reserve(1).map_err(|_| "no memory")?;
+        let domain = self.new_domain(with(&[], program)?)?;
+        // SAFETY: just made, or the caller's.
+        unsafe {
+            at(domain).area = Some(area);
+            at(program).place = Some(self.programs.len());
+        }
+        let _ = self.programs.try_push(program);
+        Ok(())
+    }
+
+    /// Gives `program` access to the values of `map`.
+    pub fn use_map(
+        &mut self,
+        program: *mut Program,
+        map: *mut ffi::bpf_map,
+    ) -> Tried<*const MapValues> {
+        // SAFETY: the verifier holds a reference on the map; the lock is held.
+        let known = unsafe { (*map).moat.values } as *mut MapValues;
+        // SAFETY: the caller's program.
+        let own = unsafe { at(program) }.set[0];
+        if known.is_null() {
+            // SAFETY: a domain of its set.
+            let own_domain = unsafe { at(own) };
+            own_domain.maps.try_reserve(1).map_err(|_| "no memory")?;
+            let values = self.map_values(map)?;
+            // SAFETY: just made.
+            unsafe { (*values).domain = own };
+            let _ = own_domain.maps.try_push(values);
+            return Ok(values);
+        }
+
+        // SAFETY: in the domain it says.
+        let from = unsafe { (*known).domain };
+        // SAFETY: as above.
+        let users = unsafe { with(&at(from).users, program)? };
+        let to = self.domain_of(program, users)?;
+        // SAFETY: both in lists, and different: the users differ.
+        let room = unsafe { at(to) }.maps.try_reserve(1);
+        // Runs that have the old domain's key may not go on using it.
+        // SAFETY: as above.
+        let moved = match room {
+            Ok(()) => self.demote(unsafe { &at(from).users }),
+            Err(_) => Err("no memory"),
+        };
+        // SAFETY: as above.
+        unsafe {
+            if let Err(why) = moved {
+                if at(to).maps.is_empty() {
+                    self.drop_domain(to);
+                }
+                return Err(why);
+            }
+            self.move_map(known, to);
+            if at(from).maps.is_empty() && at(from).area.is_none() {
+                self.drop_domain(from);
+            }
+        }
+        Ok(known)
+    }
+
+    /// The domain of exactly `users`, one of which is `program`.
+    fn domain_of(&mut self, program: *mut Program, users: Vec<*mut Program>) -> Tried<*mut Domain> {
+        // SAFETY: programs and domains in lists.
+        let known = unsafe {
+            at(program)
+                .set
+                .iter()
+                .copied()
+                .find(|&d| at(d).users[..] == users[..])
+        };
+        match known {
+            Some(domain) => Ok(domain),
+            None => self.new_domain(users),
+        }
+    }
+
+    /// Moves values to another domain, which has room.  No user of either is keyed,
+    /// or all users of both are and have both keys.
+    fn move_map(&mut self, values: *mut MapValues, to: *mut Domain) {
+        // SAFETY: in the domain it says; all of them in lists.
+        unsafe {
+            let from = (*values).domain;
+            retag((*values).base, (*values).span, at(to).tag());
+            remove(&mut at(from).maps, &values);
+            (*values).domain = to;
+            let _ = at(to).maps.try_push(values);
+        }
+    }
+
+    /// Lets `programs` run in views: when this returns, no run is left that began
+    /// with keys.  Their domains keep their keys.
+    pub fn demote(&mut self, programs: &[*mut Program]) -> Tried<()> {
+        for &program in programs {
+            // SAFETY: a program in a list.
+            unsafe { at(program) }.make_view(self)?;
+        }
+        let mut wait = false;
+        for &program in programs {
+            // SAFETY: as above.
+            wait |= unsafe { at(program) }.go_viewed();
+        }
+        if wait {
+            // SAFETY: process context.
+            unsafe { ffi::moat_shim_synchronize_rcu() };
+        }
+        Ok(())
+    }
+
+    /// Lets `program` run keyed, if there are keys for all of its set.
+    pub fn promote(&mut self, program: *mut Program) -> bool {
+        // SAFETY: a program in a list.
+        let program = unsafe { at(program) };
+        if program.is_keyed() {
+            return true;
+        }
+        if program.wants() > self.free_keys() {
+            return false;
+        }
+        let mut keys = KeySet::EMPTY;
+        for &domain in &program.set {
+            // SAFETY: a domain in a set.
+            let domain = unsafe { at(domain) };
+            if domain.key.is_none() {
+                domain.key = self.keys.alloc(domain.owner());
+                domain.binds += 1;
+                domain.retag();
+                moat_binds.fetch_add(1, Ordering::Relaxed);
+                // SAFETY: any context.
+                unsafe {
+                    bindings::moat_trace_bind(
+                        domain.id,
+                        domain.tag().get().into(),
+                        domain.users.len() as u32,
+                    )
+                };
+            }
+            keys = match domain.key {
+                Some(key) => keys.with(key),
+                None => return false,
+            };
+        }
+        program.go_keyed(keys);
+        true
+    }
+
+    /// Promotes the programs that share memory with `program`, which a load or the
+    /// end of another may have taken out of keys.
+    pub fn promote_neighbours(&mut self, program: *mut Program) {
+        // SAFETY: programs and domains in lists; sets do not change here.
+        unsafe {
+            for i in 0..at(program).set.len() {
+                let domain = at(program).set[i];
+                for j in 0..at(domain).users.len() {
+                    if self.free_keys() == 0 && at(domain).key.is_none() {
+                        return;
+                    }
+                    let _ = self.promote(at(domain).users[j]);
+                }
+            }
+        }
+    }
+
+    /// Parks domains of `program`'s set that no keyed program uses.
+    fn park(&mut self, program: *mut Program) {
+        // SAFETY: programs and domains in lists; the set does not change here.
+        unsafe {
+            for i in 0..at(program).set.len() {
+                let domain = at(at(program).set[i]);
+                if domain.key.is_none() || domain.users.iter().any(|&u| at(u).is_keyed()) {
+                    continue;
+                }
+                let key = domain.key.take();
+                domain.retag();
+                domain.key = key;
+                self.release_key(domain);
+            }
+        }
+    }
+
+    /// Takes out a program that has no run left, with what only it used.
+    pub fn leave(&mut self, program: *mut Program) {
+        // SAFETY: a program in a list, and its domains.
+        unsafe {
+            if let Some(i) = at(program).place.take() {
+                let _ = self.programs.swap_remove(i);
+                if let Some(&moved) = self.programs.get(i) {
+                    at(moved).place = Some(i);
+                }
+            }
+            while let Some(domain) = at(program).set.pop() {
+                remove_ordered(&mut at(domain).users, &program);
+                if at(domain).users.is_empty() {
+                    while let Some(values) = at(domain).maps.pop() {
+                        self.unmap_values(values);
+                    }
+                    // Its slots go with the program, before the next flush.
+                    at(program).release_area(self);
+                    self.drop_domain(domain);
+                } else {
+                    self.merge(domain);
+                }
+            }
+        }
+    }
+
+    /// Joins a domain with the one that now has the same users, if there is one.
+    fn merge(&mut self, from: *mut Domain) {
+        // SAFETY: domains and programs in lists.
+        unsafe {
+            let user = at(from).users[0];
+            let to = at(user)
+                .set
+                .iter()
+                .copied()
+                .find(|&d| d != from && at(d).users == at(from).users);
+            let to = match to {
+                Some(to) => to,
+                None => return,
+            };
+            if at(to).maps.try_reserve(at(from).maps.len()).is_err() {
+                // They stay apart, at the cost of a key.
+                return;
+            }
+            while let Some(&values) = at(from).maps.last() {
+                self.move_map(values, to);
+            }
+            if let Some(key) = at(from).key {
+                let mut wait = false;
+                for &user in &at(from).users {
+                    wait |= at(user).narrow(key);
+                }
+                if wait {
+                    ffi::moat_shim_synchronize_rcu();
+                }
+            }
+            self.drop_domain(from);
+        }
+    }
+
+    /// Gives keys to the programs that run most.  Every 100 ms.
+    pub fn balance(&mut self) {
+        self.budget.refill();
+        for &program in &self.programs {
+            // SAFETY: a program in a list.
+            unsafe { at(program) }.read_heat();
+        }
+        // The limit may have been lowered.
+        while self.keys_used() > policy::keys() {
+            match self.coldest() {
+                Some(program) if self.evict(program) => {}
+                _ => break,
+            }
+        }
+        for _ in 0..Key::PROGRAMS {
+            let loads = self.programs.iter().map(|&p| {
+                // SAFETY: a program in a list.
+                let program = unsafe { at(p) };
+                Load {
+                    id: p as usize,
+                    heat: program.heat.value(),
+                    keyed: program.is_keyed(),
+                    wants: program.wants(),
+                }
+            });
+            let done = match balance::choose(loads, self.free_keys()) {
+                Move::Promote(id) => self.promote(id as *mut Program),
+                Move::Demote(id) => self.budget.take() && self.evict(id as *mut Program),
+                Move::Rest => false,
+            };
+            if !done {
+                break;
+            }
+        }
+    }
+
+    fn keys_used(&self) -> usize {
+        self.keys
+            .having(|state| matches!(state, crate::keyalloc::State::Bound { .. }))
+            .len() as usize
+    }
+
+    fn coldest(&self) -> Option<*mut Program> {
+        self.programs
+            .iter()
+            .copied()
+            // SAFETY: programs in a list.
+            .filter(|&p| unsafe { at(p) }.is_keyed())
+            // SAFETY: as above.
+            .min_by_key(|&p| unsafe { at(p) }.heat.value())
+    }
+
+    fn evict(&mut self, program: *mut Program) -> bool {
+        if self.demote(&[program]).is_err() {
+            return false;
+        }
+        moat_evictions.fetch_add(1, Ordering::Relaxed);
+        self.park(program);
+        true
+    }
+}
+
+fn remove_ordered<T: PartialEq>(list: &mut Vec<T>, item: &T) {
+    list.retain(|other| other != item);
+}
+
+/// Sum over all CPUs of how often a program began to run.
+pub fn runs(program: &Program) -> u64 {
+    // SAFETY: the program's slots, or 0, for which it is 0.
+    unsafe { ffi::moat_shim_runs(addr_of!(program.dom.slots).read()) }
+}
