@@ -64,6 +64,13 @@ static int view_runs_get(void *data, u64 *val)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(view_runs_fops, view_runs_get, NULL, "%llu\n");
 
+static int cr3_writes_get(void *data, u64 *val)
+{
+	*val = SUM(moat_cr3_writes);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(cr3_writes_fops, cr3_writes_get, NULL, "%llu\n");
+
 static int moat_domains_show(struct seq_file *m, void *data)
 {
 	return moat_show_domains(m, data);
@@ -85,6 +92,7 @@ int moat_counters_init(void)
 	debugfs_create_file_unsafe("too_deep", 0444, dir, NULL, &too_deep_fops);
 	debugfs_create_file_unsafe("resumes", 0444, dir, NULL, &resumes_fops);
 	debugfs_create_file_unsafe("pkrs_writes", 0444, dir, NULL, &pkrs_writes_fops);
+	debugfs_create_file_unsafe("cr3_writes", 0444, dir, NULL, &cr3_writes_fops);
 	debugfs_create_u64("violations", 0444, dir, &moat_violations);
 	debugfs_create_u64("refused", 0444, dir, &moat_refused);
 	debugfs_create_u64("plain", 0444, dir, &moat_plain);

@@ -49,6 +49,9 @@ extern "C" {
     pub fn moat_enter_jmp();
     pub fn moat_enter_jmp_end();
     pub fn moat_enter_load();
+    pub fn moat_view_commit();
+    pub fn moat_view_jmp();
+    pub fn moat_view_jmp_end();
     pub fn moat_exit();
     pub fn moat_exit_open();
     pub fn moat_return();

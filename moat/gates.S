@@ -140,11 +140,13 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	testl	$MOAT_DOM_VIEW, %eax
 	jz	.Lcallee
 	/* IF moves to where sites do not look for it. */
-	movq	MOAT_RUN_flags(%rsp), %rdx
+	movl	MOAT_RUN_flags(%rsp), %edx
 	shrl	$4, %edx
 	andl	$MOAT_RUN_VIEW_IF, %edx
 	orl	$MOAT_RUN_VIEW, %edx
 	movq	%rdx, MOAT_RUN_flags(%rsp)
+	testl	$MOAT_DOM_LONG_IN, %eax
+	jz	.Lview
 .Lcallee:
 	testl	$MOAT_DOM_CALLEE, %eax
 	jz	.Lprepare
@@ -157,12 +159,12 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	xorl	%r14d, %r14d
 	xorl	%r15d, %r15d
 .Lprepare:
-	testl	$(MOAT_DOM_DEAD | MOAT_DOM_LOAD | MOAT_DOM_PREPARE), %eax
-	jz	.Lprepared
 	testl	$MOAT_DOM_DEAD, %eax
 	jnz	.Lverdict
 	testl	$MOAT_DOM_LOAD, %eax
 	jnz	.Lload
+	testl	$MOAT_DOM_PREPARE, %eax
+	jz	.Lprepared
 	movq	%rsp, %rdi
 	call	moat_prepare
 	testq	%rax, %rax
@@ -182,16 +184,36 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%rsp)
 	jz	.Lenter
 
-	/* Into a view: as if a call at the start of the body came back. */
-	movq	MOAT_SLOT_snap(%rcx), %rax
-	movq	%rax, MOAT_RUN_arg(%rsp)
-	movq	MOAT_SLOT_rsp(%rcx), %rbp
-	leaq	MOAT_DOM_body(%r11), %rax
-	movq	%rax, MOAT_RUN_ret(%rsp)
+	/* As .Lenter, into a view. */
+.Lview:
 	incq	PER_CPU_VAR(moat_view_runs)
+	movq	%rsp, %r10
 	cli
-	xorl	%r9d, %r9d
-	jmp	.Lgo
+	leaq	moat_view_commit(%rip), %r12
+.Lview_close:
+	MOAT_IST_LANDING %rcx
+	movq	MOAT_SLOT_snap(%rcx), %rdi
+	movq	MOAT_SLOT_rsp(%rcx), %rsp
+	movq	%rsp, %rbp
+	MOAT_ENTER_VIEW %r11
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
+	movl	MOAT_DOM_view_pkrs(%r11), %eax
+	movq	MOAT_DOM_body(%r11), %r11
+	movl	$0, %edx
+	movl	$0, %esi
+	movl	$0, %r8d
+	movl	$0, %r10d
+	movl	$MSR_IA32_PKRS, %ecx
+	wrmsr
+	MOAT_JUMP moat_view_jmp
+
+SYM_INNER_LABEL(moat_view_commit, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	UNWIND_HINT_EMPTY
+	movq	PER_CPU_VAR(moat_run), %r10
+	movq	MOAT_RUN_slot(%r10), %rcx
+	movq	MOAT_RUN_domain(%r10), %r11
+	jmp	.Lview_close
 
 .Ltoo_deep:
 	incq	PER_CPU_VAR(moat_too_deep)
@@ -328,9 +350,7 @@ SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 
 .Lreturn:
 	movq	%rax, %r9
-	movq	$0, MOAT_RUN_arg(%rsp)
 	incq	PER_CPU_VAR(moat_calls)
-.Lgo:
 	leaq	moat_return_commit(%rip), %r12
 SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
@@ -342,7 +362,6 @@ SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	subq	MOAT_RETURN_frame(%rdx), %rsp
 	movq	MOAT_RETURN_ip(%rdx), %r11
 	movq	MOAT_RUN_domain(%r10), %rdx
-	movq	MOAT_RUN_arg(%r10), %rdi
 	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%r10)
 	movl	MOAT_DOM_pkrs(%rdx), %ecx
 	jz	.Lclose
@@ -352,6 +371,7 @@ SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	movl	%ecx, %eax
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
 	movl	$0, %edx
+	movl	$0, %edi
 	movl	$0, %esi
 	movl	$0, %r8d
 	movl	$0, %r10d

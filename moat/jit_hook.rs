@@ -44,6 +44,9 @@ impl Hooks {
             enter_commit: addr(ffi::moat_enter_commit),
             enter_jmp: addr(ffi::moat_enter_jmp),
             enter_jmp_end: addr(ffi::moat_enter_jmp_end),
+            view_commit: addr(ffi::moat_view_commit),
+            view_jmp: addr(ffi::moat_view_jmp),
+            view_jmp_end: addr(ffi::moat_view_jmp_end),
             stop: addr(ffi::moat_stop),
             site_open,
             site_commit,
@@ -274,7 +277,7 @@ unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) 
             if !enters_gate(stub, start, this.enter_gate() as usize as u64) {
                 return -(bindings::EINVAL as c_int);
             }
-            this.dom.body.ip = start;
+            this.dom.body = start;
         }
         let sites = core::slice::from_raw_parts_mut(
             done.rw_sites as *mut [u8; sites::SIZE],

@@ -214,6 +214,53 @@ bool moat_set_level(int level)
 	return true;
 }
 
+enum moat_layer moat_layer(int prog)
+{
+	char path[64], line[128], layer[16];
+	enum moat_layer found = NONE;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", prog);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "moat_layer: %15s", layer) == 1)
+			found = strcmp(layer, "keyed") ? VIEW : KEYED;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Keys in @state, as debugfs says */
+static int keys_in(const char *state)
+{
+	char line[256], found[16];
+	FILE *f = fopen("/sys/kernel/debug/moat/keys", "r");
+	int n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		n += sscanf(line, "%*d %15s", found) == 1 && !strcmp(found, state);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+int moat_keys_free(void)
+{
+	return keys_in("free");
+}
+
+void moat_set_keys(int keys)
+{
+	FILE *f = fopen("/proc/sys/kernel/moat/keys", "w");
+	int i;
+
+	if (!f || fprintf(f, "%d", keys) < 0 || fclose(f))
+		bail("kernel.moat.keys: %s", strerror(errno));
+	for (i = 0; i < 100 && keys_in("bound") > keys; i++)
+		usleep(20000);
+}
+
 bool moat_set_strict(bool strict)
 {
 	return !write_file(STRICT, "%d", strict);

@@ -112,6 +112,12 @@ bool moat_present(void);
 bool moat_set_level(int level);
 bool moat_set_strict(bool strict);
 s64 moat_counter(const char *name);	/* -1: no such counter */
+/* Where an isolated program runs, from its fdinfo. */
+enum moat_layer { NONE, KEYED, VIEW };
+enum moat_layer moat_layer(int prog);
+int moat_keys_free(void);
+/* How many keys programs may use; waits until it is so. */
+void moat_set_keys(int keys);
 
 /* The test kernel */
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 timeout=300 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,1,0 timeout=300 */
 /*
  * Can a program that no verifier looked at reach memory that is not its own?
  *
