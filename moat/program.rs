@@ -20,10 +20,12 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
 
-/// Bytes of stack: `MAX_BPF_STACK` for all frames together, and for each of at
-/// most eight frames its return address, frame pointer and four saved registers,
-/// and room for what an exception pushes.
-const STACK: u64 = 512 + 8 * 8 * 8 + 256;
+/// Bytes of stack of programs with local calls, whose frames add up to
+/// `MAX_BPF_STACK` at most; for each of up to eight frames its return address,
+/// frame pointer and four saved registers.
+const STACK: u64 = 512 + 8 * 8 * 8;
+/// Bytes below the stack for what an exception pushes, and its entry stub.
+const EXCEPTION: u64 = 128;
 /// Bytes of packet a program can be shown.  A longer linear part is shown cut
 /// short, as if the rest were in fragments.
 const MAX_PACKET: u64 = 4096;
@@ -33,6 +35,9 @@ const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
 const NR_IST: usize = bindings::MOAT_NR_IST as usize;
 const NEST: usize = bindings::MOAT_NEST as usize;
 const PAGE: u64 = 4096;
+/// Bytes of an area that no slot has, at either end: `in_slots()` in
+/// `arch/x86/kernel/moat.c` keeps that much away from them.
+const MARGIN: u64 = 256;
 
 /// What an attempt ends in that has to tell the kernel a negative error.
 type Coded<T> = core::result::Result<T, i32>;
@@ -65,6 +70,8 @@ pub struct Program {
     pub heat: Heat,
     view: Option<View>,
     area: Option<Area>,
+    /// Whether it has functions of its own.
+    local_calls: bool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
@@ -134,6 +141,7 @@ impl Program {
             heat: Heat::new(),
             view: None,
             area: None,
+            local_calls: false,
             packet: 0,
             shadows: None,
             slots: None,
@@ -259,7 +267,7 @@ impl Program {
 
         let mut lock = Lock::take();
         let domains = domains(&mut lock);
-        self.lay_out(domains)?;
+        self.lay_out(domains, prog)?;
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
@@ -285,7 +293,7 @@ impl Program {
     }
 
     /// Every helper must have a contract; before fix-ups the number is still there.
-    fn check_calls(&self, prog: &bindings::bpf_prog) -> Tried<()> {
+    fn check_calls(&mut self, prog: &bindings::bpf_prog) -> Tried<()> {
         if self.plan.classic {
             return Ok(());
         }
@@ -307,8 +315,11 @@ impl Program {
             }
             // The second half of a 64-bit load is no instruction.
             skip = u32::from(insn.code) == bindings::BPF_LD | bindings::BPF_IMM | bindings::BPF_DW;
-            if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL || insn.src_reg() != 0
-            {
+            if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL {
+                continue;
+            }
+            if insn.src_reg() != 0 {
+                self.local_calls = true;
                 continue;
             }
             match table::contract(insn.imm as u32) {
@@ -327,7 +338,7 @@ impl Program {
     }
 
     /// Lays out the slots: snapshot, packet, stack, landing areas.
-    fn lay_out(&mut self, domains: &mut Domains) -> Tried<()> {
+    fn lay_out(&mut self, domains: &mut Domains, prog: &bindings::bpf_prog) -> Tried<()> {
         let snap = round_up(self.plan.snap_size.into(), 64);
         self.packet = if self.plan.reads_pkt || self.plan.reads_meta {
             round_up(u64::from(self.plan.max_pkt_offset).min(MAX_PACKET), 64)
@@ -335,14 +346,18 @@ impl Program {
             0
         };
         let meta = if self.plan.reads_meta { MAX_META } else { 0 };
-        let slot = snap + meta + self.packet + STACK + NR_IST as u64 * LANDING;
-        let slot = round_up(slot, 64);
-        // 64 bytes more, so that nothing of a slot ends where the area does.
-        let per_cpu = round_up(slot * NEST as u64 + 64, PAGE);
+        let slot = round_up(snap + meta + self.packet + EXCEPTION + self.stack(prog), 64);
+        // Runs that nest do so in the kernel: what lies in the landing areas then
+        // has been copied, and one for each vector will do.
+        let per_cpu = slot * NEST as u64 + NR_IST as u64 * LANDING;
         // SAFETY: constant after boot.
         let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
 
-        let area = Area::new(domains, per_cpu * u64::from(nr_cpus))?;
+        // A margin at either end, so that what a stub pushes stays inside.
+        let area = Area::new(
+            domains,
+            round_up(2 * MARGIN + per_cpu * u64::from(nr_cpus), PAGE),
+        )?;
         let base = area.base;
         self.dom.slot_lo = base;
         self.dom.slot_hi = base + area.len;
@@ -354,14 +369,14 @@ impl Program {
         for cpu in 0..nr_cpus as usize {
             let mine = slots.of(cpu as u32);
             for (nest, s) in mine.slot.iter_mut().enumerate().rev() {
-                let low = base + per_cpu * cpu as u64 + slot * nest as u64;
-                let top = low + slot;
+                let cpu_low = base + MARGIN + per_cpu * cpu as u64;
+                let low = cpu_low + slot * nest as u64;
                 s.snap = low;
                 s.pkt = low + snap + meta;
+                s.rsp = low + slot;
                 for (ist, land) in s.land.iter_mut().enumerate() {
-                    *land = top - LANDING * ist as u64;
+                    *land = cpu_low + per_cpu - LANDING * ist as u64;
                 }
-                s.rsp = top - LANDING * NR_IST as u64;
                 s.shadow = shadows.addr() + 8 * (words * (cpu * NEST + nest)) as u64;
                 s.next = mine.head;
                 mine.head = s as *mut ffi::moat_slot as u64;
@@ -388,6 +403,16 @@ impl Program {
             self.dom.flags |= bindings::MOAT_DOM_FINISH;
         }
         Ok(())
+    }
+
+    /// Bytes of stack it may need.
+    fn stack(&self, prog: &bindings::bpf_prog) -> u64 {
+        // SAFETY: every program has an aux.
+        let aux = unsafe { &*prog.aux };
+        if self.plan.classic || self.local_calls {
+            return STACK;
+        }
+        round_up(u64::from(aux.stack_depth), 8)
     }
 
     /// Where the program sees the values of its map `map`.
