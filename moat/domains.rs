@@ -162,6 +162,9 @@ impl Domains {
         })
         .ok_or("no memory")?;
         let slot = self.map(pages.slice_mut(), Key::PARKED, !ro)?;
+        // A load that fails gives up its maps before its programs.
+        // SAFETY: the verifier holds a reference on the map.
+        unsafe { bindings::bpf_map_inc(map) };
         values.base = slot.addr();
         values.slot = Some(slot);
         let values = Box::into_raw(values);
@@ -178,11 +181,13 @@ impl Domains {
     pub unsafe fn unmap_values(&mut self, values: *mut MapValues) {
         // SAFETY: by contract of this function.
         let mut values = unsafe { Box::from_raw(values) };
-        // SAFETY: the last user still holds the map.
+        // SAFETY: `map_values` took a reference.
         unsafe { (*values.map).moat.values = null_mut() };
         if let Some(slot) = values.slot.take() {
             self.unmap(slot, values.span);
         }
+        // SAFETY: as above; it is given back once.
+        unsafe { bindings::bpf_map_put(values.map) };
     }
 
     /// A view with nothing of anybody's in it.

@@ -124,6 +124,7 @@ impl Program {
             unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
         dom.verdict = table::verdict_of_abort(ty).into();
         dom.flags = bindings::MOAT_DOM_VIEW;
+        dom.pkrs = Pkrs::for_program(KeySet::EMPTY).bits();
         dom.view_pkrs = match level {
             Level::Integrity => Pkrs::for_integrity_view(),
             Level::Confidentiality => Pkrs::for_view(),
@@ -231,6 +232,12 @@ impl Program {
             .fetch_and(!bindings::MOAT_DOM_VIEW, Ordering::SeqCst);
     }
 
+    /// No run with keys is left: none may begin by accident.
+    pub fn lock_keys(&mut self) {
+        let none = Pkrs::for_program(KeySet::EMPTY);
+        self.pkrs().store(none.bits(), Ordering::Relaxed);
+    }
+
     /// Takes away `key`, if it runs keyed.  True if runs may have it still.
     pub fn narrow(&mut self, key: Key) -> bool {
         let pkrs = Pkrs::from_bits(self.pkrs().load(Ordering::Relaxed)).deny(key);
@@ -289,6 +296,7 @@ impl Program {
             self.make_view(domains)?;
         }
         domains.promote_neighbours(this);
+        domains.park_idle();
         Ok(())
     }
 
@@ -489,7 +497,7 @@ impl Program {
         }
         self.dom.sites = self.sites.as_ptr() as u64;
         self.dom.nr_sites = self.sites.len() as u64;
-        Ok(sites::entry(plain && matches!(contract.args[2], Arg::None)))
+        Ok(sites::entry(plain))
     }
 
     /// Registers a local call.  Returns the number it pushes.
@@ -500,11 +508,13 @@ impl Program {
         Ok(n as u32)
     }
 
-    /// Whether a site can call the helper straight away.
+    /// Whether a site can call the helper straight away; then it does not keep
+    /// the third argument and those after it.
     fn unaudited(contract: &Contract) -> bool {
         contract.is_plain()
             && !contract.effects.store_ctx
             && contract.bounce.is_none()
+            && matches!(contract.args[2], Arg::None)
             && matches!(contract.ret, Ret::Scalar)
     }
 
@@ -555,7 +565,9 @@ impl Program {
             })
             .map_err(|_| NOMEM)?;
         if callee_regs {
-            self.dom.flags |= bindings::MOAT_DOM_CALLEE;
+            // Others may be moving the program to another layer meanwhile.
+            self.flags()
+                .fetch_or(bindings::MOAT_DOM_CALLEE, Ordering::Relaxed);
         }
         self.dom.images = self.images.as_ptr() as u64;
         self.dom.nr_images = self.images.len() as u32;

@@ -16,7 +16,7 @@
 use crate::balance::{self, Load, Move};
 use crate::domains::{Domains, MapValues, Tried};
 use crate::ffi;
-use crate::keyalloc::Owner;
+use crate::keyalloc::{Owner, State};
 use crate::pks::{Key, KeySet};
 use crate::policy;
 use crate::program::Program;
@@ -175,9 +175,7 @@ impl Domains {
 
     /// How many keys may be given out now.
     pub fn free_keys(&self) -> usize {
-        let used = self
-            .keys
-            .having(|state| !matches!(state, crate::keyalloc::State::Free));
+        let used = self.keys.having(|state| !matches!(state, State::Free));
         let used = used.len() as usize;
         policy::keys()
             .saturating_sub(used)
@@ -292,6 +290,10 @@ impl Domains {
             // SAFETY: process context.
             unsafe { ffi::moat_shim_synchronize_rcu() };
         }
+        for &program in programs {
+            // SAFETY: as above.
+            unsafe { at(program) }.lock_keys();
+        }
         Ok(())
     }
 
@@ -349,19 +351,24 @@ impl Domains {
         }
     }
 
-    /// Parks domains of `program`'s set that no keyed program uses.
-    fn park(&mut self, program: *mut Program) {
-        // SAFETY: programs and domains in lists; the set does not change here.
-        unsafe {
-            for i in 0..at(program).set.len() {
-                let domain = at(at(program).set[i]);
-                if domain.key.is_none() || domain.users.iter().any(|&u| at(u).is_keyed()) {
+    /// Parks the domains that have a key and no keyed program.
+    pub fn park_idle(&mut self) {
+        for i in 0..Key::PROGRAMS {
+            let state = Key::program(i).and_then(|key| self.keys.state(key));
+            let domain = match state {
+                Some(State::Bound { owner, .. }) => owner as *mut Domain,
+                _ => continue,
+            };
+            // SAFETY: owners are domains, which give their keys back first, and
+            // their users are in the list.
+            unsafe {
+                if at(domain).users.iter().any(|&u| at(u).is_keyed()) {
                     continue;
                 }
-                let key = domain.key.take();
-                domain.retag();
-                domain.key = key;
-                self.release_key(domain);
+                let key = at(domain).key.take();
+                at(domain).retag();
+                at(domain).key = key;
+                self.release_key(at(domain));
             }
         }
     }
@@ -389,6 +396,11 @@ impl Domains {
                     self.merge(domain);
                 }
             }
+        }
+        self.park_idle();
+        if self.programs.is_empty() {
+            // The module may go now, and statics are not dropped.
+            self.programs = Vec::new();
         }
     }
 
@@ -433,6 +445,7 @@ impl Domains {
             // SAFETY: a program in a list.
             unsafe { at(program) }.read_heat();
         }
+        self.park_idle();
         // The limit may have been lowered.
         while self.keys_used() > policy::keys() {
             match self.coldest() {
@@ -464,7 +477,7 @@ impl Domains {
 
     fn keys_used(&self) -> usize {
         self.keys
-            .having(|state| matches!(state, crate::keyalloc::State::Bound { .. }))
+            .having(|state| matches!(state, State::Bound { .. }))
             .len() as usize
     }
 
@@ -483,7 +496,7 @@ impl Domains {
             return false;
         }
         moat_evictions.fetch_add(1, Ordering::Relaxed);
-        self.park(program);
+        self.park_idle();
         true
     }
 }
