@@ -141,19 +141,31 @@ static int perf_on(int cpu)
 	return syscall(__NR_perf_event_open, &attr, -1, cpu, -1, 0);
 }
 
-/* Where the program itself is: RIP values that look right. */
-static u64 image_address(void)
+/*
+ * RIP values that look right: where the program is, sites behind it, and where
+ * the gates are about to jump, which is a place that is done again.
+ */
+static u64 image;
+static u64 gates[3];
+
+static void find_addresses(void)
 {
+	static const char *const names[] = {
+		" moat_enter_jmp\t", " moat_view_jmp\t", " moat_return_jmp\t",
+	};
 	char line[256];
-	u64 addr = 0;
 	FILE *f = fopen("/proc/kallsyms", "r");
 
-	while (f && fgets(line, sizeof(line), f))
+	image = 0;
+	while (f && fgets(line, sizeof(line), f)) {
 		if (strstr(line, "_scribbler"))
-			addr = strtoull(line, NULL, 16);
+			image = strtoull(line, NULL, 16);
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			if (strstr(line, names[i]))
+				gates[i] = strtoull(line, NULL, 16);
+	}
 	if (f)
 		fclose(f);
-	return addr;
 }
 
 /* One program, from load to death or half a second. */
@@ -167,6 +179,7 @@ static bool fight(int round, bool isolated)
 		{ 400, -128 },		/* only where an interrupt pushes */
 		{ 700, 24 },
 		{ 240, -128 },
+		{ -64, 3072 },		/* other slots, and where NMIs land */
 	};
 	u64 poisons[] = {
 		0, ~0ULL, target("wrmsr"), target("data"), target("stack"), 0x8000000000000000ULL,
@@ -174,7 +187,7 @@ static bool fight(int round, bool isolated)
 	struct order o = { .mode = 1, .rounds = 200 };
 	struct run run = { .data_in = &o, .data_in_size = sizeof(o), .repeat = 1 };
 	pthread_t thread;
-	u64 fp, until, image;
+	u64 fp, until;
 	bool dead = false;
 	int i = round % ARRAY_SIZE(parts);
 	static u64 zeros[64];
@@ -182,7 +195,7 @@ static bool fight(int round, bool isolated)
 
 	map_update(map, &zero, zeros);
 	load();
-	image = image_address();
+	find_addresses();
 	kmsg_mark();
 	over = false;
 	pthread_create(&thread, NULL, spin, NULL);
@@ -202,9 +215,12 @@ static bool fight(int round, bool isolated)
 	until = now_ns() + 300000000ULL;
 	while (fp && !dead && now_ns() < until) {
 		/* something an interrupt frame could hold, and something else */
-		switch (random64() % 4) {
+		switch (random64() % 5) {
 		case 0:
-			o.poison[0] = image ? image + random64() % 320 : 0;
+			o.poison[0] = image ? image + random64() % 1024 : 0;
+			break;
+		case 3:
+			o.poison[0] = gates[random64() % ARRAY_SIZE(gates)] + random64() % 8;
 			break;
 		case 1:		/* flags: TF, IF, IOPL, NT, AC */
 			o.poison[0] = 0x246 ^ (random64() & 0x47300);
@@ -288,6 +304,8 @@ int main(void)
 		fflush(stdout);
 	}
 	diag("%d programs, %d of them stopped", rounds, dead);
+	if (isolated)
+		ok(image && gates[0] && gates[1] && gates[2], "addresses to forge are known");
 	if (isolated) {
 		ok(dead > 0, "a program that writes over its frames is stopped at times");
 		for (cpu = 0; cpu < 4; cpu++)
