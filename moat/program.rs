@@ -35,9 +35,10 @@ const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
 const NR_IST: usize = bindings::MOAT_NR_IST as usize;
 const NEST: usize = bindings::MOAT_NEST as usize;
 const PAGE: u64 = 4096;
-/// Bytes of an area that no slot has, at either end: `in_slots()` in
-/// `arch/x86/kernel/moat.c` keeps that much away from them.
-const MARGIN: u64 = 256;
+/// Bytes of an area that no slot has, at its ends.  `in_slots()` in
+/// `arch/x86/kernel/moat.c` takes no frame less than 256 bytes from the start, where
+/// the first slot has a snapshot and the room for exceptions, or 64 from the end.
+const MARGIN: (u64, u64) = (192, 64);
 
 /// What an attempt ends in that has to tell the kernel a negative error.
 type Coded<T> = core::result::Result<T, i32>;
@@ -72,6 +73,8 @@ pub struct Program {
     area: Option<Area>,
     /// Whether it has functions of its own.
     local_calls: bool,
+    /// Whether it calls a helper that the context is stored for, or loaded after.
+    reloads: bool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
@@ -143,6 +146,7 @@ impl Program {
             view: None,
             area: None,
             local_calls: false,
+            reloads: false,
             packet: 0,
             shadows: None,
             slots: None,
@@ -338,6 +342,7 @@ impl Program {
                     if !contract.types.contains(self.ty) {
                         return Err("a helper without a contract");
                     }
+                    self.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
                 }
                 None => return Err("a helper without a contract"),
             }
@@ -347,7 +352,13 @@ impl Program {
 
     /// Lays out the slots: snapshot, packet, stack, landing areas.
     fn lay_out(&mut self, domains: &mut Domains, prog: &bindings::bpf_prog) -> Tried<()> {
-        let snap = round_up(self.plan.snap_size.into(), 64);
+        // A program that reads nothing of its context has only an address for it.
+        let size = if self.plan.load.is_null() && self.plan.store.is_null() {
+            1
+        } else {
+            self.plan.snap_size.into()
+        };
+        let snap = round_up(size, 64);
         self.packet = if self.plan.reads_pkt || self.plan.reads_meta {
             round_up(u64::from(self.plan.max_pkt_offset).min(MAX_PACKET), 64)
         } else {
@@ -364,20 +375,39 @@ impl Program {
         // A margin at either end, so that what a stub pushes stays inside.
         let area = Area::new(
             domains,
-            round_up(2 * MARGIN + per_cpu * u64::from(nr_cpus), PAGE),
+            round_up(MARGIN.0 + per_cpu * u64::from(nr_cpus) + MARGIN.1, PAGE),
         )?;
         let base = area.base;
         self.dom.slot_lo = base;
         self.dom.slot_hi = base + area.len;
         self.area = Some(area);
 
-        let words = (snap / 8) as usize;
+        if self.plan.words != 0
+            && !self.plan.reads_pkt
+            && !self.plan.reads_meta
+            && !self.plan.writes_pkt
+            && self.plan.store.is_null()
+        {
+            // Nothing is read back from the snapshot, so the loader may fill it in.
+            // SAFETY: `admit` was given a compiled program.
+            self.dom.load = unsafe { (*self.plan.load).bpf_func }.map_or(0, |f| f as usize as u64);
+            self.dom.flags |= bindings::MOAT_DOM_LOAD;
+        } else if self.plan.words != 0 || self.packet != 0 || self.plan.writes_pkt {
+            self.dom.flags |= bindings::MOAT_DOM_PREPARE;
+        }
+        if !self.plan.store.is_null() || self.plan.writes_pkt {
+            self.dom.flags |= bindings::MOAT_DOM_FINISH;
+        }
+
+        // Only what is read back has to be kept where the program cannot write.
+        let direct = self.dom.flags & bindings::MOAT_DOM_PREPARE == 0 && !self.reloads;
+        let words = if direct { 0 } else { (snap / 8) as usize };
         let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or("no memory")?;
         let mut slots = Slots::new().ok_or("no memory")?;
         for cpu in 0..nr_cpus as usize {
             let mine = slots.of(cpu as u32);
             for (nest, s) in mine.slot.iter_mut().enumerate().rev() {
-                let cpu_low = base + MARGIN + per_cpu * cpu as u64;
+                let cpu_low = base + MARGIN.0 + per_cpu * cpu as u64;
                 let low = cpu_low + slot * nest as u64;
                 s.snap = low;
                 s.pkt = low + snap + meta;
@@ -393,23 +423,6 @@ impl Program {
         self.dom.slots = slots.addr();
         self.slots = Some(slots);
         self.shadows = Some(shadows);
-
-        if self.plan.words != 0
-            && !self.plan.reads_pkt
-            && !self.plan.reads_meta
-            && !self.plan.writes_pkt
-            && self.plan.store.is_null()
-        {
-            // Nothing is read back from the snapshot, so the loader may fill it in.
-            // SAFETY: `admit` was given a compiled program.
-            self.dom.load = unsafe { (*self.plan.load).bpf_func }.map_or(0, |f| f as usize as u64);
-            self.dom.flags |= bindings::MOAT_DOM_LOAD;
-        } else if self.plan.words != 0 || self.packet != 0 {
-            self.dom.flags |= bindings::MOAT_DOM_PREPARE;
-        }
-        if !self.plan.store.is_null() || self.plan.writes_pkt {
-            self.dom.flags |= bindings::MOAT_DOM_FINISH;
-        }
         Ok(())
     }
 
@@ -613,5 +626,6 @@ impl Program {
         domains.leave(this);
         // If it never got so far as to join.
         self.release_area(domains);
+        sets::moat_freed.fetch_add(1, Ordering::Relaxed);
     }
 }

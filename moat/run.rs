@@ -76,6 +76,9 @@ impl<'a> Run<'a> {
     /// Loads the context and the packet.  0, or 1 + the verdict to end with.
     fn load(&self) -> u64 {
         let plan = &self.program.plan;
+        if plan.load.is_null() {
+            return 0;
+        }
         // SAFETY: `load` writes at most `snap_size` bytes of the shadow.
         let ret = unsafe {
             ffi::moat_shim_run_plan(

@@ -28,6 +28,9 @@ use kernel::prelude::*;
 /// Shown in debugfs as `binds`: keys given to domains.
 #[no_mangle]
 pub static moat_binds: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `freed`: programs that are gone, with all they had.
+#[no_mangle]
+pub static moat_freed: AtomicU64 = AtomicU64::new(0);
 /// Shown in debugfs as `evictions`: programs that lost their keys to hotter ones.
 #[no_mangle]
 pub static moat_evictions: AtomicU64 = AtomicU64::new(0);

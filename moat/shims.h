@@ -37,6 +37,7 @@ void moat_counters_exit(void);
 
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
+extern u64 moat_freed;
 
 /* In Rust */
 void moat_balance(void);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What isolation costs: instructions and PKRS writes per run of small programs at
- * level 0 and 2. In a guest with ICOUNT=1 an instruction takes one nanosecond, so
+ * What isolation costs: instructions, PKRS and CR3 writes per run of small programs
+ * at level 0, and at level 2 with a key and in a view. In a guest with ICOUNT=1 an instruction takes one nanosecond, so
  * that BPF_PROG_TEST_RUN's duration is instructions per run, its own loop included.
  *
  * `bench --check` also fails when a cost is above its limit.
@@ -21,10 +21,11 @@
 
 #define SYSCTL "/proc/sys/kernel/moat/"
 #define PKRS_WRITES "/sys/kernel/debug/moat/pkrs_writes"
+#define CR3_WRITES "/sys/kernel/debug/moat/cr3_writes"
 
 struct cost {
 	long insns;
-	double writes;		/* negative: nobody counts them */
+	double writes, cr3;	/* negative: nobody counts them */
 };
 
 static const struct program {
@@ -65,15 +66,24 @@ static void set_level(const char *level)
 	}
 }
 
-static double pkrs_writes(void)
+/* Programs loaded from now on get keys, or do not. */
+static void set_keys(int keys)
+{
+	FILE *f = fopen(SYSCTL "keys", "w");
+
+	if (!f || fprintf(f, "%d", keys) < 0 || fclose(f))
+		die(SYSCTL "keys");
+}
+
+static double counted(const char *path)
 {
 	unsigned long long n;
-	FILE *f = fopen(PKRS_WRITES, "r");
+	FILE *f = fopen(path, "r");
 
 	if (!f)
 		return -1;
 	if (fscanf(f, "%llu", &n) != 1)
-		die(PKRS_WRITES);
+		die(path);
 	fclose(f);
 	return n;
 }
@@ -102,9 +112,9 @@ static int load(const struct program *p)
 
 static struct cost measure(const struct program *p)
 {
-	struct cost c = { -1, -1 };
+	struct cost c = { -1, -1, -1 };
 	int fd = load(p);
-	double before = pkrs_writes();
+	double before = counted(PKRS_WRITES), cr3 = counted(CR3_WRITES);
 
 	for (int i = 0; i < ROUNDS; i++) {
 		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet,
@@ -120,8 +130,10 @@ static struct cost measure(const struct program *p)
 		if (c.insns < 0 || run.duration < c.insns)
 			c.insns = run.duration;
 	}
-	if (before >= 0)
-		c.writes = (pkrs_writes() - before) / (ROUNDS * REPEAT);
+	if (before >= 0) {
+		c.writes = (counted(PKRS_WRITES) - before) / (ROUNDS * REPEAT);
+		c.cr3 = (counted(CR3_WRITES) - cr3) / (ROUNDS * REPEAT);
+	}
 	close(fd);
 	return c;
 }
@@ -147,7 +159,7 @@ int main(int argc, char **argv)
 {
 	int check = argc == 2 && !strcmp(argv[1], "--check"), missed = 0;
 	int moat = !access(SYSCTL, F_OK);
-	struct cost off[PROGRAMS], on[PROGRAMS];
+	struct cost off[PROGRAMS], on[PROGRAMS], view[PROGRAMS];
 
 	if (argc > 1 && !check) {
 		fprintf(stderr, "usage: bench [--check]\n");
@@ -157,30 +169,36 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench: moat.ko is not loaded\n");
 		return 1;
 	}
-	printf("%-18s %10s %8s %10s %8s %8s\n", "", "level 0", "PKRS", "level 2", "PKRS", "added");
+	printf("%-18s %8s %8s %8s %8s %8s %8s %8s %8s\n", "", "level 0", "level 2", "PKRS",
+	       "added", "in view", "PKRS", "CR3", "added");
 	for (int i = 0; i < PROGRAMS; i++) {
 		if (moat)
 			set_level("0");
 		off[i] = measure(&programs[i]);
-		printf("%-18s %10ld", programs[i].name, off[i].insns);
-		print_writes(off[i].writes);
+		printf("%-18s %8ld", programs[i].name, off[i].insns);
 		if (!moat) {
-			printf(" %10s %8s %8s\n", "-", "-", "-");
+			printf("\n");
 			continue;
 		}
 		set_level("2");
 		on[i] = measure(&programs[i]);
+		set_keys(0);
+		view[i] = measure(&programs[i]);
+		set_keys(13);
 		set_level("0");
-		printf(" %10ld", on[i].insns);
+		printf(" %8ld", on[i].insns);
 		print_writes(on[i].writes);
-		printf(" %8ld\n", on[i].insns - off[i].insns);
+		printf(" %8ld %8ld", on[i].insns - off[i].insns, view[i].insns);
+		print_writes(view[i].writes);
+		print_writes(view[i].cr3);
+		printf(" %8ld\n", view[i].insns - off[i].insns);
 	}
 	if (!moat)
 		return 0;
 
 #define ADDED(i) ((double)(on[i].insns - off[i].insns))
-	if (on[ONE_HELPER].writes == 0) {
-		printf("\nno PKRS write at level 2: nothing was isolated\n");
+	if (on[ONE_HELPER].writes == 0 || view[EMPTY].cr3 == 0) {
+		printf("\nno PKRS or CR3 write at level 2: nothing was isolated\n");
 		return 1;
 	}
 	printf("\nadded instructions and PKRS writes\n");
@@ -190,5 +208,7 @@ int main(int argc, char **argv)
 	missed |= cost("a helper call, PKRS writes",
 		       (on[FOUR_HELPERS].writes - on[ONE_HELPER].writes) / 3, 2);
 	missed |= cost("a context field", (ADDED(TWO_CTX) - ADDED(EMPTY)) / 2, 10);
+	missed |= cost("a view, beyond a key", (double)(view[EMPTY].insns - on[EMPTY].insns), 30);
+	missed |= cost("a view, CR3 writes", view[EMPTY].cr3, 2);
 	return check && missed;
 }
