@@ -6,6 +6,9 @@
 //! keep to the language of rustc 1.63.
 #![no_std]
 
+#[path = "balance.rs"]
+pub mod balance;
+
 #[path = "boundary.rs"]
 pub mod boundary;
 
@@ -26,6 +29,9 @@ pub mod pks;
 
 #[path = "sensitive.rs"]
 pub mod sensitive;
+
+#[path = "view.rs"]
+pub mod view;
 
 #[path = "window.rs"]
 pub mod window;

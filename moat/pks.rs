@@ -40,7 +40,7 @@ pub const fn key_of(pte: u64) -> Key {
 }
 
 /// A protection key, 0 to 15.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Key(u8);
 
 impl Key {
@@ -167,7 +167,7 @@ impl KeySet {
 }
 
 /// A value of IA32_PKRS; the high half of the MSR is reserved and zero.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Pkrs(u32);
 
 impl Pkrs {

@@ -16,6 +16,7 @@ use crate::sensitive;
 use crate::sets::{self, Domain};
 use crate::sites;
 use core::ffi::c_void;
+use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
@@ -190,6 +191,22 @@ impl Program {
             .iter()
             // SAFETY: a domain in a set; the caller holds the lock.
             .filter(|&&domain| unsafe { (*domain).key.is_none() })
+            .count()
+    }
+
+    /// How many of its keys no other program would miss; see `balance::Load`.
+    pub fn frees(&self) -> usize {
+        let misses = |user: &Program| user.is_keyed() || user.heat.value() > self.heat.value();
+        self.set
+            .iter()
+            // SAFETY: a domain in a set; the caller holds the lock.
+            .map(|&domain| unsafe { &*domain })
+            .filter(|domain| self.is_keyed() && domain.key.is_some())
+            .filter(|domain| {
+                let mut others = domain.users.iter().filter(|&&user| !ptr::eq(user, self));
+                // SAFETY: programs in a list, as above.
+                !others.any(|&user| misses(unsafe { &*user }))
+            })
             .count()
     }
 

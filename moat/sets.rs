@@ -20,7 +20,7 @@ use crate::keyalloc::{Owner, State};
 use crate::pks::{Key, KeySet};
 use crate::policy;
 use crate::program::Program;
-use core::ptr::addr_of;
+use core::ptr::{addr_of, null_mut};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
@@ -452,7 +452,7 @@ impl Domains {
         // The limit may have been lowered.
         while self.keys_used() > policy::keys() {
             match self.coldest() {
-                Some(program) if self.evict(program) => {}
+                Some(program) if self.evict(&[program]) => {}
                 _ => break,
             }
         }
@@ -465,11 +465,20 @@ impl Domains {
                     heat: program.heat.value(),
                     keyed: program.is_keyed(),
                     wants: program.wants(),
+                    frees: program.frees(),
                 }
             });
             let done = match balance::choose(loads, self.free_keys()) {
                 Move::Promote(id) => self.promote(id as *mut Program),
-                Move::Demote(id) => self.budget.take() && self.evict(id as *mut Program),
+                Move::Displace(cold, hot) => {
+                    let mut programs = [null_mut(); Key::PROGRAMS];
+                    for (program, &id) in programs.iter_mut().zip(cold.ids()) {
+                        *program = id as *mut Program;
+                    }
+                    self.budget.take(cold.ids().len())
+                        && self.evict(&programs[..cold.ids().len()])
+                        && self.promote(hot as *mut Program)
+                }
                 Move::Rest => false,
             };
             if !done {
@@ -494,11 +503,12 @@ impl Domains {
             .min_by_key(|&p| unsafe { at(p) }.heat.value())
     }
 
-    fn evict(&mut self, program: *mut Program) -> bool {
-        if self.demote(&[program]).is_err() {
+    /// Takes `programs` out of keys, after one grace period for all of them.
+    fn evict(&mut self, programs: &[*mut Program]) -> bool {
+        if self.demote(programs).is_err() {
             return false;
         }
-        moat_evictions.fetch_add(1, Ordering::Relaxed);
+        moat_evictions.fetch_add(programs.len() as u64, Ordering::Relaxed);
         self.park_idle();
         true
     }
