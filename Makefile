@@ -17,7 +17,7 @@ help:
 	@echo 'make shell                the same guest, to a prompt'
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
-	@echo 'make bench                instructions and PKRS writes per run, isolated or not'
+	@echo 'make bench [MANY=10000]   what a run costs, isolated or not; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
 	@echo 'make clean                remove what was built; keeps the unpacked kernel source'
 	@echo 'make distclean            remove all of the cache'
@@ -75,6 +75,8 @@ test: kernels programs $(OUT)/initramfs.gz
 
 bench: kernel programs $(OUT)/initramfs.gz
 	@LOG=bench CMD='$$MOAT_OUT/bench/bench' LEVEL=2 ICOUNT=1 $(SCRIPTS)/in-guest $(KERNEL)
+	@LOG=many CMD="\$$MOAT_OUT/bench/many $(MANY)" LEVEL=2 CPUS=4 ICOUNT=1 TIMEOUT=1200 \
+		$(SCRIPTS)/in-guest $(KERNEL)
 
 clean:
 	@$(SCRIPTS)/clean

@@ -72,8 +72,7 @@ load is also refused for
   it), and loads through pointers to sockets, BTF objects, flow keys or maps;
 - `freplace`, and sleepable programs; an isolated program cannot be replaced or traced;
 - a classic filter that asks for the interface's index or type;
-- more than 96 context fields, or no free key: there are 13, one for each program
-  and one for each map that several programs share.
+- more than 96 context fields.
 
 What is isolated differs from a plain program in this:
 
@@ -81,7 +80,7 @@ What is isolated differs from a plain program in this:
   program that by the verifier's reckoning may go further.
 - Packet, context fields and what helpers change in them are copies during a run;
   the kernel gets them before a helper that looks, and at the end.
-- More than 4 invocations of one program nested on one CPU get the verdict of a
+- More than 3 invocations of one program nested on one CPU get the verdict of a
   stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept.
 - Preemption is off while it runs.
 - Scalars go to helpers as the program passes them, not checked against the ranges
@@ -104,6 +103,8 @@ with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
   classic filters of unprivileged users is not in isolated images. Side channels are
   not in scope; the jumps of the gates are not retpolines.
 - Real costs of PKRS writes, of flushes, and of entries with PCID are not measured.
+- PCIDs: QEMU's emulation has none. Views of CPUs that have them are built from what
+  the host tests check, and have not run.
 - PREEMPT_RT, and hypervisors that pass PKS on, have not been tried.
 ";
 
