@@ -9,7 +9,8 @@
 //! | what is where in the window              | `domains.rs`    |
 //! | who uses what, keyed or in a view        | `sets.rs`       |
 //! | who deserves a key                       | `balance.rs`    |
-//! | what memory and code does a program have | `program.rs`    |
+//! | what memory does a program have          | `program.rs`    |
+//! | what code, and how does it call out      | `program/image.rs`, `sites.rs` |
 //! | what happens around a run                | `run.rs`        |
 //! | what may a helper be given               | `helpers/`      |
 //! | what happens on a violation              | `violation.rs`  |

@@ -4,19 +4,14 @@
 //! Lives in `prog->aux->moat` from before verification until after the last run.
 
 use crate::balance::Heat;
-use crate::boundary::{self, Builder};
 use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
 use crate::ffi::{self, Lock, Slots, Zeroed};
 use crate::helpers::audit::MapInfo;
-use crate::helpers::contract::{Arg, Contract, Ret, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
-use crate::pks::{Key, KeySet, Pkrs};
+use crate::pks::{KeySet, Pkrs};
 use crate::policy::Level;
-use crate::sensitive;
 use crate::sets::{self, Domain};
-use crate::sites;
-use core::ffi::c_void;
-use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
@@ -40,6 +35,9 @@ const PAGE: u64 = 4096;
 /// `arch/x86/kernel/moat.c` takes no frame less than 256 bytes from the start, where
 /// the first slot has a snapshot and the room for exceptions, or 64 from the end.
 const MARGIN: (u64, u64) = (192, 64);
+
+mod image;
+mod layer;
 
 /// What an attempt ends in that has to tell the kernel a negative error.
 type Coded<T> = core::result::Result<T, i32>;
@@ -94,24 +92,6 @@ pub fn type_of(prog: &bindings::bpf_prog) -> u32 {
     match prog.type_ {
         0 => SOCKET_FILTER,
         ty => ty,
-    }
-}
-
-/// Puts `item` where `name` is, or at the end; images are compiled in order, so
-/// that the names are sorted, and all of them once before the first is finished.
-fn put<T>(names: &mut Vec<Name>, items: &mut Vec<T>, name: Name, item: T) -> Coded<usize> {
-    match names.binary_search(&name) {
-        Ok(i) => {
-            items[i] = item;
-            Ok(i)
-        }
-        Err(at) if at < names.len() => Err(INVAL),
-        Err(at) => {
-            items.try_reserve(1).map_err(|_| NOMEM)?;
-            names.try_push(name).map_err(|_| NOMEM)?;
-            items.try_push(item).map_err(|_| NOMEM)?;
-            Ok(at)
-        }
     }
 }
 
@@ -178,105 +158,6 @@ impl Program {
             .flags()
             .fetch_or(bindings::MOAT_DOM_DEAD, Ordering::Relaxed);
         old & bindings::MOAT_DOM_DEAD == 0
-    }
-
-    /// Whether runs that begin now run keyed, not in a view.
-    pub fn is_keyed(&self) -> bool {
-        self.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_VIEW == 0
-    }
-
-    /// How many domains of its set have no key.
-    pub fn wants(&self) -> usize {
-        self.set
-            .iter()
-            // SAFETY: a domain in a set; the caller holds the lock.
-            .filter(|&&domain| unsafe { (*domain).key.is_none() })
-            .count()
-    }
-
-    /// How many of its keys no other program would miss; see `balance::Load`.
-    pub fn frees(&self) -> usize {
-        let misses = |user: &Program| user.is_keyed() || user.heat.value() > self.heat.value();
-        self.set
-            .iter()
-            // SAFETY: a domain in a set; the caller holds the lock.
-            .map(|&domain| unsafe { &*domain })
-            .filter(|domain| self.is_keyed() && domain.key.is_some())
-            .filter(|domain| {
-                let mut others = domain.users.iter().filter(|&&user| !ptr::eq(user, self));
-                // SAFETY: programs in a list, as above.
-                !others.any(|&user| misses(unsafe { &*user }))
-            })
-            .count()
-    }
-
-    /// Makes its view, unless it has one.
-    pub fn make_view(&mut self, domains: &mut Domains) -> Tried<()> {
-        if self.view.is_some() {
-            return Ok(());
-        }
-        let mut view = domains.view()?;
-        let mut added = view.add(self.dom.slot_lo, self.dom.slot_hi - self.dom.slot_lo);
-        for used in &self.maps {
-            // SAFETY: the program's until it is released.
-            let values = unsafe { &*used.values };
-            added = added.and_then(|()| view.add(values.base, values.span));
-        }
-        if let Err(why) = added {
-            domains.drop_view(view);
-            return Err(why);
-        }
-        self.dom.view_cr3 = view.cr3;
-        self.view = Some(view);
-        // SAFETY: a program's aux lives as long as the program.
-        unsafe { bindings::moat_trace_view(self.aux) };
-        Ok(())
-    }
-
-    /// Runs that begin from now on run in the view, which there is.  True if some
-    /// may be on their way that began keyed: wait for them.
-    pub fn go_viewed(&mut self) -> bool {
-        let old = self
-            .flags()
-            .fetch_or(bindings::MOAT_DOM_VIEW, Ordering::SeqCst);
-        old & bindings::MOAT_DOM_VIEW == 0
-    }
-
-    /// Runs that begin from now on run with `keys`, which all of its set has.
-    pub fn go_keyed(&mut self, keys: KeySet) {
-        let pkrs = match self.level {
-            Level::Integrity => Pkrs::for_integrity(keys),
-            Level::Confidentiality => Pkrs::for_program(keys),
-        };
-        self.pkrs().store(pkrs.bits(), Ordering::SeqCst);
-        self.flags()
-            .fetch_and(!bindings::MOAT_DOM_VIEW, Ordering::SeqCst);
-    }
-
-    /// No run with keys is left: none may begin by accident.
-    pub fn lock_keys(&mut self) {
-        let none = Pkrs::for_program(KeySet::EMPTY);
-        self.pkrs().store(none.bits(), Ordering::Relaxed);
-    }
-
-    /// Takes away `key`, if it runs keyed.  True if runs may have it still.
-    pub fn narrow(&mut self, key: Key) -> bool {
-        let pkrs = Pkrs::from_bits(self.pkrs().load(Ordering::Relaxed)).deny(key);
-        self.pkrs().store(pkrs.bits(), Ordering::SeqCst);
-        self.is_keyed()
-    }
-
-    /// Reads how often it ran.
-    pub fn read_heat(&mut self) {
-        let runs = sets::runs(self);
-        self.heat.read(runs);
-    }
-
-    /// Unmaps its slots.
-    pub fn release_area(&mut self, domains: &mut Domains) {
-        if let Some(area) = &mut self.area {
-            area.release(domains);
-        }
     }
 
     /// Gives the program all it needs to run, or says what is in the way.
@@ -462,164 +343,9 @@ impl Program {
             .map(|m| unsafe { &*m.values })
     }
 
-    /// Which image `ip` is in, and where in it.
-    pub fn locate(&self, ip: u64) -> Option<(usize, u64)> {
-        self.images
-            .iter()
-            .position(|image| ip.wrapping_sub(image.start) < image.len)
-            .map(|i| (i, ip - self.images[i].start))
-    }
-
     /// The program area as (first address, bytes).
     pub fn area(&self) -> (u64, u64) {
         (self.dom.slot_lo, self.dom.slot_hi - self.dom.slot_lo)
-    }
-
-    /// Which enter gate the image jumps to.
-    pub fn enter_gate(&self) -> unsafe extern "C" fn() {
-        if self.dom.flags & bindings::MOAT_DOM_LOAD != 0 {
-            ffi::moat_enter_load
-        } else {
-            ffi::moat_enter
-        }
-    }
-
-    /// Registers a helper call.  Returns where the image enters the site.
-    pub fn add_site(
-        &mut self,
-        prog: &bindings::bpf_prog,
-        name: Name,
-        func: *const c_void,
-        ret: ffi::moat_return_t,
-    ) -> Coded<usize> {
-        let known = self
-            .sites
-            .iter()
-            .rev()
-            .take(64)
-            .find(|s| s.func == func as u64);
-        let id = match known {
-            Some(site) => site.id as i32,
-            // SAFETY: `prog` is a program being compiled.
-            None => unsafe { bindings::moat_call_target(prog, func) },
-        };
-        let contract = match table::contract(id as u32) {
-            Some(contract) if id > 0 && contract.refused.is_none() => contract,
-            _ => return Err(INVAL),
-        };
-        let plain = Program::unaudited(contract);
-        let site = ffi::moat_site {
-            ret,
-            entry: if plain {
-                func as u64
-            } else {
-                ffi::moat_audit as usize as u64
-            },
-            func: func as u64,
-            contract: contract as *const Contract as u64,
-            id: id as u64,
-        };
-        let before = self.sites.len();
-        put(&mut self.site_names, &mut self.sites, name, site)?;
-        if self.sites.len() > before && !self.images.is_empty() {
-            // Sites that were written point at those that just moved.
-            return Err(INVAL);
-        }
-        self.dom.sites = self.sites.as_ptr() as u64;
-        self.dom.nr_sites = self.sites.len() as u64;
-        Ok(sites::entry(plain))
-    }
-
-    /// Registers a local call.  Returns the number it pushes.
-    pub fn add_return(&mut self, name: Name, ret: ffi::moat_return_t) -> Coded<u32> {
-        let n = put(&mut self.return_names, &mut self.returns, name, ret)?;
-        self.dom.returns = self.returns.as_ptr() as u64;
-        self.dom.nr_returns = self.returns.len() as u64;
-        Ok(n as u32)
-    }
-
-    /// Whether a site can call the helper straight away; then it does not keep
-    /// the third argument and those after it.
-    fn unaudited(contract: &Contract) -> bool {
-        contract.is_plain()
-            && !contract.effects.store_ctx
-            && contract.bounce.is_none()
-            && matches!(contract.args[2], Arg::None)
-            && matches!(contract.ret, Ret::Scalar)
-    }
-
-    /// Takes a finished image: checks where its instructions begin, and that none
-    /// of them is one a program must not have; writes its sites.
-    pub fn add_image(
-        &mut self,
-        image: u32,
-        (start, code): (u64, &[u8]),
-        (sites_at, rw_sites): (u64, &mut [[u8; sites::SIZE]]),
-        callee_regs: bool,
-    ) -> Coded<()> {
-        let mut bits = Zeroed::<u64>::new(boundary::words(code.len())).ok_or(NOMEM)?;
-        let mut map = Builder::new(bits.slice_mut(), code.len()).ok_or(INVAL)?;
-        let mut at = 0;
-        while at < code.len() {
-            // SAFETY: reads at most the bytes that are left.
-            let len = unsafe {
-                bindings::moat_insn_length(
-                    code[at..].as_ptr().cast(),
-                    (code.len() - at).min(15) as i32,
-                )
-            };
-            if len <= 0 || at + len as usize > code.len() {
-                return Err(INVAL);
-            }
-            let insn = &code[at..at + len as usize];
-            if let Some(what) = sensitive::classify(insn) {
-                pr_err!("refused: the image holds {}\n", what);
-                return Err(-(bindings::EACCES as i32));
-            }
-            let _ = map.mark(at);
-            at += insn.len();
-        }
-        self.boundaries.try_push(bits).map_err(|_| NOMEM)?;
-        let boundaries = match self.boundaries.last() {
-            Some(bits) => bits.addr(),
-            None => return Err(INVAL),
-        };
-        self.write_sites(image, sites_at, rw_sites)?;
-        self.images
-            .try_push(ffi::moat_image {
-                start,
-                len: code.len() as u64,
-                boundaries,
-                sites: sites_at,
-                sites_len: (rw_sites.len() * sites::SIZE) as u64,
-            })
-            .map_err(|_| NOMEM)?;
-        if callee_regs {
-            // Others may be moving the program to another layer meanwhile.
-            self.flags()
-                .fetch_or(bindings::MOAT_DOM_CALLEE, Ordering::Relaxed);
-        }
-        self.dom.images = self.images.as_ptr() as u64;
-        self.dom.nr_images = self.images.len() as u32;
-        Ok(())
-    }
-
-    /// `rw_sites` will be at `at`.  From here on `sites` may not move.
-    fn write_sites(&self, image: u32, at: u64, rw_sites: &mut [[u8; sites::SIZE]]) -> Coded<()> {
-        for (n, code) in rw_sites.iter_mut().enumerate() {
-            let i = self
-                .site_names
-                .binary_search(&(image, n as u32))
-                .map_err(|_| INVAL)?;
-            let call = sites::Call {
-                site: &self.sites[i],
-                dom: &self.dom,
-            };
-            if !sites::write(code, at + (n * sites::SIZE) as u64, &call) {
-                return Err(INVAL);
-            }
-        }
-        Ok(())
     }
 
     /// Gives up everything but the structure itself.  No run is left.

@@ -4,12 +4,10 @@
  * Does anything stay behind of programs, keys and the module that have gone?
  *
  * usage: test_lifecycle [cycles of a program, 10000] [cycles of the module, 100]
- * A fifth of them where lockdep makes each cost several times as much.
  *
  * - Cycles of load, attach to a socket, run, detach and unload on all CPUs leave
  *   slab, vmalloc, page-table and per-CPU memory as they were.
- * - When the keys are all taken, a further program is refused (strict) or runs
- *   plainly and is counted; when they are free again, programs are isolated.
+ * - When the keys are all taken, further programs run in views; keys come back.
  * - insmod and rmmod, many times; while an isolated program lives, rmmod says
  *   that the module is busy.
  */

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Keyed or in a view: what the gates go by.  `sets.rs` decides.
+//!
+//! Context: process, with the lock held, but for [`Program::is_keyed`].
+
+use super::Program;
+use crate::domains::{Domains, Tried};
+use crate::pks::{Key, KeySet, Pkrs};
+use crate::policy::Level;
+use crate::sets;
+use core::ptr;
+use core::sync::atomic::Ordering;
+use kernel::bindings;
+
+impl Program {
+    /// Whether runs that begin now run keyed, not in a view.
+    pub fn is_keyed(&self) -> bool {
+        self.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_VIEW == 0
+    }
+
+    /// How many domains of its set have no key.
+    pub fn wants(&self) -> usize {
+        self.set
+            .iter()
+            // SAFETY: a domain in a set; the caller holds the lock.
+            .filter(|&&domain| unsafe { (*domain).key.is_none() })
+            .count()
+    }
+
+    /// How many of its keys no other program would miss; see `balance::Load`.
+    pub fn frees(&self) -> usize {
+        let misses = |user: &Program| user.is_keyed() || user.heat.value() > self.heat.value();
+        self.set
+            .iter()
+            // SAFETY: a domain in a set; the caller holds the lock.
+            .map(|&domain| unsafe { &*domain })
+            .filter(|domain| self.is_keyed() && domain.key.is_some())
+            .filter(|domain| {
+                let mut others = domain.users.iter().filter(|&&user| !ptr::eq(user, self));
+                // SAFETY: programs in a list, as above.
+                !others.any(|&user| misses(unsafe { &*user }))
+            })
+            .count()
+    }
+
+    /// Makes its view, unless it has one.
+    pub fn make_view(&mut self, domains: &mut Domains) -> Tried<()> {
+        if self.view.is_some() {
+            return Ok(());
+        }
+        let mut view = domains.view()?;
+        let mut added = view.add(self.dom.slot_lo, self.dom.slot_hi - self.dom.slot_lo);
+        for used in &self.maps {
+            // SAFETY: the program's until it is released.
+            let values = unsafe { &*used.values };
+            added = added.and_then(|()| view.add(values.base, values.span));
+        }
+        if let Err(why) = added {
+            domains.drop_view(view);
+            return Err(why);
+        }
+        self.dom.view_cr3 = view.cr3;
+        self.view = Some(view);
+        // SAFETY: a program's aux lives as long as the program.
+        unsafe { bindings::moat_trace_view(self.aux) };
+        Ok(())
+    }
+
+    /// Runs that begin from now on run in the view, which there is.  True if some
+    /// may be on their way that began keyed: wait for them.
+    pub fn go_viewed(&mut self) -> bool {
+        let old = self
+            .flags()
+            .fetch_or(bindings::MOAT_DOM_VIEW, Ordering::SeqCst);
+        old & bindings::MOAT_DOM_VIEW == 0
+    }
+
+    /// Runs that begin from now on run with `keys`, which all of its set has.
+    pub fn go_keyed(&mut self, keys: KeySet) {
+        let pkrs = match self.level {
+            Level::Integrity => Pkrs::for_integrity(keys),
+            Level::Confidentiality => Pkrs::for_program(keys),
+        };
+        self.pkrs().store(pkrs.bits(), Ordering::SeqCst);
+        self.flags()
+            .fetch_and(!bindings::MOAT_DOM_VIEW, Ordering::SeqCst);
+    }
+
+    /// No run with keys is left: none may begin by accident.
+    pub fn lock_keys(&mut self) {
+        let none = Pkrs::for_program(KeySet::EMPTY);
+        self.pkrs().store(none.bits(), Ordering::Relaxed);
+    }
+
+    /// Takes away `key`, if it runs keyed.  True if runs may have it still.
+    pub fn narrow(&mut self, key: Key) -> bool {
+        let pkrs = Pkrs::from_bits(self.pkrs().load(Ordering::Relaxed)).deny(key);
+        self.pkrs().store(pkrs.bits(), Ordering::SeqCst);
+        self.is_keyed()
+    }
+
+    /// Reads how often it ran.
+    pub fn read_heat(&mut self) {
+        let runs = sets::runs(self);
+        self.heat.read(runs);
+    }
+
+    /// Unmaps its slots.
+    pub fn release_area(&mut self, domains: &mut Domains) {
+        if let Some(area) = &mut self.area {
+            area.release(domains);
+        }
+    }
+}
