@@ -74,10 +74,7 @@ impl kernel::Module for Moat {
         // Last of what can fail: from here on programs hold the module.
         let hooks = jit_hook::Hooks::register()?;
         // SAFETY: module initialisation.
-        unsafe {
-            ffi::moat_counters_init();
-            ffi::moat_shim_start_balancing();
-        }
+        unsafe { ffi::moat_counters_init() };
         pr_info!("ready: {} keys for programs\n", pks::Key::PROGRAMS);
         Ok(Moat {
             _sysctls: sysctls,

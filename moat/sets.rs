@@ -195,6 +195,8 @@ impl Domains {
             at(program).place = Some(self.programs.len());
         }
         let _ = self.programs.try_push(program);
+        // SAFETY: any context; does nothing if it is under way.
+        unsafe { ffi::moat_shim_start_balancing() };
         Ok(())
     }
 

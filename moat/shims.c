@@ -66,12 +66,13 @@ u64 moat_shim_runs(u64 slots)
 }
 
 static void balance_work(struct work_struct *work);
-static DECLARE_DEFERRABLE_WORK(balancing, balance_work);
+static DECLARE_DELAYED_WORK(balancing, balance_work);
 
+/* As long as there are programs */
 static void balance_work(struct work_struct *work)
 {
-	moat_balance();
-	schedule_delayed_work(&balancing, HZ / 10);
+	if (moat_balance())
+		schedule_delayed_work(&balancing, HZ / 10);
 }
 
 void moat_shim_start_balancing(void)

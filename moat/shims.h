@@ -40,7 +40,7 @@ extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions
 extern u64 moat_freed;
 
 /* In Rust */
-void moat_balance(void);
+bool moat_balance(void);
 int moat_show_domains(struct seq_file *m, void *data);
 int moat_show_keys(struct seq_file *m, void *data);
 

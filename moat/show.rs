@@ -132,9 +132,11 @@ pub unsafe extern "C" fn moat_show_keys(m: *mut seq_file, _: *mut c_void) -> c_i
     0
 }
 
-/// Called by a worker every 100 ms.
+/// Called by a worker every 100 ms, as long as it says that there are programs.
 #[no_mangle]
-pub extern "C" fn moat_balance() {
+pub extern "C" fn moat_balance() -> bool {
     let mut lock = Lock::take();
-    domains(&mut lock).balance();
+    let domains = domains(&mut lock);
+    domains.balance();
+    !domains.programs.is_empty()
 }
