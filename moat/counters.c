@@ -21,26 +21,20 @@ static struct dentry *dir;
 	sum_;							\
 })
 
-static int runs_get(void *data, u64 *val)
-{
-	*val = SUM(moat_runs);
-	return 0;
-}
-DEFINE_DEBUGFS_ATTRIBUTE(runs_fops, runs_get, NULL, "%llu\n");
+/* A file that shows per-CPU counter moat_name, summed up */
+#define PERCPU_COUNTER(name)						\
+	static int name##_get(void *data, u64 *val)			\
+	{								\
+		*val = SUM(moat_##name);				\
+		return 0;						\
+	}								\
+	DEFINE_DEBUGFS_ATTRIBUTE(name##_fops, name##_get, NULL, "%llu\n")
 
-static int calls_get(void *data, u64 *val)
-{
-	*val = SUM(moat_calls);
-	return 0;
-}
-DEFINE_DEBUGFS_ATTRIBUTE(calls_fops, calls_get, NULL, "%llu\n");
-
-static int too_deep_get(void *data, u64 *val)
-{
-	*val = SUM(moat_too_deep);
-	return 0;
-}
-DEFINE_DEBUGFS_ATTRIBUTE(too_deep_fops, too_deep_get, NULL, "%llu\n");
+PERCPU_COUNTER(runs);
+PERCPU_COUNTER(view_runs);
+PERCPU_COUNTER(calls);
+PERCPU_COUNTER(too_deep);
+PERCPU_COUNTER(cr3_writes);
 
 static int resumes_get(void *data, u64 *val)
 {
@@ -56,20 +50,6 @@ static int pkrs_writes_get(void *data, u64 *val)
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(pkrs_writes_fops, pkrs_writes_get, NULL, "%llu\n");
-
-static int view_runs_get(void *data, u64 *val)
-{
-	*val = SUM(moat_view_runs);
-	return 0;
-}
-DEFINE_DEBUGFS_ATTRIBUTE(view_runs_fops, view_runs_get, NULL, "%llu\n");
-
-static int cr3_writes_get(void *data, u64 *val)
-{
-	*val = SUM(moat_cr3_writes);
-	return 0;
-}
-DEFINE_DEBUGFS_ATTRIBUTE(cr3_writes_fops, cr3_writes_get, NULL, "%llu\n");
 
 static int moat_domains_show(struct seq_file *m, void *data)
 {

@@ -6,7 +6,7 @@
 //! in `sets.rs`.
 
 use crate::balance::Budget;
-use crate::drain::{Drain, Stamp};
+use crate::drain::{Drain, Flush, Stamp};
 use crate::ffi::{self, Lock};
 use crate::keyalloc::KeyAlloc;
 use crate::pks::Key;
@@ -114,9 +114,7 @@ impl Domains {
         let flush = self.drain.begin();
         // SAFETY: the range was ours; process context.
         unsafe { bindings::moat_unmap(addr, bytes) };
-        self.window().flushed(&flush);
-        self.keys.flushed(&flush);
-        self.pcids.flushed(&flush);
+        self.flushed(&flush);
     }
 
     /// When something was given up that the next flush has to cover.
@@ -129,9 +127,13 @@ impl Domains {
         let flush = self.drain.begin();
         // SAFETY: process context.
         unsafe { bindings::moat_flush() };
-        self.window().flushed(&flush);
-        self.keys.flushed(&flush);
-        self.pcids.flushed(&flush);
+        self.flushed(&flush);
+    }
+
+    fn flushed(&mut self, flush: &Flush) {
+        self.window().flushed(flush);
+        self.keys.flushed(flush);
+        self.pcids.flushed(flush);
     }
 
     /// Maps the values of `map`, parked; to be put into a domain.

@@ -78,6 +78,11 @@ extern "C" {
     pub fn moat_site_end();
 }
 
+/// Address of something in `gates.S`.
+pub fn addr(label: unsafe extern "C" fn()) -> u64 {
+    label as usize as u64
+}
+
 /// The slots of one program, on every CPU.
 pub struct Slots(u64);
 

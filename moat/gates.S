@@ -47,6 +47,43 @@ SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
 .endm
 
 /*
+ * Into the slot \slot, R10 being struct moat_run: IST vectors, RDI, RSP, RBP.
+ * Leaves the flags alone.
+ */
+.macro MOAT_TO_SLOT slot:req
+	MOAT_IST_LANDING \slot
+	movq	MOAT_SLOT_snap(\slot), %rdi
+	movq	MOAT_SLOT_rsp(\slot), %rsp
+	movq	%rsp, %rbp
+.endm
+
+/*
+ * Hide what the kernel has in registers, and close: EAX is PKRS. By MOV, which
+ * leaves the flags to MOAT_JUMP.
+ */
+.macro MOAT_CLOSE
+	movl	$0, %edx
+	movl	$0, %esi
+	movl	$0, %r8d
+	movl	$0, %r10d
+	movl	$MSR_IA32_PKRS, %ecx
+	wrmsr
+.endm
+
+/* What an entry into a slot starts over with. */
+.macro MOAT_RELOAD run:req
+	movq	MOAT_RUN_slot(\run), %rcx
+	movq	MOAT_RUN_domain(\run), %r11
+.endm
+
+/* Have the loader fill in the snapshot. RCX: slot; R11: domain; RDI: ctx. */
+.macro MOAT_LOAD
+	movq	MOAT_SLOT_snap(%rcx), %rsi
+	movq	MOAT_DOM_load(%r11), %rdx
+	CALL_NOSPEC rdx
+.endm
+
+/*
  * Begin a run: a frame on the kernel stack, a slot in the window. R11: domain;
  * RDI: ctx. Leaves the slot in RCX and struct moat_run at RSP.
  *
@@ -101,38 +138,25 @@ SYM_CODE_START(moat_enter)
 	leaq	moat_enter_commit(%rip), %r12
 .Lenter_close:
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
-	MOAT_IST_LANDING %rcx
-	movq	MOAT_SLOT_snap(%rcx), %rdi
-	movq	MOAT_SLOT_rsp(%rcx), %rsp
-	movq	%rsp, %rbp
+	MOAT_TO_SLOT %rcx
 	movl	MOAT_DOM_pkrs(%r11), %eax
 	movq	MOAT_DOM_body(%r11), %r11
-	/* MOV, which leaves the flags alone */
-	movl	$0, %edx
-	movl	$0, %esi
-	movl	$0, %r8d
-	movl	$0, %r10d
-	movl	$MSR_IA32_PKRS, %ecx
-	wrmsr
+	MOAT_CLOSE
 	MOAT_JUMP moat_enter_jmp
 
 SYM_INNER_LABEL(moat_enter_commit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_EMPTY
 	movq	PER_CPU_VAR(moat_run), %r10
-	movq	MOAT_RUN_slot(%r10), %rcx
-	movq	MOAT_RUN_domain(%r10), %r11
+	MOAT_RELOAD %r10
 	jmp	.Lenter_close
 
 /* enter, for programs whose snapshot the loader fills in directly. */
 SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_BEGIN
-	movq	MOAT_SLOT_snap(%rcx), %rsi
-	movq	MOAT_DOM_load(%r11), %rdx
-	CALL_NOSPEC rdx
-	movq	MOAT_RUN_slot(%rsp), %rcx
-	movq	MOAT_RUN_domain(%rsp), %r11
+	MOAT_LOAD
+	MOAT_RELOAD %rsp
 	jmp	.Lenter
 
 .Lslow_in:
@@ -174,12 +198,9 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	cli
 	jmp	.Lrestore
 .Lload:
-	movq	MOAT_SLOT_snap(%rcx), %rsi
-	movq	MOAT_DOM_load(%r11), %rdx
-	CALL_NOSPEC rdx
+	MOAT_LOAD
 .Lreload:
-	movq	MOAT_RUN_slot(%rsp), %rcx
-	movq	MOAT_RUN_domain(%rsp), %r11
+	MOAT_RELOAD %rsp
 .Lprepared:
 	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%rsp)
 	jz	.Lenter
@@ -191,28 +212,19 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	cli
 	leaq	moat_view_commit(%rip), %r12
 .Lview_close:
-	MOAT_IST_LANDING %rcx
-	movq	MOAT_SLOT_snap(%rcx), %rdi
-	movq	MOAT_SLOT_rsp(%rcx), %rsp
-	movq	%rsp, %rbp
+	MOAT_TO_SLOT %rcx
 	MOAT_ENTER_VIEW %r11
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
 	movl	MOAT_DOM_view_pkrs(%r11), %eax
 	movq	MOAT_DOM_body(%r11), %r11
-	movl	$0, %edx
-	movl	$0, %esi
-	movl	$0, %r8d
-	movl	$0, %r10d
-	movl	$MSR_IA32_PKRS, %ecx
-	wrmsr
+	MOAT_CLOSE
 	MOAT_JUMP moat_view_jmp
 
 SYM_INNER_LABEL(moat_view_commit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_EMPTY
 	movq	PER_CPU_VAR(moat_run), %r10
-	movq	MOAT_RUN_slot(%r10), %rcx
-	movq	MOAT_RUN_domain(%r10), %r11
+	MOAT_RELOAD %r10
 	jmp	.Lview_close
 
 .Ltoo_deep:
@@ -308,7 +320,6 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 SYM_INNER_LABEL(moat_stop, SYM_L_GLOBAL)
 	UNWIND_HINT_EMPTY
 	ANNOTATE_NOENDBR
-	cli
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movq	MOAT_RUN_domain(%rsp), %r11
 .Lverdict:
@@ -318,8 +329,7 @@ SYM_INNER_LABEL(moat_stop, SYM_L_GLOBAL)
 SYM_CODE_END(moat_enter)
 
 /*
- * return: of a local call. Interrupted programs come back through it as well
- * where a site cannot do that itself.
+ * return: of a local call, and of a helper call that took the long way.
  *
  *		on entry		back in the program
  * PKRS		closed			closed
@@ -370,13 +380,8 @@ SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 .Lclose:
 	movl	%ecx, %eax
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
-	movl	$0, %edx
 	movl	$0, %edi
-	movl	$0, %esi
-	movl	$0, %r8d
-	movl	$0, %r10d
-	movl	$MSR_IA32_PKRS, %ecx
-	wrmsr
+	MOAT_CLOSE
 	movq	%r9, %rax
 	MOAT_JUMP moat_return_jmp
 

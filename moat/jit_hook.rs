@@ -3,7 +3,7 @@
 //!
 //! C header: [`include/linux/moat.h`], `struct moat_ops`.
 
-use crate::ffi::{self, moat_jit, moat_jit_image};
+use crate::ffi::{self, addr, moat_jit, moat_jit_image};
 use crate::policy;
 use crate::program::{type_of, Program};
 use crate::show;
@@ -31,7 +31,6 @@ pub struct Hooks(());
 impl Hooks {
     /// Context: module initialisation.
     pub fn register() -> Result<Hooks> {
-        let addr = |f: unsafe extern "C" fn()| f as usize as u64;
         let [site_open, site_commit, site_jmp] = sites::labels();
         let gates = ffi::moat_gates {
             ret: addr(ffi::moat_return),
@@ -212,6 +211,14 @@ unsafe extern "C" fn jit_gates(prog: *mut bpf_prog, jit: *mut moat_jit) {
     }
 }
 
+/// Where a call goes on, as the JIT tells it.
+fn ret_of(ip: *const c_void, frame: u32) -> ffi::moat_return_t {
+    ffi::moat_return_t {
+        ip: ip as u64,
+        frame: frame.into(),
+    }
+}
+
 unsafe extern "C" fn jit_site(
     prog: *mut bpf_prog,
     n: u32,
@@ -222,11 +229,7 @@ unsafe extern "C" fn jit_site(
     // SAFETY: an isolated program being compiled.
     unsafe {
         let image = (*(*prog).aux).func_idx;
-        let ret = ffi::moat_return_t {
-            ip: ret as u64,
-            frame: frame.into(),
-        };
-        match program(prog).add_site(&*prog, (image, n), func, ret) {
+        match program(prog).add_site(&*prog, (image, n), func, ret_of(ret, frame)) {
             Ok(entry) => entry as c_int,
             Err(errno) => errno,
         }
@@ -242,13 +245,9 @@ unsafe extern "C" fn jit_return(
     // SAFETY: an isolated program being compiled.
     unsafe {
         let image = (*(*prog).aux).func_idx;
-        let ret = ffi::moat_return_t {
-            ip: ret as u64,
-            frame: frame.into(),
-        };
         // A number no program has stops the run that uses it.
         program(prog)
-            .add_return((image, n), ret)
+            .add_return((image, n), ret_of(ret, frame))
             .unwrap_or(u32::MAX >> 1)
     }
 }
@@ -274,7 +273,7 @@ unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) 
         let (stub, code) = code.split_at(done.body as usize);
         let start = done.image as u64 + stub.len() as u64;
         if (*(*prog).aux).func_idx == 0 {
-            if !enters_gate(stub, start, this.enter_gate() as usize as u64) {
+            if !enters_gate(stub, start, addr(this.enter_gate())) {
                 return -(bindings::EINVAL as c_int);
             }
             this.dom.body = start;

@@ -20,7 +20,7 @@ use crate::keyalloc::{Owner, State};
 use crate::pks::{Key, KeySet};
 use crate::policy;
 use crate::program::Program;
-use core::ptr::{addr_of, null_mut};
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
@@ -71,14 +71,14 @@ impl Domain {
         self.maps.len()
     }
 
-    /// Tags all of its pages with what `tag` says.  Every TLB is flushed.
-    fn retag(&self) {
+    /// Tags all of its pages with `key`.  Every TLB is flushed.
+    fn retag(&self, key: Key) {
         if let Some((base, len)) = self.area {
-            retag(base, len, self.tag());
+            retag(base, len, key);
         }
         for &values in &self.maps {
             // SAFETY: the lock is held.
-            unsafe { retag((*values).base, (*values).span, self.tag()) };
+            unsafe { retag((*values).base, (*values).span, key) };
         }
     }
 }
@@ -103,10 +103,9 @@ fn with(users: &[*mut Program], program: *mut Program) -> Tried<Vec<*mut Program
     Ok(all)
 }
 
+/// The others keep their order.
 fn remove<T: PartialEq>(list: &mut Vec<T>, item: &T) {
-    if let Some(i) = list.iter().position(|other| other == item) {
-        let _ = list.swap_remove(i);
-    }
+    list.retain(|other| other != item);
 }
 
 /// The programs and domains that pointers here lead to live as long as they are
@@ -155,7 +154,7 @@ impl Domains {
         // SAFETY: programs and domains in lists.
         unsafe {
             for &user in &at(domain).users {
-                remove_ordered(&mut at(user).set, &domain);
+                remove(&mut at(user).set, &domain);
             }
         }
         // SAFETY: made by `new_domain`, and in no set any more.
@@ -178,8 +177,7 @@ impl Domains {
 
     /// How many keys may be given out now.
     pub fn free_keys(&self) -> usize {
-        let used = self.keys.having(|state| !matches!(state, State::Free));
-        let used = used.len() as usize;
+        let used = self.keys_used();
         policy::keys()
             .saturating_sub(used)
             .min(Key::PROGRAMS - used)
@@ -319,7 +317,7 @@ impl Domains {
             if domain.key.is_none() {
                 domain.key = self.keys.alloc(domain.owner());
                 domain.binds += 1;
-                domain.retag();
+                domain.retag(domain.tag());
                 moat_binds.fetch_add(1, Ordering::Relaxed);
                 // SAFETY: any context.
                 unsafe {
@@ -370,9 +368,7 @@ impl Domains {
                 if at(domain).users.iter().any(|&u| at(u).is_keyed()) {
                     continue;
                 }
-                let key = at(domain).key.take();
-                at(domain).retag();
-                at(domain).key = key;
+                at(domain).retag(Key::PARKED);
                 self.release_key(at(domain));
             }
         }
@@ -389,7 +385,7 @@ impl Domains {
                 }
             }
             while let Some(domain) = at(program).set.pop() {
-                remove_ordered(&mut at(domain).users, &program);
+                remove(&mut at(domain).users, &program);
                 if at(domain).users.is_empty() {
                     while let Some(values) = at(domain).maps.pop() {
                         self.unmap_values(values);
@@ -490,9 +486,8 @@ impl Domains {
     }
 
     fn keys_used(&self) -> usize {
-        self.keys
-            .having(|state| matches!(state, State::Bound { .. }))
-            .len() as usize
+        let used = self.keys.having(|state| !matches!(state, State::Free));
+        used.len() as usize
     }
 
     fn coldest(&self) -> Option<*mut Program> {
@@ -514,14 +509,4 @@ impl Domains {
         self.park_idle();
         true
     }
-}
-
-fn remove_ordered<T: PartialEq>(list: &mut Vec<T>, item: &T) {
-    list.retain(|other| other != item);
-}
-
-/// Sum over all CPUs of how often a program began to run.
-pub fn runs(program: &Program) -> u64 {
-    // SAFETY: the program's slots, or 0, for which it is 0.
-    unsafe { ffi::moat_shim_runs(addr_of!(program.dom.slots).read()) }
 }

@@ -6,7 +6,7 @@ use crate::ffi::{self, Lock};
 use crate::keyalloc::State;
 use crate::pks::Key;
 use crate::program::Program;
-use crate::sets::{self, Domain};
+use crate::sets::Domain;
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 use kernel::bindings::{bpf_prog, seq_file};
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn moat_show_domains(m: *mut seq_file, _: *mut c_void) -> 
                     domain.binds,
                     Users(domain),
                     layer(&*program),
-                    sets::runs(&*program)
+                    (*program).runs()
                 );
             }
         }

@@ -2,25 +2,14 @@
 //! Writes the gates of helper calls: copies of the site in `gates.S`, with what
 //! is known of the call put into its holes.
 
-use crate::ffi;
+use crate::ffi::{self, addr};
 use core::ffi::c_void;
 use kernel::bindings;
 
 /// Bytes from one site to the next.
 pub const SIZE: usize = bindings::MOAT_SITE_SIZE as usize;
 
-/// What a site is made for.
-pub struct Call<'a> {
-    pub site: &'a ffi::moat_site,
-    /// The program's `moat_domain`.
-    pub dom: &'a ffi::moat_domain,
-}
-
 type Label = unsafe extern "C" fn();
-
-fn addr(label: Label) -> u64 {
-    label as usize as u64
-}
 
 /// Offset of a label of the site in `gates.S`.
 fn offset(label: Label) -> usize {
@@ -46,9 +35,15 @@ pub fn labels() -> [u64; 3] {
     ]
 }
 
-/// Writes to `code` the site that will be at `at`.  False if it is out of reach.
+/// Writes to `code` the site that will be at `at`, for the call `site` of program
+/// `dom`.  False if something it jumps to is out of reach.
 #[must_use]
-pub fn write(code: &mut [u8; SIZE], at: u64, call: &Call<'_>) -> bool {
+pub fn write(
+    code: &mut [u8; SIZE],
+    at: u64,
+    site: &ffi::moat_site,
+    dom: &ffi::moat_domain,
+) -> bool {
     let len = offset(ffi::moat_site_end);
     code.fill(0xcc);
     // SAFETY: `gates.S` has `len` bytes from there on.
@@ -60,14 +55,14 @@ pub fn write(code: &mut [u8; SIZE], at: u64, call: &Call<'_>) -> bool {
         let i = offset(hole);
         code[i..i + 8].copy_from_slice(&value.to_le_bytes());
     };
-    absolute(ffi::moat_site_hole_site, call.site as *const _ as u64);
-    absolute(ffi::moat_site_hole_site_long, call.site as *const _ as u64);
+    absolute(ffi::moat_site_hole_site, site as *const _ as u64);
+    absolute(ffi::moat_site_hole_site_long, site as *const _ as u64);
     absolute(
         ffi::moat_site_hole_pkrs,
-        core::ptr::addr_of!(call.dom.pkrs) as *const c_void as u64,
+        core::ptr::addr_of!(dom.pkrs) as *const c_void as u64,
     );
 
-    let frame = (call.site.ret.frame as i32).wrapping_neg();
+    let frame = (site.ret.frame as i32).wrapping_neg();
     let i = offset(ffi::moat_site_hole_frame);
     code[i..i + 4].copy_from_slice(&frame.to_le_bytes());
 
@@ -77,7 +72,7 @@ pub fn write(code: &mut [u8; SIZE], at: u64, call: &Call<'_>) -> bool {
         code[i..i + 4].copy_from_slice(&(distance as i32).to_le_bytes());
         distance == i64::from(distance as i32)
     };
-    relative(ffi::moat_site_hole_entry, call.site.entry)
-        && relative(ffi::moat_site_hole_ret, call.site.ret.ip)
+    relative(ffi::moat_site_hole_entry, site.entry)
+        && relative(ffi::moat_site_hole_ret, site.ret.ip)
         && relative(ffi::moat_site_hole_long, addr(ffi::moat_call_long))
 }

@@ -80,7 +80,7 @@ impl Program {
             entry: if plain {
                 func as u64
             } else {
-                ffi::moat_audit as usize as u64
+                ffi::addr(ffi::moat_audit)
             },
             func: func as u64,
             contract: contract as *const Contract as u64,
@@ -178,11 +178,8 @@ impl Program {
                 .site_names
                 .binary_search(&(image, n as u32))
                 .map_err(|_| INVAL)?;
-            let call = sites::Call {
-                site: &self.sites[i],
-                dom: &self.dom,
-            };
-            if !sites::write(code, at + (n * sites::SIZE) as u64, &call) {
+            let at = at + (n * sites::SIZE) as u64;
+            if !sites::write(code, at, &self.sites[i], &self.dom) {
                 return Err(INVAL);
             }
         }

@@ -5,9 +5,9 @@
 
 use super::Program;
 use crate::domains::{Domains, Tried};
+use crate::ffi;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::policy::Level;
-use crate::sets;
 use core::ptr;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
@@ -99,10 +99,15 @@ impl Program {
         self.is_keyed()
     }
 
+    /// How often it began to run, on all CPUs.
+    pub fn runs(&self) -> u64 {
+        // SAFETY: its slots, which it has before it is in a list.
+        unsafe { ffi::moat_shim_runs(self.dom.slots) }
+    }
+
     /// Reads how often it ran.
     pub fn read_heat(&mut self) {
-        let runs = sets::runs(self);
-        self.heat.read(runs);
+        self.heat.read(self.runs());
     }
 
     /// Unmaps its slots.

@@ -148,7 +148,7 @@ static long load_cost(int live)
 	return cost[BATCH / 2];
 }
 
-/* Instructions until @n programs and their maps are gone, waiting left out */
+/* Instructions until @n programs and their maps are gone, grace periods included */
 static long unload_cost(int first, int n)
 {
 	long began = now(), idle = counter("freed");
@@ -160,15 +160,15 @@ static long unload_cost(int first, int n)
 	return (now() - began) / n;
 }
 
-/* Bytes a program takes, less what it takes without MOAT */
-static double memory(int n, int keys)
+/* Bytes a program in a view takes, less what it takes without MOAT */
+static double memory(int n)
 {
 	long kb[2];
 	int level, i;
 
 	for (level = 0; level < 2; level++) {
 		sysctl("socket_filter", level ? 2 : 0);
-		sysctl("keys", keys);
+		sysctl("keys", 0);
 		usleep(300000);
 		/* what is kept for the next one is not counted twice */
 		for (i = 0; i < n; i++)
@@ -256,7 +256,7 @@ int main(int argc, char **argv)
 		unload(i);
 	usleep(1000000);
 
-	view = memory(most < 1024 ? most : 1024, 0);
+	view = memory(most < 1024 ? most : 1024);
 	limit("bytes of a program in a view", view, 32 * 1024, 32 * 1024);
 	limit("bytes of a program with a key", view - VIEW_TABLES, 16 * 1024,
 	      18 * 1024);

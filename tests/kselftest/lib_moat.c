@@ -66,8 +66,8 @@ int map_delete(int fd, const void *key)
 	return map_elem(BPF_MAP_DELETE_ELEM, fd, key, NULL);
 }
 
-int prog_try_load(enum bpf_prog_type type, const char *name,
-		  const struct bpf_insn *insns, size_t cnt)
+int prog_load(enum bpf_prog_type type, const char *name,
+	      const struct bpf_insn *insns, size_t cnt)
 {
 	union bpf_attr attr = {
 		.prog_type = type,
@@ -97,20 +97,6 @@ int prog_try_load(enum bpf_prog_type type, const char *name,
 		close(fd);
 	errno = err;
 	return -1;
-}
-
-int prog_load(enum bpf_prog_type type, const char *name,
-	      const struct bpf_insn *insns, size_t cnt)
-{
-	u64 until = now_ns() + 3000000000ULL;
-	int fd;
-
-	for (;;) {
-		fd = prog_try_load(type, name, insns, cnt);
-		if (fd >= 0 || now_ns() > until || strcmp(prog_log, REFUSED))
-			return fd;
-		usleep(2000);
-	}
 }
 
 u32 prog_id(int fd)

@@ -74,9 +74,6 @@ int map_create(enum bpf_map_type type, u32 key, u32 value, u32 entries);
 int map_lookup(int fd, const void *key, void *value);
 int map_update(int fd, const void *key, const void *value);
 int map_delete(int fd, const void *key);
-int prog_try_load(enum bpf_prog_type type, const char *name,
-		  const struct bpf_insn *insns, size_t cnt);
-/* Waits if need be for the keys of programs that have just gone. */
 int prog_load(enum bpf_prog_type type, const char *name,
 	      const struct bpf_insn *insns, size_t cnt);
 u32 prog_id(int fd);
