@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What many isolated programs cost: loading one more, its memory, and how keys
- * find the programs that run most. In a guest with ICOUNT=1, where a nanosecond is
- * an instruction.
+ * What many isolated programs cost: loading and unloading one more, its memory, and
+ * how keys find the programs that run most. In a guest with ICOUNT=1, where a
+ * nanosecond is an instruction.
  *
  * many [--check] [PROGRAMS]: up to so many, 1024 if not given; --check fails when
  * something is above its limit.
@@ -19,6 +19,7 @@
 
 #define MOST 16384
 #define BATCH 128
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 static int prog[MOST], map[MOST], missed;
 
@@ -61,17 +62,35 @@ static long now(void)
 	return t.tv_sec * 1000000000L + t.tv_nsec;
 }
 
-static long free_kb(void)
+/* Bytes that are free, on the CPUs' lists too */
+static long free_bytes(void)
 {
 	char line[128];
-	long kb = -1;
-	FILE *f = fopen("/proc/meminfo", "r");
+	long n, bytes = 0;
+	FILE *f = fopen("/proc/zoneinfo", "r");
 
 	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "MemFree: %ld", &kb);
+		if (sscanf(line, " pages free %ld", &n) == 1 ||
+		    sscanf(line, " count: %ld", &n) == 1)
+			bytes += 4096 * n;
 	if (f)
 		fclose(f);
-	return kb;
+	return bytes;
+}
+
+/* Waits until what was freed is free: workers and grace periods come first. */
+static long settled(void)
+{
+	long before, is = free_bytes();
+	int same = 0;
+
+	while (same < 3) {
+		usleep(200000);
+		before = is;
+		is = free_bytes();
+		same = before == is ? same + 1 : 0;
+	}
+	return is;
 }
 
 /* @goal is what we want to reach, @most what has been reached. */
@@ -114,13 +133,6 @@ static long load(int i, int own_map)
 	return now() - began;
 }
 
-static void unload(int i)
-{
-	close(prog[i]);
-	if (map[i] >= 0)
-		close(map[i]);
-}
-
 static void run(int i, int times)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof(packet),
@@ -135,6 +147,13 @@ static int cmp(const void *a, const void *b)
 	long x = *(const long *)a, y = *(const long *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+static void unload(int i)
+{
+	close(prog[i]);
+	if (map[i] >= 0)
+		close(map[i]);
 }
 
 /* Instructions of a load with @live programs loaded: the median of a batch, which stays */
@@ -160,39 +179,98 @@ static long unload_cost(int first, int n)
 	return (now() - began) / n;
 }
 
-/* Bytes a program in a view takes, less what it takes without MOAT */
-static double memory(int n)
+/* The same without MOAT; there is nothing to wait for that would count. */
+static long plain_cost(int live)
 {
-	long kb[2];
-	int level, i;
+	long cost;
+	int i;
 
-	for (level = 0; level < 2; level++) {
-		sysctl("socket_filter", level ? 2 : 0);
-		sysctl("keys", 0);
-		usleep(300000);
-		/* what is kept for the next one is not counted twice */
-		for (i = 0; i < n; i++)
-			load(i, 0);
-		for (i = 0; i < n; i++)
-			unload(i);
-		usleep(500000);
-		kb[level] = free_kb();
-		for (i = 0; i < n; i++)
-			load(i, 0);
-		kb[level] -= free_kb();
-		for (i = 0; i < n; i++)
-			unload(i);
-		usleep(500000);
-	}
-	return (kb[1] - kb[0]) * 1024.0 / n;
+	sysctl("socket_filter", 0);
+	cost = load_cost(live);
+	for (i = live; i < live + BATCH; i++)
+		unload(i);
+	settled();
+	sysctl("socket_filter", 2);
+	return cost;
+}
+
+/* Bytes @n programs without a map take, in views or plain */
+static long taken(int first, int n, int level)
+{
+	long before;
+	int i;
+
+	sysctl("socket_filter", level);
+	before = settled();
+	for (i = first; i < first + n; i++)
+		load(i, 0);
+	before -= settled();
+	for (i = first; i < first + n; i++)
+		unload(i);
+	sysctl("socket_filter", 2);
+	return before;
 }
 
 /*
  * Bytes that only a view takes: three levels of tables, the last one being shared.
- * There are 13 keyed programs at most, and the CPUs' free lists hide what these
- * take; so theirs is what a viewed one takes, less this.
+ * There are 13 keyed programs at most; so what a keyed one takes is what a viewed
+ * one takes, less this.
  */
 #define VIEW_TABLES (3 * 4096)
+#define MEASURED 1024
+
+static double memory(int live)
+{
+	/* What is kept for the next ones is not counted. */
+	taken(live, MEASURED, 2);
+	return (double)(taken(live, MEASURED, 2) - taken(live, MEASURED, 0)) / MEASURED;
+}
+
+/* Of a period: do something, and sleep for the rest of it. */
+#define PERIOD 10000000L
+
+static void rest(long began)
+{
+	long left = PERIOD - (now() - began);
+
+	if (left > 0)
+		usleep(left / 1000);
+}
+
+/* Eight that run all the time, among all that run now and then: % of runs in views */
+static double skewed(int live, int seconds)
+{
+	long began, start = now(), runs = counter("runs"), views = counter("view_runs");
+	static int other;
+
+	while (now() - start < seconds * 1000000000L) {
+		began = now();
+		for (int hot = 0; hot < 8; hot++)
+			run(hot, 64);
+		run(8 + other++ % (live - 8), 1);
+		rest(began);
+	}
+	runs = counter("runs") - runs;
+	views = counter("view_runs") - views;
+	return 100.0 * views / runs;
+}
+
+/* All of them in turn, each hot for a moment: evictions in a second */
+static long round_robin(int live)
+{
+	long began, start = now(), evictions = counter("evictions");
+	int i = 0;
+
+	while (now() - start < 1000000000L) {
+		began = now();
+		run(i++ % live, 500);
+		rest(began);
+	}
+	return counter("evictions") - evictions;
+}
+
+/* The most that the budget allows in a second, and in the period that it begins in */
+#define EVICTIONS (32 + 50 + 5)
 
 int main(int argc, char **argv)
 {
@@ -200,66 +278,58 @@ int main(int argc, char **argv)
 	struct rlimit files = { 65536, 65536 };
 	int check = argc > 1 && !strcmp(argv[1], "--check");
 	int most = argc > 1 + check ? atoi(argv[1 + check]) : 1024;
-	long cost, first = 0, worst = 0, began, runs, views, binds, evictions;
+	double growth = 0, in_views = 0, viewed = 0;
+	long first = 0, evictions = 0;
 	int live = 0, i;
-	double view;
 
 	if (most < 128 || most > 10000) {
 		fprintf(stderr, "usage: many [--check] [PROGRAMS (128 to 10000)]\n");
 		return 2;
 	}
 	setrlimit(RLIMIT_NOFILE, &files);
-	printf("%10s %14s %14s   (instructions)\n", "programs", "load", "unload");
-	/* All in views: what a keyed one takes less is another matter. */
-	sysctl("socket_filter", 2);
-	sysctl("keys", 0);
+	printf("%8s | %10s %10s %10s | %8s %8s | %9s | %9s\n", "", "plain", "isolated",
+	       "isolated", "viewed", "keyed", "8 hot: %", "evictions");
+	printf("%8s | %10s %10s %10s | %8s %8s | %9s | %9s\n", "programs", "load", "load",
+	       "unload", "bytes", "bytes", "in views", "in turn");
 	for (i = 0; i < 4 && points[i] <= most; i++) {
+		long plain, cost, gone, evicted;
+		double bytes, views;
+
+		/* All in views: what a keyed one takes less is another matter. */
+		sysctl("socket_filter", 2);
+		sysctl("keys", 0);
 		while (live < points[i])
 			load(live++, 1);
+		plain = plain_cost(live);
 		cost = load_cost(live);
-		if (!first)
-			first = cost;
-		worst = cost > worst ? cost : worst;
-		printf("%10d %14ld %14ld\n", live, cost, unload_cost(live, BATCH));
+		gone = unload_cost(live, BATCH);
+		first = first ? first : cost - plain;
+		growth = MAX(growth, (double)(cost - plain) / first);
+		printf("%8d | %10ld %10ld %10ld |", live, plain, cost, gone);
 		fflush(stdout);
+		bytes = memory(live);
+		viewed = MAX(viewed, bytes);
+		printf(" %8.0f %8.0f |", bytes, bytes - VIEW_TABLES);
+		fflush(stdout);
+		if (live < 128) {
+			printf(" %9s | %9s\n", "-", "-");
+			continue;
+		}
+		sysctl("keys", 13);
+		skewed(live, 1);
+		views = skewed(live, 1);
+		in_views = MAX(in_views, views);
+		printf(" %9.2f |", views);
+		fflush(stdout);
+		evicted = round_robin(live);
+		evictions = MAX(evictions, evicted);
+		printf(" %9ld\n", evicted);
 	}
-	limit("a load with most of them, over one with 10", (double)worst / first, 1.25, 1.25);
-
-	sysctl("keys", 13);
-	/* Eight that run all the time, among all that run now and then */
-	for (began = now(), i = 0; now() - began < 1000000000L; i++) {
-		run(i % 8, 64);
-		if (i % 8 == 7)
-			run(8 + i % (live - 8), 1);
-	}
-	runs = counter("runs");
-	views = counter("view_runs");
-	for (began = now(); now() - began < 1000000000L; i++) {
-		run(i % 8, 64);
-		if (i % 64 == 63)
-			run(8 + i % (live - 8), 1);
-	}
-	runs = counter("runs") - runs;
-	views = counter("view_runs") - views;
-	printf("%d hot programs among %d: %ld runs, %ld in views\n", 8, live, runs, views);
-	limit("after a second, runs in views, %", 100.0 * views / runs, 1, 1);
-
-	/* All of them in turn, each hot for a moment, for a second */
-	binds = counter("binds");
-	evictions = counter("evictions");
-	for (began = now(), i = 0; now() - began < 1000000000L; i++)
-		run(i % live, 500);
-	printf("round robin over %d: %ld binds, %ld evictions in 1 s\n", live,
-	       counter("binds") - binds, counter("evictions") - evictions);
-	limit("evictions, 32 and 50 a second", counter("evictions") - evictions, 32 + 50 + 5, 32 + 50 + 5);
-	for (i = 0; i < live; i++)
-		unload(i);
-	usleep(1000000);
-
-	view = memory(most < 1024 ? most : 1024);
-	limit("bytes of a program in a view", view, 32 * 1024, 32 * 1024);
-	limit("bytes of a program with a key", view - VIEW_TABLES, 16 * 1024,
-	      18 * 1024);
+	limit("what MOAT adds to a load, over that with 10", growth, 1.25, 1.25);
+	limit("after a second, runs in views, %", in_views, 1, 1);
+	limit("evictions in a second of turns", evictions, EVICTIONS, EVICTIONS);
+	limit("bytes of a program in a view", viewed, 32 * 1024, 32 * 1024);
+	limit("bytes of a program with a key", viewed - VIEW_TABLES, 16 * 1024, 16 * 1024);
 	sysctl("socket_filter", 0);
 	return check && missed;
 }
