@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the gates call while a program runs: copies in and out, audited calls.
 //!
-//! Context: whatever the program runs in, but not NMI; must not sleep.  PKRS is
+//! Context: whatever the program runs in, NMI included; must not sleep.  PKRS is
 //! open (I2), so the window can be read and written here like any memory, but
 //! what is read from it may change at any time (I1): it is copied first.
 

@@ -2,7 +2,7 @@
 //! A program did what it may not: say so once, and let it not run again.
 //!
 //! The gates and entry code end the run; this file only reports.  Context: the
-//! program's, PKRS open, not NMI.
+//! program's, NMI included; PKRS open.
 
 use crate::ffi::{moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
