@@ -118,7 +118,7 @@ void moat_shim_free_page(struct page *page)
 
 u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c)
 {
-	return ((u64 (*)(void *, void *, void *))prog->bpf_func)(a, b, c);
+	return ((u64 (*)(void *, void *, void *))(void *)prog->bpf_func)(a, b, c);
 }
 
 u64 moat_shim_call(u64 func, const u64 *args)
