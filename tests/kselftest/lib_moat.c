@@ -66,6 +66,28 @@ int map_delete(int fd, const void *key)
 	return map_elem(BPF_MAP_DELETE_ELEM, fd, key, NULL);
 }
 
+#define WORDS 8
+
+int map_of_words(u64 first)
+{
+	u64 value[WORDS] = { first };
+	u32 zero = 0;
+	int map = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(value), 1);
+
+	if (map < 0 || map_update(map, &zero, value))
+		bail("map: %s", strerror(errno));
+	return map;
+}
+
+u64 map_word(int fd, u32 i)
+{
+	u64 value[WORDS] = { 0 };
+	u32 zero = 0;
+
+	map_lookup(fd, &zero, value);
+	return value[i];
+}
+
 int prog_load(enum bpf_prog_type type, const char *name,
 	      const struct bpf_insn *insns, size_t cnt)
 {
@@ -200,6 +222,8 @@ bool moat_set_level(int level)
 	return true;
 }
 
+const char *const moat_layer_name[] = { "plain", "keyed", "viewed" };
+
 enum moat_layer moat_layer(int prog)
 {
 	char path[64], line[128], layer[16];
@@ -303,6 +327,64 @@ void canary_reset(void)
 {
 	if (write_file(MOAT_TEST "canary", "1"))
 		bail("cannot reset the canaries: %s", strerror(errno));
+}
+
+/* What a rogue has in its own map */
+enum { WHERE, GOT, WHAT, SHARED };
+
+struct rogue rogue_load(const struct prog_type *type, bool write, int shares)
+{
+	struct rogue rogue = { .type = type, .loot = map_of_words(0), .write = write };
+	const struct bpf_insn insns[] = {
+		LD_MAP_VALUE(R6, rogue.loot, 0),
+		LD_MAP_VALUE(R7, shares >= 0 ? shares : rogue.loot, 0),
+		LDX(BPF_DW, R2, R7, 0),
+		STX(BPF_DW, R6, R2, 8 * SHARED),
+		MOV_IMM(R0, type->pass),
+		LDX(BPF_DW, R1, R6, 8 * WHERE),
+		JMP_IMM(BPF_JEQ, R1, 0, 6),
+		LD_IMM64(R3, ROGUE_WRITES),
+		write ? STX(BPF_DW, R1, R3, 0) : LDX(BPF_DW, R3, R1, 0),
+		STX(BPF_DW, R6, R3, 8 * WHAT),
+		MOV_IMM(R1, 1),
+		STX(BPF_DW, R6, R1, 8 * GOT),
+		EXIT(),
+	};
+
+	bypass_verifier(true);
+	rogue.prog = PROG_LOAD(type->type, "rogue", insns);
+	bypass_verifier(false);
+	if (rogue.prog < 0)
+		bail("a rogue does not load: %s", strerror(errno));
+	return rogue;
+}
+
+s64 rogue_attack(const struct rogue *rogue, u64 where)
+{
+	u64 value[WORDS] = { [WHERE] = where };
+	u32 zero = 0;
+
+	if (map_update(rogue->loot, &zero, value))
+		bail("a rogue's map: %s", strerror(errno));
+	return prog_run_once(rogue->prog);
+}
+
+bool rogue_got(const struct rogue *rogue, u64 *what)
+{
+	if (what)
+		*what = map_word(rogue->loot, WHAT);
+	return map_word(rogue->loot, GOT);
+}
+
+u64 rogue_shared(const struct rogue *rogue)
+{
+	return map_word(rogue->loot, SHARED);
+}
+
+void rogue_close(const struct rogue *rogue)
+{
+	close(rogue->prog);
+	close(rogue->loot);
 }
 
 static int kmsg = -1;

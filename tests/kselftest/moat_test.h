@@ -74,6 +74,9 @@ int map_create(enum bpf_map_type type, u32 key, u32 value, u32 entries);
 int map_lookup(int fd, const void *key, void *value);
 int map_update(int fd, const void *key, const void *value);
 int map_delete(int fd, const void *key);
+/* An array with one value of eight words; ends the test if there is none. */
+int map_of_words(u64 first);
+u64 map_word(int fd, u32 i);
 int prog_load(enum bpf_prog_type type, const char *name,
 	      const struct bpf_insn *insns, size_t cnt);
 u32 prog_id(int fd);
@@ -111,6 +114,7 @@ bool moat_set_strict(bool strict);
 s64 moat_counter(const char *name);	/* -1: no such counter */
 /* Where an isolated program runs, from its fdinfo. */
 enum moat_layer { NONE, KEYED, VIEW };
+extern const char *const moat_layer_name[];
 enum moat_layer moat_layer(int prog);
 int moat_keys_free(void);
 /* How many keys programs may use; waits until it is so. */
@@ -123,6 +127,27 @@ bool bypass_verifier(bool on);
 u64 target(const char *name);
 u64 canary(const char *name);
 void canary_reset(void);
+
+/*
+ * A program that goes after what is not its own, as soon as it is told where that
+ * is. Until then its runs do nothing; that one it reads what it may share.
+ */
+#define ROGUE_WRITES 0x646f6e6520746861ULL
+
+struct rogue {
+	const struct prog_type *type;
+	int prog, loot;
+	bool write;
+};
+
+/* @shares: a map that it may read, or -1. */
+struct rogue rogue_load(const struct prog_type *type, bool write, int shares);
+s64 rogue_attack(const struct rogue *rogue, u64 where);
+/* Whether it got past the access, and what it read in it. */
+bool rogue_got(const struct rogue *rogue, u64 *what);
+/* The last it read of the map it shares */
+u64 rogue_shared(const struct rogue *rogue);
+void rogue_close(const struct rogue *rogue);
 
 /* The kernel's log. kmsg_find() looks at what was logged after kmsg_mark(). */
 

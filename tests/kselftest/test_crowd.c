@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=product,preempt levels=2 cpus=4 keys=13,0 alone=1 timeout=300 */
+/* moat-test: kernel=product,test,preempt levels=2 cpus=4 keys=13,0 alone=1 timeout=900 */
 /*
  * More than a thousand programs of mixed types on live hooks at once, each with a
  * map of its own and some with shared ones, while others come, share, pin and go.
  * Each program checks on every run that its memory is its own. None is stopped,
  * and no count is lost.
+ *
+ * On a test kernel rogues go after the maps, stacks and landing areas of the crowd
+ * all the while, of both layers and from both; each is stopped. Some share a map
+ * with others meanwhile. Without isolation they get what they want.
  *
  * Usage: test_crowd [PROGRAMS [SECONDS]]
  */
@@ -32,15 +36,21 @@
 #define PAIRS 32	/* of veth devices, each with an XDP program */
 #define PIN "/sys/fs/bpf/moat-crowd"
 
-/* What a program keeps: how often it ran, who it is, how often that was wrong. */
+#define CPUS 4		/* that have traffic; a power of two */
+
+/*
+ * What a program keeps: how often it ran, who it is, how often that was wrong, and
+ * where its map is, the one it shares, and the top of its stack on each CPU.
+ */
 struct own {
-	u64 runs, me, wrong;
+	u64 runs, me, wrong, at, shared_at, stack[CPUS];
 };
 
 static struct member {
 	int prog, map, shared, sock;
+	u32 id;
 } crowd[MOST];
-static int total, nr_shared, shared[MOST / SHARERS + 1];
+static int total, nr_tc, nr_shared, shared[MOST / SHARERS + 1];
 static volatile bool on = true;
 static u64 visits, sent;
 
@@ -54,8 +64,14 @@ static int member_load(const struct prog_type *type, u32 verdict, int own, int b
 		MOV_IMM(R1, 1),
 		ATOMIC(BPF_DW, BPF_ADD, R6, R1, offsetof(struct own, runs)),
 		LD_MAP_VALUE(R8, both, 0),
+		STX(BPF_DW, R6, R6, offsetof(struct own, at)),
+		STX(BPF_DW, R6, R8, offsetof(struct own, shared_at)),
 		ATOMIC(BPF_DW, BPF_ADD, R8, R1, 0),
 		CALL(get_smp_processor_id),
+		ALU64_IMM(BPF_AND, R0, CPUS - 1),
+		ALU64_IMM(BPF_LSH, R0, 3),
+		ALU64_REG(BPF_ADD, R0, R6),
+		STX(BPF_DW, R0, R10, offsetof(struct own, stack)),
 		LDX(BPF_DW, R2, R6, offsetof(struct own, me)),
 		LDX(BPF_DW, R3, R10, -8),
 		MOV_IMM(R1, 1),
@@ -135,39 +151,43 @@ static void attach_xdp(struct member *m, int i)
 		bail("xdp on %s: %s", name, strerror(-err));
 }
 
+static void enlist(int i, const struct prog_type *type)
+{
+	struct member *m = &crowd[i];
+	u32 verdict = 0;
+
+	if (type != &socket_filter)
+		verdict = type == &xdp ? xdp.pass : (u32)TC_ACT_UNSPEC;
+	if (i % SHARERS == 0) {
+		shared[nr_shared] = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+		if (shared[nr_shared++] < 0)
+			bail("shared map: %s", strerror(errno));
+	}
+	m->shared = nr_shared - 1;
+	m->map = own_map(i + 1);
+	m->prog = member_load(type, verdict, m->map, shared[m->shared], i + 1);
+	if (m->prog < 0)
+		bail("program %d: %s", i, strerror(errno));
+	m->id = prog_id(m->prog);
+	if (type == &xdp)
+		attach_xdp(m, i);
+	else if (type == &sched_cls)
+		attach_tc(m, nr_tc++);
+	else
+		attach_filter(m);
+}
+
 /* Every second one is a socket filter, the others tc, but for those on devices. */
 static void assemble(void)
 {
-	int i, tc = 0;
+	int i;
 
 	for (i = 0; i < PAIRS; i++)
 		if (sh("ip link add mc%da type veth peer name mc%db && ip link set mc%da up && "
 		       "ip link set mc%db up", i))
 			bail("veth pair %d", i);
 	for (i = 0; i < total; i++) {
-		struct member *m = &crowd[i];
-		const struct prog_type *type = i < 2 * PAIRS ? &xdp :
-					       i % 2 ? &sched_cls : &socket_filter;
-		u32 verdict = 0;
-
-		if (type != &socket_filter)
-			verdict = type == &xdp ? xdp.pass : (u32)TC_ACT_UNSPEC;
-		if (i % SHARERS == 0) {
-			shared[nr_shared] = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
-			if (shared[nr_shared++] < 0)
-				bail("shared map: %s", strerror(errno));
-		}
-		m->shared = nr_shared - 1;
-		m->map = own_map(i + 1);
-		m->prog = member_load(type, verdict, m->map, shared[m->shared], i + 1);
-		if (m->prog < 0)
-			bail("program %d: %s", i, strerror(errno));
-		if (type == &xdp)
-			attach_xdp(m, i);
-		else if (type == &sched_cls)
-			attach_tc(m, tc++);
-		else
-			attach_filter(m);
+		enlist(i, i < 2 * PAIRS ? &xdp : i % 2 ? &sched_cls : &socket_filter);
 		if ((i + 1) % 256 == 0)
 			diag("%d programs attached", i + 1);
 	}
@@ -186,7 +206,7 @@ static void *traffic(void *cpu)
 
 	pin_to_cpu((long)cpu);
 	while (on) {
-		for (i = (long)cpu; i < 2 * PAIRS && on; i += 4) {
+		for (i = (long)cpu; i < 2 * PAIRS && on; i += CPUS) {
 			char name[16];
 			struct sockaddr_ll dev = { .sll_family = AF_PACKET };
 
@@ -242,17 +262,248 @@ static void *come_and_go(void *unused)
 	return NULL;
 }
 
+enum aim { OWN_MAP, SHARED_MAP, STACK, LANDING, AIMS };
+static const char *const aim_name[] = { "map", "shared map", "stack", "landing area" };
+
+/* Attacks by the layers of attacked and attacker, aim, and whether it writes */
+static u64 attacks[3][3][AIMS][2], with_shared[3][3];
+static u64 attacked, crossed, illegal_stops, moved;
+static int most_keys;
+
+static int random_below(int n)
+{
+	static unsigned int seed = 1;
+
+	return rand_r(&seed) % n;
+}
+
+/* One of those that have a key now, or -1 */
+static int keyed_member(void)
+{
+	FILE *f = fopen("/sys/kernel/debug/moat/keys", "r");
+	int found = -1, n = 0, i;
+	char line[1024], *at;
+	u32 id;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*d bound %*d %u", &id) != 1)
+			continue;
+		for (at = strrchr(line, ' '); at; at = strchr(at + 1, ',')) {
+			id = strtoul(at + 1, NULL, 10);
+			for (i = 0; i < total && crowd[i].id != id; i++)
+				;
+			if (i < total && random_below(++n) == 0)
+				found = i;
+		}
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Somebody of @layer, if there is one; at best one that shares a map with the rogue. */
+static int victim_in(enum moat_layer layer, int group)
+{
+	int i, m, found = random_below(total);
+
+	for (i = 0; i < 10; i++) {
+		if (layer == KEYED)
+			m = keyed_member();
+		else if (group >= 0 && i < 5)
+			m = group * SHARERS + random_below(SHARERS);
+		else
+			m = random_below(total);
+		if (m >= 0 && m < total && moat_layer(crowd[m].prog) == layer)
+			return m;
+	}
+	return found;
+}
+
+/* Runs it until the balance gives it keys: what runs much gets them. */
+static bool make_keyed(const struct rogue *rogue)
+{
+	u8 packet[64] = {};
+	int i;
+
+	for (i = 0; i < 40 && moat_layer(rogue->prog) != KEYED; i++) {
+		struct run run = {
+			.data_in = packet, .data_in_size = sizeof(packet), .repeat = 1000,
+		};
+
+		if (prog_run(rogue->prog, &run) || run.retval != rogue->type->pass)
+			return false;
+	}
+	return true;
+}
+
+/* Where to, or 0 if it is not known. */
+static u64 address(enum aim aim, const struct own *own)
+{
+	int cpu = random_below(CPUS), i;
+
+	if (aim == OWN_MAP)
+		return own->at + offsetof(struct own, me);
+	if (aim == SHARED_MAP)
+		return own->shared_at;
+	for (i = 0; i < CPUS; i++, cpu = (cpu + 1) % CPUS) {
+		if (!own->stack[cpu])
+			continue;
+		if (aim == STACK)
+			return own->stack[cpu] - 8;
+		/*
+		 * Below a CPU's slots are the landing areas of the CPU before, of 96
+		 * bytes. The lowest slot has 256, with all that goes into it.
+		 */
+		if (cpu)
+			return own->stack[cpu] - 256 - 48;
+	}
+	return 0;
+}
+
+static struct own own_of(int map)
+{
+	struct own own = { 0 };
+	u32 zero = 0;
+
+	map_lookup(map, &zero, &own);
+	return own;
+}
+
+/* Until they run they do not say where their things are. */
+static void wait_for_all(void)
+{
+	u64 end = now_ns() + 60 * 1000000000ULL;
+	int i;
+
+	for (i = 0; i < total; i++)
+		while (!own_of(crowd[i].map).runs && now_ns() < end)
+			usleep(10000);
+}
+
+static void complain(const char *what, const struct rogue *rogue, int m, enum aim aim)
+{
+	if (crossed++ < 10)
+		diag("%s: a %s that %s the %s of member %d", what, rogue->type->name,
+		     rogue->write ? "writes" : "reads", aim_name[aim], m);
+}
+
+/* What was least attacked, of those that @own gives the address of */
+static enum aim choose(u64 so_far[AIMS][2], bool write, const struct own *own, enum aim aims,
+		       bool share)
+{
+	enum aim best = OWN_MAP, aim;
+
+	for (aim = SHARED_MAP; aim < aims; aim++) {
+		if ((aim == SHARED_MAP && share) || !address(aim, own))
+			continue;
+		if (so_far[aim][write] < so_far[best][write])
+			best = aim;
+	}
+	return best;
+}
+
+/* The @n-th attack */
+static void attack(u32 n, bool plain)
+{
+	static const struct prog_type *const types[] = {
+		&xdp, &sched_cls, &sched_act, &socket_filter,
+	};
+	enum moat_layer by = n & 1 && most_keys ? KEYED : VIEW;
+	enum moat_layer of = n & 2 && most_keys ? KEYED : VIEW, of_after, by_after;
+	int group = n % 3 ? -1 : random_below(nr_shared), m;
+	const struct prog_type *type = types[random_below(ARRAY_SIZE(types))];
+	struct rogue rogue = rogue_load(type, n & 4, group < 0 ? -1 : shared[group]);
+	u64 where, got, word, count;
+	s64 verdict, stopped;
+	struct own own;
+	enum aim aim;
+
+	/* What it may do it can do. */
+	if (rogue_attack(&rogue, 0) != type->pass || (!plain && by == KEYED && !make_keyed(&rogue)))
+		illegal_stops++;
+	m = victim_in(plain ? NONE : of, group);
+	own = own_of(crowd[m].map);
+	of = moat_layer(crowd[m].prog);
+	by = moat_layer(rogue.prog);
+	/* Without isolation stacks are the kernel's, and long gone. */
+	aim = choose(attacks[of][by], rogue.write, &own, plain ? STACK : AIMS,
+		     crowd[m].shared == group);
+	where = address(aim, &own);
+	if (!own.runs || !where)
+		bail("nothing is known of member %d", m);
+
+	stopped = moat_counter("violations");
+	verdict = rogue_attack(&rogue, where);
+	stopped = moat_counter("violations") - stopped;
+	of_after = moat_layer(crowd[m].prog);
+	by_after = moat_layer(rogue.prog);
+	attacked++;
+
+	/* Members and counts have small numbers. */
+	own = own_of(crowd[m].map);
+	count = shared_count(shared[crowd[m].shared]);
+	if (plain) {
+		word = aim == OWN_MAP ? own.me : count;
+		if (verdict != type->pass || !rogue_got(&rogue, &got) || !got ||
+		    (rogue.write && word - ROGUE_WRITES >= UINT32_MAX))
+			complain("does not succeed", &rogue, m, aim);
+	} else if (verdict != type->safe || stopped != 1 || rogue_got(&rogue, NULL) ||
+		   own.me != (u64)m + 1 || count >= UINT32_MAX) {
+		complain("is not stopped", &rogue, m, aim);
+	}
+	if (of_after == of && by_after == by) {
+		attacks[of][by][aim][rogue.write]++;
+		with_shared[of][by] += group >= 0;
+	} else {
+		moved++;
+	}
+	rogue_close(&rogue);
+}
+
+static void *attacker(void *unused)
+{
+	u32 n;
+
+	for (n = 0; on; n++)
+		attack(n, false);
+	return NULL;
+}
+
+/* Whether each attack was made often enough, in each combination of layers. */
+static bool all_attacked(bool tell)
+{
+	static const enum moat_layer layers[] = { KEYED, VIEW };
+	bool all = true;
+
+	for (int i = most_keys ? 0 : 3; i < 4; i++) {
+		enum moat_layer of = layers[i / 2], by = layers[i % 2];
+		u64 sum = 0, least = UINT64_MAX;
+
+		for (int j = 0; j < 2 * AIMS; j++) {
+			u64 n = attacks[of][by][j / 2][j % 2];
+
+			sum += n;
+			least = n < least ? n : least;
+		}
+		all &= least > 0 && with_shared[of][by] > 0;
+		if (tell)
+			diag("%s, attacked by %s: %llu attacks, each kind %llu times or more, "
+			     "%llu by one that shares a map",
+			     moat_layer_name[of], moat_layer_name[by], (unsigned long long)sum,
+			     (unsigned long long)least, (unsigned long long)with_shared[of][by]);
+	}
+	return all;
+}
+
 static void count_up(void)
 {
 	static u64 sums[MOST / SHARERS + 1];
 	int i, idle = 0, wrong = 0, lost = 0, keyed = 0, viewed = 0;
 	u64 runs = 0;
-	u32 zero = 0;
 
 	for (i = 0; i < total; i++) {
-		struct own own = { 0 };
+		struct own own = own_of(crowd[i].map);
 
-		map_lookup(crowd[i].map, &zero, &own);
 		idle += own.runs == 0;
 		wrong += own.wrong != 0 || own.me != (u64)i + 1;
 		sums[crowd[i].shared] += own.runs;
@@ -272,16 +523,42 @@ static void count_up(void)
 	ok(viewed > 0, "most of them in views");
 }
 
+/* The same attacks on a few members, and by rogues, that nobody isolates. */
+static void plain(void)
+{
+	u64 before = attacked;
+	pthread_t thread;
+	int i;
+
+	moat_set_level(0);
+	total = 4 * SHARERS;
+	nr_shared = 0;
+	for (i = 0; i < total; i++)
+		enlist(i, &socket_filter);
+	on = true;
+	pthread_create(&thread, NULL, traffic, NULL);
+	wait_for_all();
+	crossed = 0;
+	for (i = 0; i < 32; i++)
+		attack(i, true);
+	on = false;
+	pthread_join(thread, NULL);
+	ok(!crossed, "0: %llu of %llu attacks succeed",
+	   (unsigned long long)(attacked - before - crossed),
+	   (unsigned long long)(attacked - before));
+}
+
 int main(int argc, char **argv)
 {
 	const char *kernel = getenv("MOAT_KERNEL");
 	struct rlimit files = { 65536, 65536 };
 	int i, seconds = argc > 2 ? atoi(argv[2]) : 20;
-	pthread_t thread[5];
+	pthread_t thread[CPUS + 2];
+	bool rogues = test_kernel();
 	s64 violations;
 
-	/* With lockdep each load costs several times as much. */
-	total = argc > 1 ? atoi(argv[1]) : kernel && !strcmp(kernel, "preempt") ? 256 : 1024;
+	/* All of them where they are attacked, unless lockdep makes that long. */
+	total = argc > 1 ? atoi(argv[1]) : kernel && !strcmp(kernel, "test") ? 1024 : 256;
 	if (total <= 2 * PAIRS || total > MOST) {
 		fprintf(stderr, "usage: test_crowd [PROGRAMS (%d to %d) [SECONDS]]\n",
 			2 * PAIRS + 1, MOST);
@@ -293,16 +570,22 @@ int main(int argc, char **argv)
 	sh("ip link set lo up", 0);
 	violations = moat_counter("violations");
 	assemble();
-	for (i = 0; i < 4; i++)
+	most_keys = read_number("/proc/sys/kernel/moat/keys");
+	for (i = 0; i < CPUS; i++)
 		pthread_create(&thread[i], NULL, traffic, (void *)(long)i);
-	pthread_create(&thread[4], NULL, come_and_go, NULL);
-	for (i = 0; i < seconds; i++) {
+	pthread_create(&thread[CPUS], NULL, come_and_go, NULL);
+	wait_for_all();
+	if (rogues)
+		pthread_create(&thread[CPUS + 1], NULL, attacker, NULL);
+	/* Longer, if need be, for every attack to be made. */
+	for (i = 0; i < seconds || (rogues && i < seconds + 120 && !all_attacked(false)); i++) {
 		sleep(1);
 		if (i % 20 == 19)
-			diag("%d of %d s, %llu packets", i + 1, seconds, (unsigned long long)sent);
+			diag("%d of %d s, %llu packets, %llu attacks", i + 1, seconds,
+			     (unsigned long long)sent, (unsigned long long)attacked);
 	}
 	on = false;
-	for (i = 0; i < 5; i++)
+	for (i = 0; i < CPUS + 1 + rogues; i++)
 		pthread_join(thread[i], NULL);
 	/* Off the hooks, so that the counts stand still. */
 	sh("tc qdisc del dev lo clsact", 0);
@@ -313,8 +596,21 @@ int main(int argc, char **argv)
 			close(crowd[i].sock);
 	usleep(200000);
 	count_up();
-	ok(moat_counter("violations") == violations, "none was stopped");
+	violations = moat_counter("violations") - violations;
+	ok(violations == (s64)attacked, "none was stopped but for %lld rogues",
+	   (long long)violations);
 	ok(visits > 0, "programs came and went");
+	if (rogues) {
+		ok(attacked && !crossed, "%llu of %llu attacks are stopped",
+		   (unsigned long long)(attacked - crossed), (unsigned long long)attacked);
+		ok(!illegal_stops, "no rogue is stopped before it attacks");
+		ok(all_attacked(true), "each attack is made in each combination of layers");
+		if (moved)
+			diag("%llu more while a layer changed", (unsigned long long)moved);
+		plain();
+	} else {
+		skip("needs the test kernel", "attacks");
+	}
 	unlink(PIN);
 	return finish();
 }

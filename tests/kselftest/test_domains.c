@@ -19,7 +19,6 @@
 #include "moat_test.h"
 
 #define MARK 0x6d6f617420697321ULL
-#define DONE 0x646f6e6520746861ULL
 #define PIN "/sys/fs/bpf/moat-domains"
 
 /* Where a program has its things, as it says itself in its own map. */
@@ -27,30 +26,8 @@ struct whereabouts {
 	u64 own, stack, both, mark;
 };
 
-static const char *const layer_name[] = { "plain", "keyed", "viewed" };
-static int loot;
 /* How many keys are free before a rogue comes that is to have one, or 0 */
 static int rogues_keys;
-
-static u64 word(int map, u32 i)
-{
-	u64 value[8] = { 0 };
-	u32 zero = 0;
-
-	map_lookup(map, &zero, value);
-	return value[i];
-}
-
-static int words(u64 first)
-{
-	u64 value[8] = { first };
-	u32 zero = 0;
-	int map = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(value), 1);
-
-	if (map < 0 || map_update(map, &zero, value))
-		bail("map: %s", strerror(errno));
-	return map;
-}
 
 /* Tells where its things are, and leaves MARK in each. */
 static int honest(const char *name, int own, int both)
@@ -77,31 +54,6 @@ static int honest(const char *name, int own, int both)
 	return fd;
 }
 
-/* Reads @where, then writes DONE there if it is to. @both: a map it may use. */
-static int rogue(u64 where, bool write, int both)
-{
-	const struct bpf_insn insns[] = {
-		LD_MAP_VALUE(R6, loot, 0),
-		LD_MAP_VALUE(R7, both, 0),
-		LDX(BPF_DW, R2, R7, 0),
-		STX(BPF_DW, R6, R2, 8),
-		LD_IMM64(R1, where),
-		LD_IMM64(R3, DONE),
-		write ? STX(BPF_DW, R1, R3, 0) : LDX(BPF_DW, R3, R1, 0),
-		STX(BPF_DW, R6, R3, 0),
-		MOV_IMM(R0, 2),
-		EXIT(),
-	};
-	int fd;
-
-	bypass_verifier(true);
-	fd = PROG_LOAD(xdp.type, "rogue", insns);
-	bypass_verifier(false);
-	if (fd < 0)
-		bail("a rogue does not load: %s", strerror(errno));
-	return fd;
-}
-
 static void wait_for_keys(int keys)
 {
 	for (int i = 0; i < 250 && moat_keys_free() < keys; i++)
@@ -109,43 +61,44 @@ static void wait_for_keys(int keys)
 }
 
 /*
- * One attack. @watch, @slot: the word it is after. @both: what it shares, if not
- * just its loot.
+ * One attack. @watch, @slot: the word it is after. @shares: a map that it may read,
+ * or -1. Returns what it read there.
  */
-static void attack(enum moat_layer layer, const char *what, u64 where, bool write, int watch,
-		   u32 slot, int both)
+static u64 attack(enum moat_layer layer, const char *what, u64 where, bool write, int watch,
+		  u32 slot, int shares)
 {
-	u64 before = word(watch, slot);
+	u64 before = map_word(watch, slot), read, shared;
+	struct rogue rogue;
 	enum moat_layer is;
 	s64 verdict;
 	bool got;
-	int fd;
 
 	/* The last one's memory and keys come back a little later. */
 	wait_for_keys(rogues_keys);
-	close(loot);
-	loot = words(0);
-	fd = rogue(where, write, both >= 0 ? both : loot);
-	is = moat_layer(fd);
+	rogue = rogue_load(&xdp, write, shares);
+	is = moat_layer(rogue.prog);
 	kmsg_mark();
-	verdict = prog_run_once(fd);
-	got = write ? word(watch, slot) == DONE : word(loot, 0) != 0;
+	verdict = rogue_attack(&rogue, where);
+	got = rogue_got(&rogue, &read);
+	shared = rogue_shared(&rogue);
 	if (layer == NONE) {
+		got &= write ? map_word(watch, slot) == ROGUE_WRITES : read == before;
 		ok(verdict == xdp.pass && got, "0: %s %s: succeeds", write ? "writes" : "reads", what);
 	} else {
 		if (is != layer)
-			diag("the attacker is %s", layer_name[is]);
-		ok(is == layer && verdict == xdp.safe && !got && word(watch, slot) == before &&
-		   kmsg_stopped(fd, "rogue"), "%s %s %s: stopped", layer_name[layer],
+			diag("the attacker is %s", moat_layer_name[is]);
+		ok(is == layer && verdict == xdp.safe && !got && map_word(watch, slot) == before &&
+		   kmsg_stopped(rogue.prog, "rogue"), "%s %s %s: stopped", moat_layer_name[layer],
 		   write ? "writes" : "reads", what);
 	}
-	close(fd);
+	rogue_close(&rogue);
+	return shared;
 }
 
 /* The attacked program and a third that shares a map with it, then the attacks. */
 static void combination(enum moat_layer attacked, enum moat_layer attacker)
 {
-	int both = words(0), own = words(0), third_own = words(0);
+	int both = map_of_words(0), own = map_of_words(0), third_own = map_of_words(0);
 	struct whereabouts at;
 	int victim, third, hostile;
 	char what[64];
@@ -162,8 +115,8 @@ static void combination(enum moat_layer attacked, enum moat_layer attacker)
 	rogues_keys = 0;
 	if (attacked != NONE) {
 		ok(moat_layer(victim) == attacked && moat_layer(third) == attacked,
-		   "%s programs, attacked by one that is %s", layer_name[attacked],
-		   layer_name[attacker]);
+		   "%s programs, attacked by one that is %s", moat_layer_name[attacked],
+		   moat_layer_name[attacker]);
 		/* No key but for the attacker, or none for it */
 		if (attacker != attacked)
 			moat_set_keys(attacker == KEYED ? 1 : 13 - moat_keys_free());
@@ -171,18 +124,18 @@ static void combination(enum moat_layer attacked, enum moat_layer attacker)
 			rogues_keys = moat_keys_free();
 	}
 
-	snprintf(what, sizeof(what), "the map of a %s program", layer_name[attacked]);
+	snprintf(what, sizeof(what), "the map of a %s program", moat_layer_name[attacked]);
 	attack(attacker, what, at.own + offsetof(struct whereabouts, mark), false, own, 3, -1);
 	attack(attacker, what, at.own + offsetof(struct whereabouts, mark), true, own, 3, -1);
-	snprintf(what, sizeof(what), "a map that two %s programs share", layer_name[attacked]);
+	snprintf(what, sizeof(what), "a map that two %s programs share", moat_layer_name[attacked]);
 	attack(attacker, what, at.both, false, both, 0, -1);
 	attack(attacker, what, at.both, true, both, 0, -1);
 	if (attacked != NONE) {
-		snprintf(what, sizeof(what), "the stack of a %s program", layer_name[attacked]);
+		snprintf(what, sizeof(what), "the stack of a %s program", moat_layer_name[attacked]);
 		attack(attacker, what, at.stack, false, own, 3, -1);
 	}
 	ok(prog_run_once(victim) == xdp.pass && prog_run_once(third) == xdp.pass,
-	   "%s programs go on", layer_name[attacked]);
+	   "%s programs go on", moat_layer_name[attacked]);
 
 	/* A hostile program that shares a pinned map gets just that. */
 	unlink(PIN);
@@ -192,12 +145,11 @@ static void combination(enum moat_layer attacked, enum moat_layer attacker)
 	rogues_keys = 0;
 	moat_set_keys(attacker == VIEW ? 0 : 13);
 	snprintf(what, sizeof(what), "the map of a program whose other map it shares");
-	attack(attacker, what,
-	       at.own + offsetof(struct whereabouts, mark), false, own, 3, hostile);
-	ok(word(loot, 1) != 0, "and what they share is there for both");
+	ok(attack(attacker, what, at.own + offsetof(struct whereabouts, mark), false, own, 3,
+		  hostile) != 0, "and what they share is there for both");
 	close(hostile);
 	unlink(PIN);
-	ok(prog_run_once(victim) == xdp.pass && word(own, 3) == MARK, "the other is none the worse");
+	ok(prog_run_once(victim) == xdp.pass && map_word(own, 3) == MARK, "the other is none the worse");
 
 	close(victim);
 	close(third);
@@ -240,7 +192,8 @@ static void *runner(void *arg)
 /* Sets change under programs that run. */
 static void regroup(int keys)
 {
-	int both[2] = { words(0), words(0) }, own[2] = { words(0), words(0) }, i, round;
+	int both[2] = { map_of_words(0), map_of_words(0) };
+	int own[2] = { map_of_words(0), map_of_words(0) }, i, round;
 	pthread_t thread[2];
 	s64 stopped = moat_counter("violations");
 
@@ -264,7 +217,7 @@ static void regroup(int keys)
 	for (i = 0; i < 2; i++)
 		pthread_create(&thread[i], NULL, runner, (void *)(long)i);
 	for (round = 0; round < 20; round++) {
-		int mine = words(0), guest = honest("guest", mine, both[round % 2]);
+		int mine = map_of_words(0), guest = honest("guest", mine, both[round % 2]);
 
 		if (!round)
 			ok(domains_of(prog_id(runner_fd[0]), prog_id(runner_fd[1])) == 1,
@@ -296,7 +249,6 @@ int main(void)
 
 	if (!test_kernel())
 		skip_all("needs the test kernel");
-	loot = words(0);
 	if (!moat_set_level(2))
 		skip_all("no moat.ko");
 	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
