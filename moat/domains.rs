@@ -243,6 +243,12 @@ impl View {
             _ => Err("no memory"),
         }
     }
+
+    /// Takes out a range that was added.  Every TLB is flushed.
+    pub fn remove(&mut self, base: u64, len: u64) {
+        // SAFETY: ours; process context.
+        unsafe { bindings::moat_view_unmap(self.view, base, len) };
+    }
 }
 
 /// Pages in the window that belong to a program alone.

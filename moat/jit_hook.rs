@@ -3,7 +3,8 @@
 //!
 //! C header: [`include/linux/moat.h`], `struct moat_ops`.
 
-use crate::ffi::{self, addr, moat_jit, moat_jit_image};
+use crate::domains::domains;
+use crate::ffi::{self, addr, moat_jit, moat_jit_image, Lock};
 use crate::policy;
 use crate::program::{type_of, Program};
 use crate::show;
@@ -76,6 +77,8 @@ impl Hooks {
                 jit_return: Some(jit_return),
                 jit_done: Some(jit_done),
                 violation: Some(violation::fault),
+                inner_begin: Some(inner_begin),
+                inner_end: Some(inner_end),
                 show: Some(show::program),
             });
             bindings::moat_register(ops.as_ptr())
@@ -197,6 +200,22 @@ unsafe extern "C" fn direct_value(prog: *mut bpf_prog, map: *mut bpf_map, off: u
         // A null pointer stops the program if it is ever used.
         None => 0,
     }
+}
+
+unsafe extern "C" fn inner_begin(outer: *mut bpf_map, inner: *mut bpf_map) -> c_int {
+    let mut lock = Lock::take();
+    match domains(&mut lock).inner_begin(outer, inner) {
+        Ok(()) => 0,
+        Err(why) => {
+            pr_err!("refused: a map in a map: {}\n", why);
+            -(bindings::EACCES as c_int)
+        }
+    }
+}
+
+unsafe extern "C" fn inner_end(outer: *mut bpf_map, inner: *mut bpf_map) {
+    let mut lock = Lock::take();
+    domains(&mut lock).inner_end(outer, inner);
 }
 
 unsafe extern "C" fn jit_gates(prog: *mut bpf_prog, jit: *mut moat_jit) {

@@ -8,6 +8,7 @@
 //! | where is the boundary crossed            | `gates.S`, and `arch/x86/entry/moat_64.S` in the kernel |
 //! | what is where in the window              | `domains.rs`    |
 //! | who uses what, keyed or in a view        | `sets.rs`       |
+//! | what do maps of maps lead to             | `inner.rs`      |
 //! | who deserves a key                       | `balance.rs`    |
 //! | what memory does a program have          | `program.rs`    |
 //! | what code, and how does it call out      | `program/image.rs`, `sites.rs` |
@@ -46,6 +47,7 @@ mod x86;
 mod constcheck;
 mod domains;
 mod ffi;
+mod inner;
 mod jit_hook;
 mod policy;
 mod program;

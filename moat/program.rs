@@ -6,6 +6,7 @@
 use crate::balance::Heat;
 use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
 use crate::ffi::{self, Lock, Slots, Zeroed};
+use crate::inner::{is_outer, Reached};
 use crate::helpers::audit::MapInfo;
 use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
@@ -45,9 +46,27 @@ const NOMEM: i32 = -(bindings::ENOMEM as i32);
 const INVAL: i32 = -(bindings::EINVAL as i32);
 
 /// A map this program uses.
+#[derive(Clone, Copy)]
 pub struct UsedMap {
     pub info: MapInfo,
-    pub values: *const MapValues,
+    /// NULL if the values are maps.
+    pub values: *mut MapValues,
+}
+
+impl UsedMap {
+    /// What the audit needs to know of `map`, on which the caller has a reference.
+    pub fn info(map: *mut ffi::bpf_map) -> MapInfo {
+        // SAFETY: by contract of this function; none of it changes.
+        unsafe {
+            MapInfo {
+                kernel: map as u64,
+                ty: (*map).map_type,
+                key_size: (*map).key_size,
+                value_size: (*map).value_size,
+                flags: (*map).map_flags,
+            }
+        }
+    }
 }
 
 /// A call: the number of the image, and of the call in the image.
@@ -63,6 +82,10 @@ pub struct Program {
     pub level: Level,
     pub plan: ffi::moat_ctx_plan,
     pub maps: Vec<UsedMap>,
+    /// Those of them that hold maps.
+    pub outers: Vec<*mut ffi::bpf_map>,
+    /// The maps it uses because these hold them.
+    pub reached: Reached,
     /// The domains it uses; its own is the first.
     pub set: Vec<*mut Domain>,
     /// Where it is in the list of all programs.
@@ -121,6 +144,8 @@ impl Program {
             level,
             plan,
             maps: Vec::new(),
+            outers: Vec::new(),
+            reached: Reached::new(),
             set: Vec::new(),
             place: None,
             heat: Heat::new(),
@@ -180,19 +205,17 @@ impl Program {
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
-            // SAFETY: the verifier holds a reference on the map.
-            let info = unsafe {
-                MapInfo {
-                    kernel: map as u64,
-                    ty: (*map).map_type,
-                    key_size: (*map).key_size,
-                    value_size: (*map).value_size,
-                    flags: (*map).map_flags,
-                }
-            };
             self.maps.try_reserve(1).map_err(|_| "no memory")?;
-            let values = domains.use_map(this, map)?;
+            let values = if is_outer(map) {
+                core::ptr::null_mut()
+            } else {
+                domains.use_map(this, map)?
+            };
+            let info = UsedMap::info(map);
             let _ = self.maps.try_push(UsedMap { info, values });
+        }
+        for &map in maps.iter().filter(|&&map| is_outer(map)) {
+            domains.use_outer(this, map)?;
         }
         if !domains.promote(this) {
             self.make_view(domains)?;
@@ -334,13 +357,23 @@ impl Program {
         round_up(u64::from(aux.stack_depth), 8)
     }
 
-    /// Where the program sees the values of its map `map`.
+    /// The map `map` if the program uses it.
+    pub fn used(&self, map: u64) -> Option<&UsedMap> {
+        let is = |m: &&UsedMap| m.info.kernel == map;
+        let own = self.maps.iter().find(is);
+        own.or_else(|| self.reached.get().iter().find(is))
+    }
+
+    /// All maps it uses.
+    pub fn used_maps(&self) -> impl Iterator<Item = &UsedMap> {
+        self.maps.iter().chain(self.reached.get())
+    }
+
+    /// Where the program sees the values of its map `map`, if it has such.
     pub fn values(&self, map: u64) -> Option<&MapValues> {
-        self.maps
-            .iter()
-            .find(|m| m.info.kernel == map)
-            // SAFETY: `release` gives them up last.
-            .map(|m| unsafe { &*m.values })
+        // SAFETY: `release` gives them up last, and what is reached is listed while
+        // the program has its values.
+        self.used(map).and_then(|m| unsafe { m.values.as_ref() })
     }
 
     /// The program area as (first address, bytes).
@@ -366,6 +399,7 @@ impl Program {
             domains.drop_view(view);
         }
         self.maps.clear();
+        domains.leave_outers(this);
         domains.leave(this);
         // If it never got so far as to join.
         self.release_area(domains);

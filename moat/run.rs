@@ -8,7 +8,7 @@
 use crate::ffi::{self, moat_run, moat_site};
 use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
 use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
-use crate::helpers::maptype::{ARRAY, PERCPU_ARRAY};
+use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
 use crate::program::{Program, MAX_META};
 use crate::violation;
 use core::ffi::c_void;
@@ -30,7 +30,7 @@ const ARRAY_KEY: Bounce = Bounce {
 };
 
 fn is_array(map: &MapInfo) -> bool {
-    matches!(map.ty, ARRAY | PERCPU_ARRAY)
+    matches!(map.ty, ARRAY | PERCPU_ARRAY | ARRAY_OF_MAPS)
 }
 
 /// One invocation, as the gates hand it over.
@@ -281,11 +281,22 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// What the program may know of a map that it found in `map`.
+    #[cold]
+    fn name(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
+        match map {
+            Some(map) if MapTypes::OF_MAPS.contains(map.ty) => {
+                self.program.used(addr).map_or(0, |inner| inner.info.kernel)
+            }
+            _ => 0,
+        }
+    }
+
     /// Where the program sees a value that the kernel has at `addr`.
     fn value(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
         let values = match map.and_then(|map| self.program.values(map.kernel)) {
             Some(values) if addr != 0 => values,
-            _ => return 0,
+            _ => return self.name(addr, map),
         };
         // SAFETY: the program holds a reference on the map.
         let off = unsafe { bindings::moat_map_offset(values.map, addr as *const c_void) };
@@ -341,19 +352,16 @@ impl Domain for Run<'_> {
         if audit::within(base, size, addr, len) {
             return true;
         }
-        self.program.maps.iter().any(|map| {
-            // SAFETY: the program's until it is released.
-            let values = unsafe { &*map.values };
-            (values.writable || !write) && audit::within(values.base, values.span, addr, len)
+        self.program.used_maps().any(|map| {
+            // SAFETY: the program's until it is released, or while they are listed.
+            unsafe { map.values.as_ref() }.map_or(false, |values| {
+                (values.writable || !write) && audit::within(values.base, values.span, addr, len)
+            })
         })
     }
 
     fn map(&self, addr: u64) -> Option<&MapInfo> {
-        self.program
-            .maps
-            .iter()
-            .map(|map| &map.info)
-            .find(|info| info.kernel == addr)
+        self.program.used(addr).map(|used| &used.info)
     }
 
     fn ctx(&self) -> u64 {

@@ -103,6 +103,16 @@ fn with(users: &[*mut Program], program: *mut Program) -> Tried<Vec<*mut Program
     Ok(all)
 }
 
+/// `users` without `program`, in order.
+fn without(users: &[*mut Program], program: *mut Program) -> Tried<Vec<*mut Program>> {
+    let mut all = Vec::new();
+    all.try_reserve(users.len()).map_err(|_| "no memory")?;
+    for &user in users.iter().filter(|&&user| user != program) {
+        let _ = all.try_push(user);
+    }
+    Ok(all)
+}
+
 /// The others keep their order.
 fn remove<T: PartialEq>(list: &mut Vec<T>, item: &T) {
     list.retain(|other| other != item);
@@ -203,7 +213,7 @@ impl Domains {
         &mut self,
         program: *mut Program,
         map: *mut ffi::bpf_map,
-    ) -> Tried<*const MapValues> {
+    ) -> Tried<*mut MapValues> {
         // SAFETY: the verifier holds a reference on the map; the lock is held.
         let known = unsafe { (*map).moat.values } as *mut MapValues;
         // SAFETY: the caller's program.
@@ -215,6 +225,10 @@ impl Domains {
             let values = self.map_values(map)?;
             // SAFETY: just made.
             unsafe { (*values).domain = own };
+            if let Some(key) = own_domain.key {
+                // SAFETY: as above.
+                unsafe { retag((*values).base, (*values).span, key) };
+            }
             let _ = own_domain.maps.try_push(values);
             return Ok(values);
         }
@@ -232,6 +246,12 @@ impl Domains {
             Ok(()) => self.demote(unsafe { &at(from).users }),
             Err(_) => Err("no memory"),
         };
+        // One that is being loaded is not keyed.
+        // SAFETY: the caller's program.
+        let moved = moved.and_then(|()| match unsafe { at(program) }.is_keyed() {
+            true => self.demote(&[program]),
+            false => Ok(()),
+        });
         // SAFETY: as above.
         unsafe {
             if let Err(why) = moved {
@@ -246,6 +266,50 @@ impl Domains {
             }
         }
         Ok(known)
+    }
+
+    /// Takes from `program` the values of a map it used, and unmaps them if no other
+    /// program does.  Kills the program if memory is short.
+    ///
+    /// # Safety
+    ///
+    /// `values` are in its set, and it has them listed nowhere.
+    pub unsafe fn drop_map(&mut self, program: *mut Program, values: *mut MapValues) {
+        // SAFETY: programs, domains and values in lists.
+        unsafe {
+            let from = (*values).domain;
+            at(program).unsee(values);
+            if at(from).users.len() == 1 {
+                remove(&mut at(from).maps, &values);
+                self.unmap_values(values);
+                return;
+            }
+            if self.drop_shared(program, values).is_err() {
+                at(program).kill();
+                pr_err!("no memory to take a map from a program: it runs no more\n");
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `drop_map`; and others use them too.
+    unsafe fn drop_shared(&mut self, program: *mut Program, values: *mut MapValues) -> Tried<()> {
+        // SAFETY: programs, domains and values in lists.
+        unsafe {
+            let from = (*values).domain;
+            let users = without(&at(from).users, program)?;
+            let first = users[0];
+            let to = self.domain_of(first, users)?;
+            at(to).maps.try_reserve(1).map_err(|_| "no memory")?;
+            self.demote(&at(from).users)?;
+            self.move_map(values, to);
+            if at(from).maps.is_empty() && at(from).area.is_none() {
+                self.drop_domain(from);
+            }
+            self.promote_neighbours(first);
+        }
+        Ok(())
     }
 
     /// The domain of exactly `users`, one of which is `program`.

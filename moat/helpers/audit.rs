@@ -150,7 +150,7 @@ pub fn audit_lookup<D: Domain>(
     key: Allegation,
     domain: &D,
 ) -> Result<(&MapInfo, Grant), AuditError> {
-    let info = match map_of(MapTypes::KEYED, map, domain) {
+    let info = match map_of(MapTypes::LOOKED_UP, map, domain) {
         Ok(info) => info,
         Err(why) => return Err(AuditError { arg: 0, why }),
     };

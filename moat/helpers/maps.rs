@@ -3,7 +3,7 @@
 //!
 //! Source: `kernel/bpf/helpers.c`, `kernel/bpf/ringbuf.c`.  Map types follow
 //! `check_map_func_compatibility()`, less those whose lookup returns an address
-//! inside a kernel object (DEVMAP, XSKMAP, SOCKMAP, maps of maps).
+//! inside a kernel object (DEVMAP, XSKMAP, SOCKMAP).  What is in a map of maps has a name, see `inner.rs`.
 
 use super::contract::{
     helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, ANY, NO, SIZE_OR_ZERO,
@@ -12,14 +12,20 @@ use super::maptype::{MapTypes, BLOOM_FILTER, RINGBUF};
 
 const ALL: ProgTypes = ProgTypes::ALL;
 const KEYED: Arg = Arg::MapPtr(MapTypes::KEYED);
+const LOOKED_UP: Arg = Arg::MapPtr(MapTypes::LOOKED_UP);
 const PERCPU: Arg = Arg::MapPtr(MapTypes::PERCPU);
 const FIFO: Arg = Arg::MapPtr(MapTypes::FIFO);
 const FIFO_OR_BLOOM: Arg = Arg::MapPtr(MapTypes::FIFO.or(MapTypes::of(&[BLOOM_FILTER])));
 const RING: Arg = Arg::MapPtr(MapTypes::of(&[RINGBUF]));
 
 pub(super) const CONTRACTS: &[Contract] = &[
-    helper(1, "map_lookup_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO])
-        .returns(Ret::MapValueOrNull),
+    helper(
+        1,
+        "map_lookup_elem",
+        ALL,
+        [LOOKED_UP, Arg::MapKey, NO, NO, NO],
+    )
+    .returns(Ret::MapValueOrNull),
     // An LPM trie also believes its key twice; see `audit::bounce_of`.
     helper(
         2,

@@ -17,6 +17,8 @@ pub const CGROUP_ARRAY: u32 = 8;
 pub const LRU_HASH: u32 = 9;
 pub const LRU_PERCPU_HASH: u32 = 10;
 pub const LPM_TRIE: u32 = 11;
+pub const ARRAY_OF_MAPS: u32 = 12;
+pub const HASH_OF_MAPS: u32 = 13;
 pub const DEVMAP: u32 = 14;
 pub const CPUMAP: u32 = 16;
 pub const XSKMAP: u32 = 17;
@@ -73,6 +75,10 @@ impl MapTypes {
     /// Types with a key and a value that programs look up and change.
     pub const KEYED: MapTypes =
         MapTypes::of(&[HASH, ARRAY, LRU_HASH, LPM_TRIE]).or(MapTypes::PERCPU);
+    /// Types whose values are maps; programs look them up only.
+    pub const OF_MAPS: MapTypes = MapTypes::of(&[ARRAY_OF_MAPS, HASH_OF_MAPS]);
+    /// Types with a key that can be looked up.
+    pub const LOOKED_UP: MapTypes = MapTypes::KEYED.or(MapTypes::OF_MAPS);
     /// Types that hand out values and never addresses.
     pub const FIFO: MapTypes = MapTypes::of(&[QUEUE, STACK]);
     /// Types a packet can be redirected through.

@@ -4,7 +4,7 @@
 //! Context: process, with the lock held, but for [`Program::is_keyed`].
 
 use super::Program;
-use crate::domains::{Domains, Tried};
+use crate::domains::{Domains, MapValues, Tried};
 use crate::ffi;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::policy::Level;
@@ -50,10 +50,11 @@ impl Program {
         }
         let mut view = domains.view()?;
         let mut added = view.add(self.dom.slot_lo, self.dom.slot_hi - self.dom.slot_lo);
-        for used in &self.maps {
+        for used in self.used_maps() {
             // SAFETY: the program's until it is released.
-            let values = unsafe { &*used.values };
-            added = added.and_then(|()| view.add(values.base, values.span));
+            if let Some(values) = unsafe { used.values.as_ref() } {
+                added = added.and_then(|()| view.add(values.base, values.span));
+            }
         }
         if let Err(why) = added {
             domains.drop_view(view);
@@ -64,6 +65,25 @@ impl Program {
         // SAFETY: a program's aux lives as long as the program.
         unsafe { bindings::moat_trace_view(self.aux) };
         Ok(())
+    }
+
+    /// Puts values that it came to use later into its view, if it has one.
+    pub fn see(&mut self, values: *const MapValues) -> Tried<()> {
+        // SAFETY: in its set; the caller holds the lock.
+        let values = unsafe { &*values };
+        match &mut self.view {
+            Some(view) => view.add(values.base, values.span),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes them out again.  Every TLB is flushed.
+    pub fn unsee(&mut self, values: *const MapValues) {
+        // SAFETY: as above.
+        let values = unsafe { &*values };
+        if let Some(view) = &mut self.view {
+            view.remove(values.base, values.span);
+        }
     }
 
     /// Runs that begin from now on run in the view, which there is.  True if some

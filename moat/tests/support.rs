@@ -67,7 +67,8 @@ The tables are what the helpers' contracts and the placement of map values allow
 load is also refused for
 
 - a map that was made before MOAT was loaded (but for mmapable arrays), a hash map
-  with `BPF_F_NO_PREALLOC`, and values with a `bpf_spin_lock`, `bpf_timer` or kptr;
+  with `BPF_F_NO_PREALLOC`, and values with a `bpf_spin_lock`, `bpf_timer` or kptr; or
+  a map of maps that has one of these in it, where none can be put later (EACCES);
 - kfuncs, callbacks, tail calls out of the program (a plain program can tail call
   it), and loads through pointers to sockets, BTF objects, flow keys or maps;
 - `freplace`, and sleepable programs; an isolated program cannot be replaced or traced;
@@ -108,9 +109,11 @@ with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
 - PREEMPT_RT, and hypervisors that pass PKS on, have not been tried.
 ";
 
-/// Map types whose values have pages of their own: patches 0007 to 0009.  Any other
-/// map keeps a program from being isolated.
+/// Map types whose values have pages of their own, patches 0007 to 0009, or are maps.
+/// Any other map keeps a program from being isolated.
 const PLACED: MapTypes = MapTypes::of(&[
+    ARRAY_OF_MAPS,
+    HASH_OF_MAPS,
     HASH,
     ARRAY,
     LRU_HASH,

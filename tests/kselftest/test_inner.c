@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,1,0 timeout=240 */
+/*
+ * Maps of maps: a program uses what is in them, whether it was put there before the
+ * program came or while it runs, and nothing once it is taken out: neither by the
+ * map's address nor by that of a value. Nor does anybody else. At level 0 both work.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include "moat_test.h"
+
+/* Maps go in and out so often, if it does not take too long. */
+#define SWAPS 24
+#define SECONDS 40
+
+/* Of a program's own map */
+enum { MODE, RUNS, EMPTY, INNER, WHERE, GOT, WORDS = 8 };
+enum { VISIT, BY_MAP, BY_VALUE };
+
+static const struct prog_type *const types[] = { &xdp, &sched_cls, &socket_filter };
+static volatile bool over;
+
+static int outer_create(enum bpf_map_type type, int like)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = like);
+	int map = bpf_map_create(type, "outer", 4, 4, 4, &opts);
+
+	if (map < 0)
+		bail("map of maps: %s", strerror(errno));
+	return map;
+}
+
+/* One 64 bit word, at key 0 */
+static int inner_create(enum bpf_map_type type, u64 first)
+{
+	int map = map_create(type, 4, 8, 1);
+	u32 zero = 0;
+
+	if (map < 0 || map_update(map, &zero, &first))
+		bail("inner map: %s", strerror(errno));
+	return map;
+}
+
+static u64 inner_word(int map)
+{
+	u32 zero = 0;
+	u64 v = ~0ULL;
+
+	map_lookup(map, &zero, &v);
+	return v;
+}
+
+static int put(int outer, int inner)
+{
+	u32 zero = 0;
+
+	return map_update(outer, &zero, &inner);
+}
+
+static void take_out(int outer)
+{
+	u32 zero = 0;
+
+	if (map_delete(outer, &zero))
+		bail("out of a map of maps: %s", strerror(errno));
+}
+
+/*
+ * Adds one to the word of the map that is in @outer at key 0, and remembers where
+ * both were; or goes after one of these again, which no verifier would let pass.
+ */
+static int visitor_load(const struct prog_type *type, int own, int outer)
+{
+	const struct bpf_insn insns[] = {
+		LD_MAP_VALUE(R6, own, 0),
+		MOV_IMM(R9, 1),
+		ST(BPF_W, R10, -4, 0),
+		LDX(BPF_DW, R1, R6, 8 * MODE),
+		JMP_IMM(BPF_JEQ, R1, BY_MAP, 20),
+		JMP_IMM(BPF_JEQ, R1, BY_VALUE, 24),
+		LD_MAP_FD(R1, outer),
+		MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -4),
+		CALL(map_lookup_elem),
+		JMP_IMM(BPF_JEQ, R0, 0, 9),
+		STX(BPF_DW, R6, R0, 8 * INNER),
+		MOV_REG(R1, R0), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -4),
+		CALL(map_lookup_elem),
+		JMP_IMM(BPF_JEQ, R0, 0, 3),
+		STX(BPF_DW, R6, R0, 8 * WHERE),
+		ATOMIC(BPF_DW, BPF_ADD, R0, R9, 0),
+		JA(1),
+		/* empty: */
+		ATOMIC(BPF_DW, BPF_ADD, R6, R9, 8 * EMPTY),
+		ATOMIC(BPF_DW, BPF_ADD, R6, R9, 8 * RUNS),
+		MOV_IMM(R0, type->pass),
+		EXIT(),
+		/* by map: */
+		LDX(BPF_DW, R1, R6, 8 * INNER),
+		MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -4),
+		CALL(map_lookup_elem),
+		JMP_REG(BPF_JNE, R0, R6, 1),
+		/* by value: */
+		LDX(BPF_DW, R0, R6, 8 * WHERE),
+		LDX(BPF_DW, R1, R0, 0),
+		STX(BPF_DW, R6, R1, 8 * GOT),
+		MOV_IMM(R0, type->pass),
+		EXIT(),
+	};
+	int prog, err;
+
+	bypass_verifier(true);
+	prog = PROG_LOAD(type->type, "visitor", insns);
+	err = errno;
+	bypass_verifier(false);
+	errno = err;
+	return prog;
+}
+
+static int visitor(const struct prog_type *type, int own, int outer)
+{
+	int prog = visitor_load(type, own, outer);
+
+	if (prog < 0)
+		bail("a program with a map of maps: %s\n%s", strerror(errno), prog_log);
+	return prog;
+}
+
+static void set_mode(int own, u64 mode)
+{
+	u64 v[WORDS];
+	u32 zero = 0;
+
+	map_lookup(own, &zero, v);
+	v[MODE] = mode;
+	v[GOT] = 0;
+	map_update(own, &zero, v);
+}
+
+/* What each way to the word of a map is worth once the map was taken out. */
+static void taken_out(int level, const char *name, enum bpf_map_type of, enum bpf_map_type in)
+{
+	static const char *const ways[] = { [BY_MAP] = "map", [BY_VALUE] = "value" };
+	const u64 word = 0x600dULL;
+	int mode;
+
+	for (mode = BY_MAP; mode <= BY_VALUE; mode++) {
+		int inner = inner_create(in, word - 1), outer = outer_create(of, inner);
+		int own = map_of_words(0), prog = visitor(&xdp, own, outer);
+		s64 violations = moat_counter("violations"), verdict;
+
+		if (put(outer, inner) || prog_run_once(prog) != xdp.pass)
+			bail("a map put into a map: %s", strerror(errno));
+		take_out(outer);
+		set_mode(own, mode);
+		verdict = prog_run_once(prog);
+		if (level)
+			ok(verdict == xdp.safe && map_word(own, GOT) == 0 &&
+			   moat_counter("violations") == violations + 1,
+			   "%d: %s: out of it, not to be had by its %s", level, name, ways[mode]);
+		else
+			ok(verdict == xdp.pass && map_word(own, GOT) == word,
+			   "%d: %s: out of it, still to be had by its %s", level, name, ways[mode]);
+		ok(inner_word(inner) == word, "%d: %s: and unharmed", level, name);
+		close(prog);
+		close(own);
+		close(outer);
+		close(inner);
+	}
+}
+
+static void legal(int level, const char *name, enum bpf_map_type of, enum bpf_map_type in)
+{
+	int a = inner_create(in, 0), b = inner_create(in, 0), outer = outer_create(of, a);
+	int own = map_of_words(0), prog, other, own2 = map_of_words(0), i;
+	s64 violations = moat_counter("violations");
+	struct rogue rogue;
+
+	if (put(outer, a))
+		bail("a map of maps: %s", strerror(errno));
+	prog = visitor(&xdp, own, outer);
+	other = visitor(&sched_cls, own2, outer);
+	for (i = 0; i < 3; i++)
+		prog_run_once(prog);
+	prog_run_once(other);
+	ok(inner_word(a) == 4, "%d: %s: what was in it before", level, name);
+	if (put(outer, b))
+		bail("a map of maps: %s", strerror(errno));
+	for (i = 0; i < 5; i++)
+		prog_run_once(prog);
+	prog_run_once(other);
+	ok(inner_word(a) == 4 && inner_word(b) == 6, "%d: %s: what is put in its place", level,
+	   name);
+	/* One of them goes: the other one keeps it. */
+	close(other);
+	usleep(50000);
+	prog_run_once(prog);
+	ok(inner_word(b) == 7, "%d: %s: after another program has gone", level, name);
+
+	rogue = rogue_load(&sched_cls, false, -1);
+	if (level)
+		ok(rogue_attack(&rogue, map_word(own, WHERE)) == sched_cls.safe &&
+		   !rogue_got(&rogue, NULL) && moat_counter("violations") == violations + 1,
+		   "%d: %s: a third program does not reach it", level, name);
+	else
+		ok(rogue_attack(&rogue, map_word(own, WHERE)) == sched_cls.pass &&
+		   rogue_got(&rogue, NULL), "%d: %s: a third program reaches it", level, name);
+	rogue_close(&rogue);
+
+	take_out(outer);
+	prog_run_once(prog);
+	ok(map_word(own, EMPTY) == 1 && map_word(own, RUNS) == 10, "%d: %s: when it is empty",
+	   level, name);
+	ok(moat_layer(prog) != NONE || !level, "%d: %s: isolated", level, name);
+	close(prog);
+	close(own);
+	close(own2);
+	close(outer);
+	close(a);
+	close(b);
+}
+
+struct runner {
+	pthread_t thread;
+	int prog, own, cpu;
+	s64 verdict;
+};
+
+static void *run_all_the_time(void *arg)
+{
+	struct runner *r = arg;
+
+	pin_to_cpu(r->cpu);
+	while (!over && r->verdict == types[r->cpu - 1]->pass)
+		r->verdict = prog_run_once(r->prog);
+	return NULL;
+}
+
+/* Maps go in and out while programs on three CPUs use them. */
+static void swapped(enum bpf_map_type of, const char *name)
+{
+	int a = inner_create(BPF_MAP_TYPE_ARRAY, 0), b = inner_create(BPF_MAP_TYPE_ARRAY, 0);
+	int outer = outer_create(of, a), second = outer_create(of, a), i, swaps = 0;
+	s64 violations = moat_counter("violations");
+	struct runner runners[3] = {};
+	u64 until, visits = 0, empty = 0;
+	bool passed = true;
+
+	/* One of the maps is in another map of maps too, or some of the time. */
+	if (put(second, a))
+		bail("a map of maps: %s", strerror(errno));
+	over = false;
+	for (i = 0; i < 3; i++) {
+		struct runner *r = &runners[i];
+
+		*r = (struct runner){ .cpu = i + 1, .own = map_of_words(0),
+				      .verdict = types[i]->pass };
+		r->prog = visitor(types[i], r->own, i == 2 ? second : outer);
+		pthread_create(&r->thread, NULL, run_all_the_time, r);
+	}
+	until = now_ns() + SECONDS * 1000000000ULL;
+	for (; swaps < SWAPS && now_ns() < until; swaps++) {
+		static const int more[] = { 0, 1, 0, 2 };
+
+		if (more[swaps % 4] == 2)
+			take_out(outer);
+		else if (put(outer, more[swaps % 4] ? b : a))
+			bail("a map of maps: %s", strerror(errno));
+		if (swaps % 8 == 7 && put(second, swaps % 16 == 15 ? a : b))
+			bail("a map of maps: %s", strerror(errno));
+	}
+	over = true;
+	for (i = 0; i < 3; i++) {
+		pthread_join(runners[i].thread, NULL);
+		passed &= runners[i].verdict == types[i]->pass;
+		visits += map_word(runners[i].own, RUNS);
+		empty += map_word(runners[i].own, EMPTY);
+		close(runners[i].prog);
+		close(runners[i].own);
+	}
+	diag("%s: %d swaps, %llu runs, %llu found nothing", name, swaps,
+	     (unsigned long long)visits, (unsigned long long)empty);
+	ok(swaps >= SWAPS / 2 && visits > 100, "%s: maps go in and out while programs run", name);
+	ok(passed && moat_counter("violations") == violations, "%s: none is stopped", name);
+	ok(inner_word(a) + inner_word(b) + empty == visits, "%s: each run is counted in one", name);
+	close(outer);
+	close(second);
+	close(a);
+	close(b);
+}
+
+/* Values that have no pages of their own cannot be given to programs. */
+static void without_pages(int level)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+	int inner = bpf_map_create(BPF_MAP_TYPE_HASH, "no_prealloc", 4, 8, 1, &opts);
+	int outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, inner);
+	int own = map_of_words(0), prog = visitor(&xdp, own, outer), late;
+
+	if (!level) {
+		ok(!put(outer, inner), "0: a map without pages of its own may go in");
+		close(prog);
+		prog = -1;
+	} else {
+		ok(put(outer, inner) && errno == EACCES,
+		   "%d: a map without pages of its own may not go in", level);
+		close(prog);
+		prog = -1;
+		/* The program is gone when a worker has seen to it. */
+		for (int i = 0; i < 50 && put(outer, inner); i++)
+			usleep(20000);
+		late = visitor_load(&xdp, own, outer);
+		ok(late < 0 && errno == EACCES, "%d: and if it is in, the program is refused",
+		   level);
+		if (late >= 0)
+			close(late);
+	}
+	close(own);
+	close(outer);
+	close(inner);
+}
+
+int main(void)
+{
+	static const struct {
+		enum bpf_map_type of, in;
+		const char *name;
+	} kinds[] = {
+		{ BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_ARRAY, "array of arrays" },
+		{ BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH, "array of hashes" },
+		{ BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_ARRAY, "hash of arrays" },
+		{ BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_HASH, "hash of hashes" },
+	};
+	size_t i;
+	int level;
+
+	if (!test_kernel())
+		skip_all("needs the test kernel");
+	for (level = 0; level <= 2; level += 2) {
+		if (!moat_set_level(level))
+			skip_all("no moat.ko");
+		for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+			legal(level, kinds[i].name, kinds[i].of, kinds[i].in);
+			taken_out(level, kinds[i].name, kinds[i].of, kinds[i].in);
+		}
+		without_pages(level);
+	}
+	swapped(BPF_MAP_TYPE_ARRAY_OF_MAPS, "array of maps");
+	swapped(BPF_MAP_TYPE_HASH_OF_MAPS, "hash of maps");
+	return finish();
+}
