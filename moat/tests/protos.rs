@@ -150,7 +150,11 @@ fn same_arg(proto: &Fields, i: usize, arg: Arg) -> bool {
         ("ARG_ANYTHING", Arg::Any) | ("ARG_PTR_TO_CTX", Arg::Ctx) => true,
         ("ARG_CONST_MAP_PTR", Arg::MapPtr(_)) | ("ARG_PTR_TO_MAP_KEY", Arg::MapKey) => true,
         ("ARG_PTR_TO_MAP_VALUE", Arg::MapValue) => !has("MEM_UNINIT"),
-        ("ARG_PTR_TO_MAP_VALUE", Arg::MapValueOut) => has("MEM_WRITE"),
+        // Until 6.1.125 what is written was told by MEM_UNINIT.
+        ("ARG_PTR_TO_MAP_VALUE", Arg::MapValueOut) => has("MEM_WRITE") || has("MEM_UNINIT"),
+        // Until 6.1.113, and which way was not told.
+        ("ARG_PTR_TO_INT", Arg::FixedMem { bytes, .. }) => bytes == 4,
+        ("ARG_PTR_TO_LONG", Arg::FixedMem { bytes, .. }) => bytes == 8,
         ("ARG_CONST_SIZE", Arg::Size { zero_ok, max }) => !zero_ok && max == MAX_VAR_SIZ - 1,
         ("ARG_CONST_SIZE_OR_ZERO", Arg::Size { zero_ok, max }) => zero_ok && max == MAX_VAR_SIZ - 1,
         (

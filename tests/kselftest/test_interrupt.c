@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=product,preempt levels=2 cpus=4 nmi=10000 keys=13,0 timeout=400 */
+/* moat-test: kernel=product,preempt levels=2 cpus=4 nmi=10000 keys=13,1,0 timeout=400 */
 /*
  * Do programs compute what they should while everything interrupts them?
  *
