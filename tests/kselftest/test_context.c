@@ -98,11 +98,6 @@ static bool is_nmi(const char *context)
 static struct bpf_insn insns[256];
 static int cnt;
 
-#define E(...) do { \
-		struct bpf_insn e_[] = { __VA_ARGS__ }; \
-		memcpy(insns + cnt, e_, sizeof(e_)); \
-		cnt += ARRAY_SIZE(e_); \
-	} while (0)
 /* [BAD]++ unless the jump @... is taken; R9: the map */
 #define UNLESS(...) E(MOV_IMM(R3, 1), __VA_ARGS__, ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * BAD))
 

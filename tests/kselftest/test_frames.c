@@ -52,12 +52,6 @@ static u64 slot(u32 i)
 static struct bpf_insn insns[128];
 static int cnt;
 
-#define E(...) do { \
-		struct bpf_insn e_[] = { __VA_ARGS__ }; \
-		memcpy(insns + cnt, e_, sizeof(e_)); \
-		cnt += ARRAY_SIZE(e_); \
-	} while (0)
-
 static void load(void)
 {
 	int write, call, loop;

@@ -64,12 +64,6 @@ static const struct prog_type *type_of(const struct worker *w)
 static struct bpf_insn insns[256];
 static int cnt;
 
-#define E(...) do { \
-		struct bpf_insn e_[] = { __VA_ARGS__ }; \
-		memcpy(insns + cnt, e_, sizeof(e_)); \
-		cnt += ARRAY_SIZE(e_); \
-	} while (0)
-
 /* What the long program computes. */
 static u64 expected(u64 seed)
 {
