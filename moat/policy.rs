@@ -5,6 +5,7 @@
 //!   from then on.
 //! - `keys`: how many protection keys programs may use, 0 to 13; with 0 all run in
 //!   views.  Taken into account within 100 ms.
+//! - `budget`: how long a run may go on once it was interrupted, in seconds, 1 to 60.
 //! - `strict`: 1 refuses what cannot be isolated, 0 runs it plainly (I8).
 
 use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
@@ -35,9 +36,10 @@ static KEYS: AtomicU32 = AtomicU32::new(Key::PROGRAMS as u32);
 static MOST_KEYS: AtomicU32 = AtomicU32::new(Key::PROGRAMS as u32);
 static ONE: AtomicU32 = AtomicU32::new(1);
 static TWO: AtomicU32 = AtomicU32::new(2);
+static MINUTE: AtomicU32 = AtomicU32::new(60);
 
 /// The last entry stays zero: it ends the table.
-static mut TABLE: [core::mem::MaybeUninit<bindings::ctl_table>; 7] =
+static mut TABLE: [core::mem::MaybeUninit<bindings::ctl_table>; 8] =
     // SAFETY: an array of uninitialised things needs no initialisation.
     unsafe { core::mem::MaybeUninit::uninit().assume_init() };
 
@@ -77,7 +79,11 @@ impl Sysctls {
             TABLE[3].write(entry(b"socket_filter\0", &FILTER_LEVEL, &TWO));
             TABLE[4].write(entry(b"strict\0", &STRICT, &ONE));
             TABLE[5].write(entry(b"keys\0", &KEYS, &MOST_KEYS));
-            TABLE[6].write(core::mem::zeroed());
+            let mut budget = entry(b"budget\0", &ONE, &MINUTE);
+            budget.data = addr_of_mut!(bindings::moat_budget).cast();
+            budget.extra1 = &ONE as *const AtomicU32 as *mut c_void;
+            TABLE[6].write(budget);
+            TABLE[7].write(core::mem::zeroed());
             let header = bindings::register_sysctl(
                 b"kernel/moat\0".as_ptr().cast(),
                 addr_of_mut!(TABLE).cast(),

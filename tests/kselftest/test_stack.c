@@ -80,8 +80,12 @@ static void lost_stack(u64 rsp, const char *what, int cpu)
 	close(fd);
 }
 
+#define BUDGET "/proc/sys/kernel/moat/budget"
+
 static void endless(void)
 {
+	s64 before = read_number(BUDGET);
+	u64 began;
 	struct bpf_insn insns[] = {
 		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
 		JMP_IMM(BPF_JNE, R2, 0, -1),
@@ -95,8 +99,15 @@ static void endless(void)
 	ok(fd >= 0, "an endless program: loads");
 	if (fd < 0)
 		return;
+	ok(write_file(BUDGET, "0") && write_file(BUDGET, "61") && write_file(BUDGET, "x") &&
+	   read_number(BUDGET) == before, "no other budget than 1 to 60 seconds");
+	write_file(BUDGET, "2");
 	kmsg_mark();
+	began = now_ns();
 	ok(prog_run_once(fd) == sched_cls.safe, "an endless program: stopped");
+	began = now_ns() - began;
+	ok(began > 1000000000 && began < 4000000000, "an endless program: when its time is up");
+	write_file(BUDGET, "%lld", (long long)before);
 	ok(kmsg_stopped(fd, "endless"), "an endless program: reported");
 	ok(alive(3), "an endless program: its CPU goes on");
 	close(fd);
