@@ -60,6 +60,8 @@ struct Batch<'a> {
 pub struct Window<'a> {
     /// Owned, guarding, or waiting for a flush.
     used: &'a mut [u64],
+    /// All words of `used` before this one are full.
+    full: usize,
     /// Closed: nothing joins it, so that the next flush surely covers it.
     closed: Batch<'a>,
     /// Joined by everything freed since `closed` was closed.
@@ -85,6 +87,7 @@ impl<'a> Window<'a> {
         used[0] = 1;
         Some(Window {
             used,
+            full: 0,
             closed: Batch {
                 bits: closed,
                 since: None,
@@ -108,9 +111,12 @@ impl<'a> Window<'a> {
         let granules = ((bytes + GRANULE - 1) / GRANULE) as usize;
         // The guard after the slot is taken with it.
         let want = granules + 1;
-        let first = self.hole(0, total, want)?;
+        let first = self.hole(self.full * 64, total, want)?;
         for granule in first..first + want {
             self.used[granule / 64] |= 1 << (granule % 64);
+        }
+        while matches!(self.used.get(self.full), Some(&u64::MAX)) {
+            self.full += 1;
         }
         Some(Slot {
             first: first as u32,
@@ -132,8 +138,10 @@ impl<'a> Window<'a> {
 
     /// Takes back what `flush` covers; call once it has completed.
     pub fn flushed(&mut self, flush: &Flush) {
-        Window::release(self.used, &mut self.closed, flush);
-        Window::release(self.used, &mut self.open, flush);
+        for batch in [&mut self.closed, &mut self.open] {
+            let freed = Window::release(self.used, batch, flush);
+            self.full = self.full.min(freed);
+        }
         self.close();
     }
 
@@ -149,15 +157,21 @@ impl<'a> Window<'a> {
         }
     }
 
-    fn release(used: &mut [u64], batch: &mut Batch<'_>, flush: &Flush) {
+    /// Returns the first word with something in it that comes back.
+    fn release(used: &mut [u64], batch: &mut Batch<'_>, flush: &Flush) -> usize {
+        let mut first = used.len();
         if !matches!(batch.since, Some(since) if flush.covers(since)) {
-            return;
+            return first;
         }
-        for (used, freed) in used.iter_mut().zip(batch.bits.iter_mut()) {
-            *used &= !*freed;
-            *freed = 0;
+        for (i, (used, freed)) in used.iter_mut().zip(batch.bits.iter_mut()).enumerate() {
+            if *freed != 0 {
+                first = first.min(i);
+                *used &= !*freed;
+                *freed = 0;
+            }
         }
         batch.since = None;
+        first
     }
 
     /// First of `want` free granules in a row, all in `from..to`.

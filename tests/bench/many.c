@@ -156,19 +156,33 @@ static void unload(int i)
 		close(map[i]);
 }
 
-/*
- * Instructions of a load with @live programs loaded: the first quartile of a batch,
- * which stays. One load in three, plain or isolated, takes several times as many, the
- * more the more programs there are: a median would tell more of these than of MOAT.
- */
-static long load_cost(int live)
+static long median(long *of, int n)
 {
-	long cost[BATCH];
+	qsort(of, n, sizeof(of[0]), cmp);
+	return of[n / 2];
+}
 
-	for (int i = 0; i < BATCH; i++)
-		cost[i] = load(live + i, 1);
-	qsort(cost, BATCH, sizeof(cost[0]), cmp);
-	return cost[BATCH / 4];
+/*
+ * Instructions of a plain load with @live programs loaded, and what MOAT adds to it:
+ * the medians of a batch of pairs, of which the isolated half stays. Workers run in
+ * some loads, plain or isolated; and what a plain load takes depends on what the
+ * kernel has loaded before, too.
+ */
+static long load_cost(int live, long *added)
+{
+	long plain[BATCH];
+	int i;
+
+	for (i = 0; i < BATCH; i++) {
+		sysctl("socket_filter", 0);
+		plain[i] = load(live + BATCH + i, 1);
+		sysctl("socket_filter", 2);
+		added[i] = load(live + i, 1) - plain[i];
+	}
+	for (i = 0; i < BATCH; i++)
+		unload(live + BATCH + i);
+	*added = median(added, BATCH);
+	return median(plain, BATCH);
 }
 
 /* Instructions until @n programs and their maps are gone, grace periods included */
@@ -181,21 +195,6 @@ static long unload_cost(int first, int n)
 	while (counter("freed") < idle + n)
 		usleep(1000);
 	return (now() - began) / n;
-}
-
-/* The same without MOAT; there is nothing to wait for that would count. */
-static long plain_cost(int live)
-{
-	long cost;
-	int i;
-
-	sysctl("socket_filter", 0);
-	cost = load_cost(live);
-	for (i = live; i < live + BATCH; i++)
-		unload(i);
-	settled();
-	sysctl("socket_filter", 2);
-	return cost;
 }
 
 /* Bytes @n programs without a map take, in views or plain */
@@ -291,12 +290,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setrlimit(RLIMIT_NOFILE, &files);
-	printf("%8s | %10s %10s %10s | %8s %8s | %9s | %9s\n", "", "plain", "isolated",
+	printf("%8s | %10s %10s %10s | %8s %8s | %9s | %9s\n", "", "plain", "MOAT",
 	       "isolated", "viewed", "keyed", "8 hot: %", "evictions");
-	printf("%8s | %10s %10s %10s | %8s %8s | %9s | %9s\n", "programs", "load", "load",
+	printf("%8s | %10s %10s %10s | %8s %8s | %9s | %9s\n", "programs", "load", "adds",
 	       "unload", "bytes", "bytes", "in views", "in turn");
 	for (i = 0; i < 4 && points[i] <= most; i++) {
-		long plain, cost, gone, evicted;
+		long plain, added[BATCH], gone, evicted;
 		double bytes, views;
 
 		/* All in views: what a keyed one takes less is another matter. */
@@ -304,12 +303,11 @@ int main(int argc, char **argv)
 		sysctl("keys", 0);
 		while (live < points[i])
 			load(live++, 1);
-		plain = plain_cost(live);
-		cost = load_cost(live);
+		plain = load_cost(live, added);
 		gone = unload_cost(live, BATCH);
-		first = first ? first : cost - plain;
-		growth = MAX(growth, (double)(cost - plain) / first);
-		printf("%8d | %10ld %10ld %10ld |", live, plain, cost, gone);
+		first = first ? first : added[0];
+		growth = MAX(growth, (double)added[0] / first);
+		printf("%8d | %10ld %10ld %10ld |", live, plain, added[0], gone);
 		fflush(stdout);
 		bytes = memory(live);
 		viewed = MAX(viewed, bytes);
