@@ -7,6 +7,9 @@
 //! a program's maps of maps any more leaves its set after a grace period; runs that
 //! looked it up before may use it until then.
 //!
+//! The kernel lets nobody else change what is in maps of maps from the one call to
+//! the other.
+//!
 //! A lookup hands out the kernel's address of a map, if the program may use that.
 //! It is a name and no more: the audit looks for it among the program's maps.
 //!
@@ -26,8 +29,8 @@ pub struct Outer {
     map: *mut ffi::bpf_map,
     users: Vec<*mut Program>,
     inner: Vec<MapRef>,
-    /// About to be put there; the kernel holds them until it was.
-    pending: Vec<*mut ffi::bpf_map>,
+    /// About to be put there; the kernel holds it until it was.
+    pending: Option<*mut ffi::bpf_map>,
 }
 
 /// Whether `map` holds maps.
@@ -159,7 +162,7 @@ impl Domains {
                 map,
                 users: Vec::new(),
                 inner: maps_in(map)?,
-                pending: Vec::new(),
+                pending: None,
             })
             .ok_or("no memory")?;
             // SAFETY: as above; a load that fails gives up its maps before its programs.
@@ -187,10 +190,9 @@ impl Domains {
         for inner in &outer.inner {
             self.gain(program, inner.0)?;
         }
-        for &inner in &outer.pending {
-            self.gain(program, inner)?;
-        }
-        Ok(())
+        outer
+            .pending
+            .map_or(Ok(()), |inner| self.gain(program, inner))
     }
 
     /// Forgets a map of maps that no program uses.
@@ -224,6 +226,9 @@ impl Domains {
         if unsafe { at(program) }.used(map as u64).is_some() {
             return Ok(());
         }
+        if is_outer(map) {
+            return Err("a map of maps");
+        }
         // SAFETY: as above.
         let mut list = unsafe { at(program) }.reached.copy(null_mut())?;
         let info = UsedMap::info(map);
@@ -250,7 +255,7 @@ impl Domains {
                 || program.outers.iter().any(|&outer| {
                     outer_of(outer).map_or(false, |outer| {
                         outer.inner.iter().any(|inner| inner.0 == map)
-                            || outer.pending.contains(&map)
+                            || outer.pending == Some(map)
                     })
                 });
             (program, still)
@@ -265,7 +270,8 @@ impl Domains {
         Ok(())
     }
 
-    /// What is in `outer`, and what is about to be, is what its users get to use.
+    /// Makes what the users of `map` use what is in it.  An error leaves them with
+    /// what they had, or without some of what they should have.
     fn reconcile(&mut self, map: *mut ffi::bpf_map) -> Tried<()> {
         let is = maps_in(map)?;
         // SAFETY: the lock is held; the borrow ends before anything else is done.
@@ -283,7 +289,6 @@ impl Domains {
             None => return Ok(()),
         };
         let mut waited = false;
-        let mut result = Ok(());
         for &user in users.iter() {
             // SAFETY: as above.
             let outer: &Outer = match unsafe { outer_of(map) } {
@@ -291,7 +296,10 @@ impl Domains {
                 None => return Ok(()),
             };
             for inner in &outer.inner {
-                result = result.and(self.gain(user, inner.0));
+                if self.gain(user, inner.0).is_err() {
+                    // It finds nothing there.
+                    pr_err!("no memory: a program does not see a map in a map\n");
+                }
             }
             for gone in &was {
                 if outer.inner.iter().any(|inner| inner.0 == gone.0) {
@@ -303,15 +311,13 @@ impl Domains {
                     unsafe { ffi::moat_shim_synchronize_rcu() };
                 }
                 if self.lose(user, gone.0).is_err() {
-                    // SAFETY: a program in a list.
-                    unsafe { at(user) }.kill();
-                    pr_err!("no memory to take a map from a program: it runs no more\n");
+                    kill(user);
                 }
             }
             self.promote_neighbours(user);
         }
         self.park_idle();
-        result
+        Ok(())
     }
 
     /// See `struct moat_ops`.
@@ -321,35 +327,47 @@ impl Domains {
             Some(outer) => outer,
             None => return Ok(()),
         };
-        outer.pending.try_push(inner).map_err(|_| "no memory")?;
+        // For `inner_end`, which cannot fail.
+        outer.inner.try_reserve(1).map_err(|_| "no memory")?;
+        outer.pending = Some(inner);
         let outer: &Outer = outer;
         let mut result = Ok(());
         for &user in &outer.users {
-            result = result.and(self.gain(user, inner));
+            result = result.and_then(|()| self.gain(user, inner));
             self.promote_neighbours(user);
         }
         if result.is_err() {
-            self.inner_end(map, inner);
+            self.inner_end(map);
         }
         result
     }
 
     /// See `struct moat_ops`.
-    pub fn inner_end(&mut self, map: *mut ffi::bpf_map, inner: *mut ffi::bpf_map) {
-        // SAFETY: the kernel holds both maps.
+    pub fn inner_end(&mut self, map: *mut ffi::bpf_map) {
+        // SAFETY: the kernel holds the map.
         let outer = match unsafe { outer_of(map) } {
             Some(outer) => outer,
             None => return,
         };
-        if let Some(i) = outer.pending.iter().position(|&p| p == inner) {
-            let _ = outer.pending.swap_remove(i);
+        if let Some(inner) = outer.pending.take() {
             // Whether it got there or not: `reconcile` finds out.
-            if outer.inner.try_reserve(1).is_ok() {
-                let _ = outer.inner.try_push(MapRef::new(inner));
-            }
+            let _ = outer.inner.try_push(MapRef::new(inner));
         }
-        if let Err(why) = self.reconcile(map) {
-            pr_err!("a map in a map is not to be found by programs: {}\n", why);
+        if self.reconcile(map).is_ok() {
+            return;
         }
+        // They may have what was taken out, and nobody would notice.
+        // SAFETY: as above.
+        for &user in unsafe { outer_of(map) }.map_or(&[][..], |outer| &outer.users) {
+            kill(user);
+        }
+    }
+}
+
+/// For want of memory to take something from it.
+fn kill(program: *mut Program) {
+    // SAFETY: a program in a list; the lock is held.
+    if unsafe { at(program) }.kill() {
+        pr_err!("no memory to take a map from a program: it runs no more\n");
     }
 }

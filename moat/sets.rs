@@ -236,6 +236,10 @@ impl Domains {
         // SAFETY: in the domain it says.
         let from = unsafe { (*known).domain };
         // SAFETY: as above.
+        if unsafe { at(from) }.users.contains(&program) {
+            return Ok(known);
+        }
+        // SAFETY: as above.
         let users = unsafe { with(&at(from).users, program)? };
         let to = self.domain_of(program, users)?;
         // SAFETY: both in lists, and different: the users differ.
@@ -301,8 +305,16 @@ impl Domains {
             let users = without(&at(from).users, program)?;
             let first = users[0];
             let to = self.domain_of(first, users)?;
-            at(to).maps.try_reserve(1).map_err(|_| "no memory")?;
-            self.demote(&at(from).users)?;
+            let room = at(to).maps.try_reserve(1);
+            let ready = room
+                .map_err(|_| "no memory")
+                .and_then(|()| self.demote(&at(from).users));
+            if let Err(why) = ready {
+                if at(to).maps.is_empty() && at(to).area.is_none() {
+                    self.drop_domain(to);
+                }
+                return Err(why);
+            }
             self.move_map(values, to);
             if at(from).maps.is_empty() && at(from).area.is_none() {
                 self.drop_domain(from);

@@ -324,6 +324,29 @@ static void without_pages(int level)
 	close(inner);
 }
 
+/* A map of maps is no map for a map of maps, whoever uses it. */
+static void in_each_other(void)
+{
+	int inner = inner_create(BPF_MAP_TYPE_ARRAY, 0);
+	int a = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, inner);
+	int b = outer_create(BPF_MAP_TYPE_HASH_OF_MAPS, inner);
+	int own_a = map_of_words(0), own_b = map_of_words(0);
+	int prog_a = visitor(&xdp, own_a, a), prog_b = visitor(&sched_cls, own_b, b);
+
+	ok(put(a, b) && errno == EINVAL && put(b, a) && errno == EINVAL &&
+	   put(a, own_b) && errno == EINVAL, "what does not fit does not go in");
+	ok(!put(a, inner) && !put(b, inner) && prog_run_once(prog_a) == xdp.pass &&
+	   prog_run_once(prog_b) == sched_cls.pass && inner_word(inner) == 2,
+	   "and programs go on with what does");
+	close(prog_a);
+	close(prog_b);
+	close(own_a);
+	close(own_b);
+	close(a);
+	close(b);
+	close(inner);
+}
+
 int main(void)
 {
 	static const struct {
@@ -349,6 +372,7 @@ int main(void)
 		}
 		without_pages(level);
 	}
+	in_each_other();
 	swapped(BPF_MAP_TYPE_ARRAY_OF_MAPS, "array of maps");
 	swapped(BPF_MAP_TYPE_HASH_OF_MAPS, "hash of maps");
 	return finish();
