@@ -19,6 +19,7 @@ use crate::domains::{Domains, Tried};
 use crate::ffi;
 use crate::helpers::maptype::MapTypes;
 use crate::program::{Program, UsedMap};
+use crate::sets::at;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::bindings;
@@ -145,14 +146,6 @@ unsafe fn outer_of<'a>(map: *mut ffi::bpf_map) -> Option<&'a mut Outer> {
     unsafe { ((*map).moat.values as *mut Outer).as_mut() }
 }
 
-/// # Safety
-///
-/// The lock is held, and `program` is in a list.
-unsafe fn at<'a>(program: *mut Program) -> &'a mut Program {
-    // SAFETY: by contract of this function.
-    unsafe { &mut *program }
-}
-
 impl Domains {
     /// Lets `program`, which is being loaded, use what is in `map`.
     pub fn use_outer(&mut self, program: *mut Program, map: *mut ffi::bpf_map) -> Tried<()> {
@@ -239,9 +232,9 @@ impl Domains {
             // SAFETY: as above.
             unsafe { at(program) }.reached.put(list)
         });
-        if put.is_err() {
-            // SAFETY: it uses them since just now.
-            unsafe { self.drop_map(program, values) };
+        // SAFETY: it uses them since just now.
+        if put.is_err() && unsafe { self.drop_map(program, values) }.is_err() {
+            kill(program);
         }
         put
     }
@@ -254,8 +247,7 @@ impl Domains {
             let still = program.maps.iter().any(|m| m.info.kernel == map as u64)
                 || program.outers.iter().any(|&outer| {
                     outer_of(outer).map_or(false, |outer| {
-                        outer.inner.iter().any(|inner| inner.0 == map)
-                            || outer.pending == Some(map)
+                        outer.inner.iter().any(|inner| inner.0 == map) || outer.pending == Some(map)
                     })
                 });
             (program, still)
@@ -266,8 +258,7 @@ impl Domains {
         };
         program_ref.reached.put(program_ref.reached.copy(map)?)?;
         // SAFETY: it used them until now, and has nothing of them listed.
-        unsafe { self.drop_map(program, values) };
-        Ok(())
+        unsafe { self.drop_map(program, values) }
     }
 
     /// Makes what the users of `map` use what is in it.  An error leaves them with

@@ -6,10 +6,10 @@
 use crate::balance::Heat;
 use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
 use crate::ffi::{self, Lock, Slots, Zeroed};
-use crate::inner::{is_outer, Reached};
 use crate::helpers::audit::MapInfo;
 use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
+use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
 use crate::policy::Level;
 use crate::sets::{self, Domain};

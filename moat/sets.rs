@@ -124,7 +124,7 @@ fn remove<T: PartialEq>(list: &mut Vec<T>, item: &T) {
 /// # Safety
 ///
 /// `p` is in a list of [`Domains`], and no other reference to it is in use.
-unsafe fn at<'a, T>(p: *mut T) -> &'a mut T {
+pub unsafe fn at<'a, T>(p: *mut T) -> &'a mut T {
     // SAFETY: by contract of this function.
     unsafe { &mut *p }
 }
@@ -273,12 +273,12 @@ impl Domains {
     }
 
     /// Takes from `program` the values of a map it used, and unmaps them if no other
-    /// program does.  Kills the program if memory is short.
+    /// program does.  On an error, for want of memory, the program may have them still.
     ///
     /// # Safety
     ///
     /// `values` are in its set, and it has them listed nowhere.
-    pub unsafe fn drop_map(&mut self, program: *mut Program, values: *mut MapValues) {
+    pub unsafe fn drop_map(&mut self, program: *mut Program, values: *mut MapValues) -> Tried<()> {
         // SAFETY: programs, domains and values in lists.
         unsafe {
             let from = (*values).domain;
@@ -286,12 +286,9 @@ impl Domains {
             if at(from).users.len() == 1 {
                 remove(&mut at(from).maps, &values);
                 self.unmap_values(values);
-                return;
+                return Ok(());
             }
-            if self.drop_shared(program, values).is_err() {
-                at(program).kill();
-                pr_err!("no memory to take a map from a program: it runs no more\n");
-            }
+            self.drop_shared(program, values)
         }
     }
 
