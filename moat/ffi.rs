@@ -14,6 +14,8 @@ pub use bindings::{
     moat_site, moat_slot, page,
 };
 
+// bindgen makes structures of what is empty in this configuration.
+#[allow(improper_ctypes)]
 extern "C" {
     pub fn moat_shim_lock();
     pub fn moat_shim_unlock();
@@ -23,7 +25,7 @@ extern "C" {
     pub fn moat_shim_zalloc(size: usize) -> *mut c_void;
     pub fn moat_shim_free(p: *const c_void);
     pub fn moat_shim_runs(slots: u64) -> u64;
-    pub fn moat_shim_start_balancing();
+    pub fn moat_shim_start_balancing(ms: u32);
     pub fn moat_shim_stop_balancing();
     pub fn moat_shim_seq_write(m: *mut bindings::seq_file, text: *const u8, len: usize);
     fn moat_shim_alloc_slots() -> u64;

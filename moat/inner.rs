@@ -15,11 +15,11 @@
 //!
 //! Context: process, with the lock held.
 
-use crate::domains::{Domains, Tried};
+use crate::domains::{Domains, MapValues, Tried};
 use crate::ffi;
 use crate::helpers::maptype::MapTypes;
 use crate::program::{Program, UsedMap};
-use crate::sets::at;
+use crate::sets::{at, those};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::bindings;
@@ -27,8 +27,9 @@ use kernel::prelude::*;
 
 /// A map of maps that isolated programs use; its `map->moat.values` points here.
 pub struct Outer {
-    map: *mut ffi::bpf_map,
+    /// Ordered by address.
     users: Vec<*mut Program>,
+    /// What is in it, in order.
     inner: Vec<MapRef>,
     /// About to be put there; the kernel holds it until it was.
     pending: Option<*mut ffi::bpf_map>,
@@ -56,6 +57,21 @@ impl Drop for MapRef {
         // SAFETY: it is given back once.
         unsafe { bindings::bpf_map_put(self.0) };
     }
+}
+
+/// Whether `map` is among `maps`, which are in order.
+fn has(maps: &[MapRef], map: *mut ffi::bpf_map) -> bool {
+    maps.binary_search_by_key(&map, |m| m.0).is_ok()
+}
+
+/// Those of `maps` that are not among `others`; both in order.
+fn but(maps: &[MapRef], others: &[MapRef]) -> Tried<Vec<*mut ffi::bpf_map>> {
+    let mut some = Vec::new();
+    some.try_reserve(maps.len()).map_err(|_| "no memory")?;
+    for map in maps.iter().filter(|m| !has(others, m.0)) {
+        let _ = some.try_push(map.0);
+    }
+    Ok(some)
 }
 
 /// The maps in `outer`, in order, each once.
@@ -98,33 +114,56 @@ impl Reached {
         if list.is_null() {
             return &[];
         }
-        // SAFETY: `put` frees a list after a grace period, and runs are read-side
+        // SAFETY: a list is freed after a grace period, and runs are read-side
         // critical sections.
         unsafe { &*list }
     }
 
-    /// Replaces the list.  Returns once no run has the old one.
-    fn put(&self, list: Vec<UsedMap>) -> Tried<()> {
-        let list = ffi::try_box(list).ok_or("no memory")?;
-        let old = self.0.swap(Box::into_raw(list), Ordering::AcqRel);
-        if !old.is_null() {
-            // SAFETY: process context.
-            unsafe { ffi::moat_shim_synchronize_rcu() };
-            // SAFETY: made by `put`, and no run has it any more.
-            drop(unsafe { Box::from_raw(old) });
-        }
-        Ok(())
-    }
-
-    /// As it is, without `less`, and with room for one more.
-    fn copy(&self, less: *mut ffi::bpf_map) -> Tried<Vec<UsedMap>> {
+    /// Those of it that `which` likes, with room for `more`.
+    fn copy(&self, which: impl Fn(&UsedMap) -> bool, more: usize) -> Tried<List> {
         let mut list = Vec::new();
-        list.try_reserve(self.get().len() + 1)
+        list.try_reserve(self.get().len() + more)
             .map_err(|_| "no memory")?;
-        for used in self.get().iter().filter(|u| u.info.kernel != less as u64) {
+        for used in self.get().iter().filter(|used| which(used)) {
             let _ = list.try_push(*used);
         }
-        Ok(list)
+        ffi::try_box(list).map(Some).ok_or("no memory")
+    }
+
+    /// Replaces the list.  Runs may have the old one until a grace period later.
+    fn swap(&self, list: List) -> List {
+        let new = list.map_or(null_mut(), Box::into_raw);
+        let old = self.0.swap(new, Ordering::AcqRel);
+        // SAFETY: made by an earlier call.
+        (!old.is_null()).then(|| unsafe { Box::from_raw(old) })
+    }
+}
+
+/// What a program reaches; none if that is nothing.
+type List = Option<Box<Vec<UsedMap>>>;
+
+/// What programs are to reach, in place of what they do.
+struct Lists(Vec<(*mut Program, List)>);
+
+impl Lists {
+    fn with_room(programs: usize) -> Tried<Lists> {
+        let mut lists = Vec::new();
+        lists.try_reserve(programs).map_err(|_| "no memory")?;
+        Ok(Lists(lists))
+    }
+
+    /// Returns once no run has an old list.
+    fn put(mut self) {
+        let mut wait = false;
+        for (program, list) in self.0.iter_mut() {
+            // SAFETY: a program in a list.
+            *list = unsafe { at(*program) }.reached.swap(list.take());
+            wait |= list.is_some();
+        }
+        if wait {
+            // SAFETY: process context.
+            unsafe { ffi::moat_shim_synchronize_rcu() };
+        }
     }
 }
 
@@ -132,7 +171,7 @@ impl Drop for Reached {
     fn drop(&mut self) {
         let list = *self.0.get_mut();
         if !list.is_null() {
-            // SAFETY: made by `put`; no run is left.
+            // SAFETY: made by `swap`; no run is left.
             drop(unsafe { Box::from_raw(list) });
         }
     }
@@ -152,7 +191,6 @@ impl Domains {
         // SAFETY: the verifier holds a reference on the map.
         if unsafe { outer_of(map) }.is_none() {
             let outer = ffi::try_box(Outer {
-                map,
                 users: Vec::new(),
                 inner: maps_in(map)?,
                 pending: None,
@@ -177,15 +215,14 @@ impl Domains {
             return Err("no memory");
         }
         let _ = outer.users.try_push(program);
+        outer.users.sort_unstable();
         // SAFETY: as above.
         let _ = unsafe { at(program) }.outers.try_push(map);
-        let outer: &Outer = outer;
-        for inner in &outer.inner {
-            self.gain(program, inner.0)?;
+        let mut all = but(&outer.inner, &[])?;
+        if let Some(inner) = outer.pending {
+            all.try_push(inner).map_err(|_| "no memory")?;
         }
-        outer
-            .pending
-            .map_or(Ok(()), |inner| self.gain(program, inner))
+        self.gain(&[program], &all)
     }
 
     /// Forgets a map of maps that no program uses.
@@ -213,102 +250,150 @@ impl Domains {
         }
     }
 
-    /// Lets `program` use `map`, unless it does.
-    fn gain(&mut self, program: *mut Program, map: *mut ffi::bpf_map) -> Tried<()> {
-        // SAFETY: a program in a list.
-        if unsafe { at(program) }.used(map as u64).is_some() {
+    /// Lets `programs` use `maps`, as far as they do not.  All of it, or none.
+    fn gain(&mut self, programs: &[*mut Program], maps: &[*mut ffi::bpf_map]) -> Tried<()> {
+        let mut lists = Lists::with_room(programs.len())?;
+        for &program in programs {
+            // SAFETY: a program in a list.
+            let list = unsafe { at(program) }.reached.copy(|_| true, maps.len())?;
+            let _ = lists.0.try_push((program, list));
+        }
+        for (i, &map) in maps.iter().enumerate() {
+            if let Err(why) = self.gain_one(programs, map, &mut lists) {
+                for &map in &maps[..i] {
+                    self.take_unlisted(map);
+                }
+                return Err(why);
+            }
+        }
+        lists.put();
+        Ok(())
+    }
+
+    fn gain_one(
+        &mut self,
+        programs: &[*mut Program],
+        map: *mut ffi::bpf_map,
+        lists: &mut Lists,
+    ) -> Tried<()> {
+        let lacks = |program: &Program| program.used(map as u64).is_none();
+        let takers = those(programs, lacks)?;
+        if takers.is_empty() {
             return Ok(());
         }
         if is_outer(map) {
             return Err("a map of maps");
         }
-        // SAFETY: as above.
-        let mut list = unsafe { at(program) }.reached.copy(null_mut())?;
         let info = UsedMap::info(map);
-        let values = self.use_map(program, map)?;
-        let _ = list.try_push(UsedMap { info, values });
-        // SAFETY: as above.
-        let put = unsafe { at(program) }.see(values).and_then(|()| {
-            // SAFETY: as above.
-            unsafe { at(program) }.reached.put(list)
-        });
-        // SAFETY: it uses them since just now.
-        if put.is_err() && unsafe { self.drop_map(program, values) }.is_err() {
-            kill(program);
-        }
-        put
-    }
-
-    /// Takes `map` from `program`, unless it has it in another way.
-    fn lose(&mut self, program: *mut Program, map: *mut ffi::bpf_map) -> Tried<()> {
-        // SAFETY: a program in a list, and maps of maps it uses.
-        let (program_ref, still) = unsafe {
-            let program = at(program);
-            let still = program.maps.iter().any(|m| m.info.kernel == map as u64)
-                || program.outers.iter().any(|&outer| {
-                    outer_of(outer).map_or(false, |outer| {
-                        outer.inner.iter().any(|inner| inner.0 == map) || outer.pending == Some(map)
-                    })
-                });
-            (program, still)
-        };
-        let values = match program_ref.used(map as u64) {
-            Some(used) if !still => used.values,
-            _ => return Ok(()),
-        };
-        program_ref.reached.put(program_ref.reached.copy(map)?)?;
-        // SAFETY: it used them until now, and has nothing of them listed.
-        unsafe { self.drop_map(program, values) }
-    }
-
-    /// Makes what the users of `map` use what is in it.  An error leaves them with
-    /// what they had, or without some of what they should have.
-    fn reconcile(&mut self, map: *mut ffi::bpf_map) -> Tried<()> {
-        let is = maps_in(map)?;
-        // SAFETY: the lock is held; the borrow ends before anything else is done.
-        let (was, users) = match unsafe { outer_of(map) } {
-            Some(outer) => {
-                let mut users = Vec::new();
-                users
-                    .try_reserve(outer.users.len())
-                    .map_err(|_| "no memory")?;
-                for &user in &outer.users {
-                    let _ = users.try_push(user);
-                }
-                (core::mem::replace(&mut outer.inner, is), users)
+        let values = self.use_map(&takers, map)?;
+        for (program, list) in lists.0.iter_mut() {
+            // SAFETY: a program in a list.
+            if let (Some(list), true) = (list, lacks(unsafe { at(*program) })) {
+                let _ = list.try_push(UsedMap { info, values });
             }
+        }
+        Ok(())
+    }
+
+    /// Takes `maps`, in order, from `programs`, but for those that they have in another way.
+    fn lose(&mut self, programs: &[*mut Program], maps: &[*mut ffi::bpf_map]) {
+        let lists = Lists::with_room(programs.len());
+        let mut lists = match lists {
+            Ok(lists) => lists,
+            Err(_) => return programs.iter().for_each(|&p| kill(p)),
+        };
+        for &program in programs {
+            // SAFETY: a program in a list, and maps of maps it uses.
+            let list = unsafe {
+                let keeps = |map: *mut ffi::bpf_map| {
+                    let outers = &at(program).outers;
+                    maps.binary_search(&map).is_err()
+                        || outers.iter().any(|&outer| {
+                            outer_of(outer).map_or(false, |outer| {
+                                has(&outer.inner, map) || outer.pending == Some(map)
+                            })
+                        })
+                };
+                at(program)
+                    .reached
+                    .copy(|used| keeps(used.info.kernel as *mut ffi::bpf_map), 0)
+            };
+            match list {
+                Ok(list) => {
+                    let _ = lists.0.try_push((program, list));
+                }
+                Err(_) => kill(program),
+            }
+        }
+        lists.put();
+        for &map in maps {
+            self.take_unlisted(map);
+        }
+    }
+
+    /// Takes `map` from the programs that have it in their sets, but not listed.
+    fn take_unlisted(&mut self, map: *mut ffi::bpf_map) {
+        // SAFETY: the caller holds a reference on the map.
+        let values = unsafe { (*map).moat.values } as *mut MapValues;
+        if values.is_null() {
+            return;
+        }
+        let lacks = |program: &Program| program.used(map as u64).is_none();
+        // SAFETY: values in a domain, of programs in a list.
+        unsafe {
+            let taken = match those(&at((*values).domain).users, lacks) {
+                Ok(programs) if programs.is_empty() => return,
+                Ok(programs) => self.drop_map(&programs, values),
+                Err(why) => Err(why),
+            };
+            if taken.is_err() {
+                for &user in &at((*values).domain).users {
+                    if lacks(at(user)) {
+                        kill(user);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes what the users of `map` use what is in it.  After an error they have what
+    /// they had.
+    fn reconcile(&mut self, map: *mut ffi::bpf_map) -> Tried<()> {
+        // SAFETY: the lock is held.
+        let outer = match unsafe { outer_of(map) } {
+            Some(outer) => outer,
             None => return Ok(()),
         };
-        let mut waited = false;
-        for &user in users.iter() {
-            // SAFETY: as above.
-            let outer: &Outer = match unsafe { outer_of(map) } {
-                Some(outer) => outer,
-                None => return Ok(()),
-            };
-            for inner in &outer.inner {
-                if self.gain(user, inner.0).is_err() {
-                    // It finds nothing there.
-                    pr_err!("no memory: a program does not see a map in a map\n");
-                }
-            }
-            for gone in &was {
-                if outer.inner.iter().any(|inner| inner.0 == gone.0) {
-                    continue;
-                }
-                if !core::mem::replace(&mut waited, true) {
-                    // Runs may have looked it up before it was taken out.
-                    // SAFETY: process context.
-                    unsafe { ffi::moat_shim_synchronize_rcu() };
-                }
-                if self.lose(user, gone.0).is_err() {
-                    kill(user);
-                }
-            }
-            self.promote_neighbours(user);
+        let is = maps_in(map)?;
+        let users = those(&outer.users, |_| true)?;
+        let new = but(&is, &outer.inner)?;
+        let gone = but(&outer.inner, &is)?;
+        // The references are kept until the values are gone.
+        let _was = core::mem::replace(&mut outer.inner, is);
+
+        if self.gain(&users, &new).is_err() {
+            // They find nothing there.
+            pr_err!("no memory: programs do not see a map in a map\n");
+        }
+        if !gone.is_empty() {
+            // Runs may have looked it up before it was taken out.
+            // SAFETY: process context.
+            unsafe { ffi::moat_shim_synchronize_rcu() };
+            self.lose(&users, &gone);
+        }
+        self.settle(&users);
+        Ok(())
+    }
+
+    /// Gives keys to programs, or to those they share with, that a change took out.
+    fn settle(&mut self, programs: &[*mut Program]) {
+        for &program in programs {
+            let _ = self.promote(program);
+        }
+        if let Some(&first) = programs.first() {
+            self.promote_neighbours(first);
         }
         self.park_idle();
-        Ok(())
     }
 
     /// See `struct moat_ops`.
@@ -320,15 +405,12 @@ impl Domains {
         };
         // For `inner_end`, which cannot fail.
         outer.inner.try_reserve(1).map_err(|_| "no memory")?;
+        let users = those(&outer.users, |_| true)?;
         outer.pending = Some(inner);
-        let outer: &Outer = outer;
-        let mut result = Ok(());
-        for &user in &outer.users {
-            result = result.and_then(|()| self.gain(user, inner));
-            self.promote_neighbours(user);
-        }
+        let result = self.gain(&users, &[inner]);
+        self.settle(&users);
         if result.is_err() {
-            self.inner_end(map);
+            outer.pending = None;
         }
         result
     }
@@ -343,6 +425,7 @@ impl Domains {
         if let Some(inner) = outer.pending.take() {
             // Whether it got there or not: `reconcile` finds out.
             let _ = outer.inner.try_push(MapRef::new(inner));
+            outer.inner.sort_unstable_by_key(|m| m.0);
         }
         if self.reconcile(map).is_ok() {
             return;

@@ -213,7 +213,7 @@ unsafe extern "C" fn inner_begin(outer: *mut bpf_map, inner: *mut bpf_map) -> c_
     }
 }
 
-unsafe extern "C" fn inner_end(outer: *mut bpf_map, _: *mut bpf_map) {
+unsafe extern "C" fn inner_end(outer: *mut bpf_map) {
     let mut lock = Lock::take();
     domains(&mut lock).inner_end(outer);
 }

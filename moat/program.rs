@@ -209,7 +209,7 @@ impl Program {
             let values = if is_outer(map) {
                 core::ptr::null_mut()
             } else {
-                domains.use_map(this, map)?
+                domains.use_map(&[this], map)?
             };
             let info = UsedMap::info(map);
             let _ = self.maps.try_push(UsedMap { info, values });

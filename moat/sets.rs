@@ -13,7 +13,7 @@
 //!
 //! Context: process, with the lock held.
 
-use crate::balance::{self, Load, Move};
+use crate::balance::{self, Budget, Load, Move};
 use crate::domains::{Domains, MapValues, Tried};
 use crate::ffi;
 use crate::keyalloc::{Owner, State};
@@ -71,6 +71,10 @@ impl Domain {
         self.maps.len()
     }
 
+    fn is_empty(&self) -> bool {
+        self.maps.is_empty() && self.area.is_none()
+    }
+
     /// Tags all of its pages with `key`.  Every TLB is flushed.
     fn retag(&self, key: Key) {
         if let Some((base, len)) = self.area {
@@ -88,29 +92,56 @@ fn retag(base: u64, len: u64, key: Key) {
     unsafe { bindings::moat_set_key(base, len, key.get().into()) };
 }
 
-/// `users` with `program` added, in order.
-fn with(users: &[*mut Program], program: *mut Program) -> Tried<Vec<*mut Program>> {
+/// Those of `users` that `which` likes, in their order.
+pub fn those(users: &[*mut Program], which: impl Fn(&Program) -> bool) -> Tried<Vec<*mut Program>> {
+    let mut some = Vec::new();
+    some.try_reserve(users.len()).map_err(|_| "no memory")?;
+    // SAFETY: programs in a list.
+    for &user in users.iter().filter(|&&user| which(unsafe { at(user) })) {
+        let _ = some.try_push(user);
+    }
+    Ok(some)
+}
+
+/// `users` and `more`, each once, in order.
+fn with(users: &[*mut Program], more: &[*mut Program]) -> Tried<Vec<*mut Program>> {
     let mut all = Vec::new();
-    all.try_reserve(users.len() + 1).map_err(|_| "no memory")?;
-    let at = users.partition_point(|&user| user < program);
-    for &user in &users[..at] {
+    all.try_reserve(users.len() + more.len())
+        .map_err(|_| "no memory")?;
+    for &user in users.iter().chain(more) {
         let _ = all.try_push(user);
     }
-    let _ = all.try_push(program);
-    for &user in &users[at..] {
-        let _ = all.try_push(user);
-    }
+    all.sort_unstable();
+    all.dedup();
     Ok(all)
 }
 
-/// `users` without `program`, in order.
-fn without(users: &[*mut Program], program: *mut Program) -> Tried<Vec<*mut Program>> {
-    let mut all = Vec::new();
-    all.try_reserve(users.len()).map_err(|_| "no memory")?;
-    for &user in users.iter().filter(|&&user| user != program) {
-        let _ = all.try_push(user);
+/// `users` without `less`, which is in order as they are.
+fn without(users: &[*mut Program], less: &[*mut Program]) -> Tried<Vec<*mut Program>> {
+    those(users, |user| {
+        let user = user as *const Program as *mut Program;
+        less.binary_search(&user).is_err()
+    })
+}
+
+/// Puts `values` into the views of `programs`, or of none of them.
+fn show(programs: &[*mut Program], values: *mut MapValues) -> Tried<()> {
+    for (i, &program) in programs.iter().enumerate() {
+        // SAFETY: a program in a list.
+        if let Err(why) = unsafe { at(program) }.see(values) {
+            hide(&programs[..=i], values);
+            return Err(why);
+        }
     }
-    Ok(all)
+    Ok(())
+}
+
+/// Takes them out again.
+fn hide(programs: &[*mut Program], values: *mut MapValues) {
+    for &program in programs {
+        // SAFETY: a program in a list.
+        unsafe { at(program) }.unsee(values);
+    }
 }
 
 /// The others keep their order.
@@ -159,7 +190,24 @@ impl Domains {
         Ok(domain)
     }
 
-    /// Frees a domain without memory, and its key.
+    /// Frees a domain without memory, whose key runs may have.
+    fn withdraw(&mut self, domain: *mut Domain) {
+        // SAFETY: domains and programs in lists.
+        unsafe {
+            if let Some(key) = at(domain).key {
+                let mut wait = false;
+                for &user in &at(domain).users {
+                    wait |= at(user).narrow(key);
+                }
+                if wait {
+                    ffi::moat_shim_synchronize_rcu();
+                }
+            }
+        }
+        self.drop_domain(domain);
+    }
+
+    /// Frees a domain without memory, and its key, which no run has.
     fn drop_domain(&mut self, domain: *mut Domain) {
         // SAFETY: programs and domains in lists.
         unsafe {
@@ -196,7 +244,7 @@ impl Domains {
     /// Takes in a program with its slots.  It runs nowhere yet, and is viewed.
     pub fn join(&mut self, program: *mut Program, area: (u64, u64)) -> Tried<()> {
         self.programs.try_reserve(1).map_err(|_| "no memory")?;
-        let domain = self.new_domain(with(&[], program)?)?;
+        let domain = self.new_domain(with(&[], &[program])?)?;
         // SAFETY: just made, or the caller's.
         unsafe {
             at(domain).area = Some(area);
@@ -204,121 +252,140 @@ impl Domains {
         }
         let _ = self.programs.try_push(program);
         // SAFETY: any context; does nothing if it is under way.
-        unsafe { ffi::moat_shim_start_balancing() };
+        unsafe { ffi::moat_shim_start_balancing(Budget::PERIOD_MS) };
         Ok(())
     }
 
-    /// Gives `program` access to the values of `map`.
+    /// Gives `programs`, none of which uses it, access to the values of `map`.
     pub fn use_map(
+        &mut self,
+        programs: &[*mut Program],
+        map: *mut ffi::bpf_map,
+    ) -> Tried<*mut MapValues> {
+        // SAFETY: the caller holds a reference on the map; the lock is held.
+        let known = unsafe { (*map).moat.values } as *mut MapValues;
+        let values = match known.is_null() {
+            true => self.first_use(programs[0], map)?,
+            false => known,
+        };
+        // SAFETY: in a domain, and `programs` in a list.
+        let shared = unsafe { self.share(programs, values) };
+        if shared.is_err() && known.is_null() {
+            // SAFETY: made just now, and in the domain they were put into.
+            unsafe {
+                remove(&mut at((*values).domain).maps, &values);
+                self.unmap_values(values);
+            }
+        }
+        shared.map(|()| values)
+    }
+
+    /// Maps the values of `map` in the own domain of `program`.
+    fn first_use(
         &mut self,
         program: *mut Program,
         map: *mut ffi::bpf_map,
     ) -> Tried<*mut MapValues> {
-        // SAFETY: the verifier holds a reference on the map; the lock is held.
-        let known = unsafe { (*map).moat.values } as *mut MapValues;
-        // SAFETY: the caller's program.
+        // SAFETY: the caller's program, and a domain of its set.
         let own = unsafe { at(program) }.set[0];
-        if known.is_null() {
-            // SAFETY: a domain of its set.
-            let own_domain = unsafe { at(own) };
-            own_domain.maps.try_reserve(1).map_err(|_| "no memory")?;
-            let values = self.map_values(map)?;
-            // SAFETY: just made.
-            unsafe { (*values).domain = own };
-            if let Some(key) = own_domain.key {
-                // SAFETY: as above.
-                unsafe { retag((*values).base, (*values).span, key) };
-            }
-            let _ = own_domain.maps.try_push(values);
-            return Ok(values);
-        }
-
-        // SAFETY: in the domain it says.
-        let from = unsafe { (*known).domain };
         // SAFETY: as above.
-        if unsafe { at(from) }.users.contains(&program) {
-            return Ok(known);
-        }
-        // SAFETY: as above.
-        let users = unsafe { with(&at(from).users, program)? };
-        let to = self.domain_of(program, users)?;
-        // SAFETY: both in lists, and different: the users differ.
-        let room = unsafe { at(to) }.maps.try_reserve(1);
-        // Runs that have the old domain's key may not go on using it.
-        // SAFETY: as above.
-        let moved = match room {
-            Ok(()) => self.demote(unsafe { &at(from).users }),
-            Err(_) => Err("no memory"),
-        };
-        // One that is being loaded is not keyed.
-        // SAFETY: the caller's program.
-        let moved = moved.and_then(|()| match unsafe { at(program) }.is_keyed() {
-            true => self.demote(&[program]),
-            false => Ok(()),
-        });
-        // SAFETY: as above.
+        let domain = unsafe { at(own) };
+        domain.maps.try_reserve(1).map_err(|_| "no memory")?;
+        let values = self.map_values(map)?;
+        // SAFETY: just made.
         unsafe {
-            if let Err(why) = moved {
-                if at(to).maps.is_empty() {
-                    self.drop_domain(to);
+            (*values).domain = own;
+            if let Some(key) = domain.key {
+                retag((*values).base, (*values).span, key);
+            }
+        }
+        let _ = domain.maps.try_push(values);
+        Ok(values)
+    }
+
+    /// Makes `programs` users of `values`, besides those they have.
+    ///
+    /// # Safety
+    ///
+    /// `values` are in a domain, and `programs` in a list.
+    unsafe fn share(&mut self, programs: &[*mut Program], values: *mut MapValues) -> Tried<()> {
+        // SAFETY: programs, domains and values in lists.
+        unsafe {
+            let from = (*values).domain;
+            let to = self.domain_of(programs[0], with(&at(from).users, programs)?)?;
+            if to == from {
+                return show(programs, values);
+            }
+            // Runs that have the old domain's key, or keys but not the new one's, may
+            // not go on with them.
+            let ready = self
+                .make_room(to)
+                .and_then(|()| self.demote(&at(to).users))
+                .and_then(|()| show(programs, values));
+            if ready.is_err() {
+                self.drop_if_empty(to);
+            } else {
+                self.move_map(values, to);
+                self.drop_if_empty(from);
+            }
+            ready
+        }
+    }
+
+    /// Takes from `programs`, in order, the values of a map they used, and unmaps them
+    /// if no other program uses them.  On an error, for want of memory, the programs
+    /// may have them still.
+    ///
+    /// # Safety
+    ///
+    /// `values` are in their sets, and they have them listed nowhere.
+    pub unsafe fn drop_map(
+        &mut self,
+        programs: &[*mut Program],
+        values: *mut MapValues,
+    ) -> Tried<()> {
+        hide(programs, values);
+        // SAFETY: programs, domains and values in lists.
+        unsafe {
+            let from = (*values).domain;
+            let users = without(&at(from).users, programs)?;
+            let first = match users.first() {
+                Some(&first) => first,
+                None => {
+                    remove(&mut at(from).maps, &values);
+                    self.unmap_values(values);
+                    if at(from).is_empty() {
+                        self.withdraw(from);
+                    }
+                    return Ok(());
                 }
-                return Err(why);
-            }
-            self.move_map(known, to);
-            if at(from).maps.is_empty() && at(from).area.is_none() {
-                self.drop_domain(from);
-            }
-        }
-        Ok(known)
-    }
-
-    /// Takes from `program` the values of a map it used, and unmaps them if no other
-    /// program does.  On an error, for want of memory, the program may have them still.
-    ///
-    /// # Safety
-    ///
-    /// `values` are in its set, and it has them listed nowhere.
-    pub unsafe fn drop_map(&mut self, program: *mut Program, values: *mut MapValues) -> Tried<()> {
-        // SAFETY: programs, domains and values in lists.
-        unsafe {
-            let from = (*values).domain;
-            at(program).unsee(values);
-            if at(from).users.len() == 1 {
-                remove(&mut at(from).maps, &values);
-                self.unmap_values(values);
-                return Ok(());
-            }
-            self.drop_shared(program, values)
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for `drop_map`; and others use them too.
-    unsafe fn drop_shared(&mut self, program: *mut Program, values: *mut MapValues) -> Tried<()> {
-        // SAFETY: programs, domains and values in lists.
-        unsafe {
-            let from = (*values).domain;
-            let users = without(&at(from).users, program)?;
-            let first = users[0];
+            };
             let to = self.domain_of(first, users)?;
-            let room = at(to).maps.try_reserve(1);
-            let ready = room
-                .map_err(|_| "no memory")
+            let ready = self
+                .make_room(to)
                 .and_then(|()| self.demote(&at(from).users));
-            if let Err(why) = ready {
-                if at(to).maps.is_empty() && at(to).area.is_none() {
-                    self.drop_domain(to);
-                }
-                return Err(why);
+            if ready.is_err() {
+                self.drop_if_empty(to);
+                return ready;
             }
             self.move_map(values, to);
-            if at(from).maps.is_empty() && at(from).area.is_none() {
-                self.drop_domain(from);
-            }
+            self.drop_if_empty(from);
             self.promote_neighbours(first);
         }
         Ok(())
+    }
+
+    fn make_room(&self, domain: *mut Domain) -> Tried<()> {
+        // SAFETY: a domain in a set.
+        let room = unsafe { at(domain) }.maps.try_reserve(1);
+        room.map_err(|_| "no memory")
+    }
+
+    fn drop_if_empty(&mut self, domain: *mut Domain) {
+        // SAFETY: a domain in a set.
+        if unsafe { at(domain) }.is_empty() {
+            self.drop_domain(domain);
+        }
     }
 
     /// The domain of exactly `users`, one of which is `program`.
@@ -353,12 +420,14 @@ impl Domains {
     /// Lets `programs` run in views: when this returns, no run is left that began
     /// with keys.  Their domains keep their keys.
     pub fn demote(&mut self, programs: &[*mut Program]) -> Tried<()> {
-        for &program in programs {
-            // SAFETY: a program in a list.
+        // SAFETY: programs in a list.
+        let keyed = |program: &&*mut Program| unsafe { at(**program) }.is_keyed();
+        for &program in programs.iter().filter(keyed) {
+            // SAFETY: as above.
             unsafe { at(program) }.make_view(self)?;
         }
         let mut wait = false;
-        for &program in programs {
+        for &program in programs.iter().filter(keyed) {
             // SAFETY: as above.
             wait |= unsafe { at(program) }.go_viewed();
         }
@@ -499,16 +568,7 @@ impl Domains {
             while let Some(&values) = at(from).maps.last() {
                 self.move_map(values, to);
             }
-            if let Some(key) = at(from).key {
-                let mut wait = false;
-                for &user in &at(from).users {
-                    wait |= at(user).narrow(key);
-                }
-                if wait {
-                    ffi::moat_shim_synchronize_rcu();
-                }
-            }
-            self.drop_domain(from);
+            self.withdraw(from);
         }
     }
 
@@ -528,16 +588,15 @@ impl Domains {
             }
         }
         for _ in 0..Key::PROGRAMS {
-            let loads = self.programs.iter().map(|&p| {
-                // SAFETY: a program in a list.
-                let program = unsafe { at(p) };
-                Load {
-                    id: p as usize,
-                    heat: program.heat.value(),
-                    keyed: program.is_keyed(),
-                    wants: program.wants(),
-                    frees: program.frees(),
-                }
+            // SAFETY: programs in a list.
+            let programs = self.programs.iter().map(|&p| unsafe { at(p) });
+            let some = programs.filter(|p| p.heat.value() != 0 || p.is_keyed());
+            let loads = some.map(|program| Load {
+                heat: program.heat.value(),
+                keyed: program.is_keyed(),
+                wants: program.wants(),
+                frees: program.frees(),
+                id: program as *mut Program as usize,
             });
             let done = match balance::choose(loads, self.free_keys()) {
                 Move::Promote(id) => self.promote(id as *mut Program),

@@ -68,16 +68,17 @@ u64 moat_shim_runs(u64 slots)
 static void balance_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(balancing, balance_work);
 
-/* As long as there are programs */
 static void balance_work(struct work_struct *work)
 {
-	if (moat_balance())
-		schedule_delayed_work(&balancing, HZ / 10);
+	u32 ms = moat_balance();
+
+	if (ms)
+		moat_shim_start_balancing(ms);
 }
 
-void moat_shim_start_balancing(void)
+void moat_shim_start_balancing(u32 ms)
 {
-	schedule_delayed_work(&balancing, HZ / 10);
+	schedule_delayed_work(&balancing, msecs_to_jiffies(ms));
 }
 
 void moat_shim_stop_balancing(void)

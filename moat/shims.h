@@ -20,7 +20,7 @@ u32 moat_shim_nr_cpus(void);
 void *moat_shim_zalloc(size_t size);
 void moat_shim_free(const void *p);
 u64 moat_shim_runs(u64 slots);
-void moat_shim_start_balancing(void);
+void moat_shim_start_balancing(u32 ms);
 void moat_shim_stop_balancing(void);
 void moat_shim_seq_write(struct seq_file *m, const char *text, size_t len);
 u64 moat_shim_alloc_slots(void);
@@ -42,7 +42,7 @@ extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions
 extern u64 moat_freed;
 
 /* In Rust */
-bool moat_balance(void);
+u32 moat_balance(void);
 int moat_show_domains(struct seq_file *m, void *data);
 int moat_show_keys(struct seq_file *m, void *data);
 

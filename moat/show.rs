@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What people can see: fdinfo, `domains` and `keys` in debugfs.
 
+use crate::balance::Budget;
 use crate::domains::domains;
 use crate::ffi::{self, Lock};
 use crate::keyalloc::State;
@@ -132,11 +133,15 @@ pub unsafe extern "C" fn moat_show_keys(m: *mut seq_file, _: *mut c_void) -> c_i
     0
 }
 
-/// Called by a worker every 100 ms, as long as it says that there are programs.
+/// Called by a worker.  Returns in how many milliseconds again, or 0: not until there
+/// are programs.
 #[no_mangle]
-pub extern "C" fn moat_balance() -> bool {
+pub extern "C" fn moat_balance() -> u32 {
     let mut lock = Lock::take();
     let domains = domains(&mut lock);
     domains.balance();
-    !domains.programs.is_empty()
+    match domains.programs.is_empty() {
+        true => 0,
+        false => Budget::PERIOD_MS,
+    }
 }

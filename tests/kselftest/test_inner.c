@@ -17,6 +17,8 @@
 /* Maps go in and out so often, if it does not take too long. */
 #define SWAPS 24
 #define SECONDS 40
+/* Programs that use one map of maps; a multiple of three */
+#define MANY 96
 
 /* Of a program's own map */
 enum { MODE, RUNS, EMPTY, INNER, WHERE, GOT, WORDS = 8 };
@@ -293,6 +295,79 @@ static void swapped(enum bpf_map_type of, const char *name)
 	close(b);
 }
 
+/* What a change takes, at best */
+static u64 put_ns(int outer, int a, int b)
+{
+	u64 best = ~0ULL, began;
+	int i;
+
+	for (i = 0; i < 6; i++) {
+		began = now_ns();
+		if (put(outer, i % 2 ? b : a))
+			bail("a map of maps: %s", strerror(errno));
+		if (best > now_ns() - began)
+			best = now_ns() - began;
+	}
+	return best;
+}
+
+/* Programs that use the same map of maps gain and lose what is in it together. */
+static void by_many(int level)
+{
+	int a = inner_create(BPF_MAP_TYPE_ARRAY, 0), b = inner_create(BPF_MAP_TYPE_ARRAY, 0);
+	int outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, a);
+	int second = outer_create(BPF_MAP_TYPE_HASH_OF_MAPS, a);
+	int prog[MANY], own[MANY], i, passed = 0, lost = 0, kept = 0;
+	s64 violations = moat_counter("violations");
+	u64 with_few = 0, with_many;
+
+	for (i = 0; i < MANY; i++) {
+		own[i] = map_of_words(0);
+		/* Each third has another one, with one of the maps. */
+		prog[i] = visitor(types[i % 3], own[i], i % 3 ? outer : second);
+		if (i == 3)
+			with_few = put_ns(outer, a, b);
+	}
+	with_many = put_ns(outer, a, b);
+	diag("%d: a change takes %llu us with 2 programs, %llu us with %d", level,
+	     (unsigned long long)with_few / 1000, (unsigned long long)with_many / 1000,
+	     MANY * 2 / 3);
+	/* One grace period more is noise; one for each program is not. */
+	ok(with_many < 10 * with_few, "%d: a change for many programs is one change", level);
+
+	if (put(outer, a) || put(second, a))
+		bail("a map of maps: %s", strerror(errno));
+	for (i = 0; i < MANY; i++)
+		passed += prog_run_once(prog[i]) == types[i % 3]->pass;
+	ok(passed == MANY && inner_word(a) == MANY, "%d: all use what is in it", level);
+
+	take_out(outer);
+	for (i = 0; i < MANY; i++) {
+		s64 verdict;
+
+		set_mode(own[i], BY_VALUE);
+		verdict = prog_run_once(prog[i]);
+		if (i % 3)
+			lost += verdict == types[i % 3]->safe && !map_word(own[i], GOT);
+		else
+			kept += verdict == types[i % 3]->pass && map_word(own[i], GOT) == MANY;
+	}
+	ok(kept == MANY / 3, "%d: those that have it in another way keep it", level);
+	if (level)
+		ok(lost == MANY * 2 / 3 && moat_counter("violations") == violations + lost,
+		   "%d: and all others lose it", level);
+	else
+		ok(!lost, "0: and so do all others");
+	for (i = 0; i < MANY; i++) {
+		close(prog[i]);
+		close(own[i]);
+	}
+	close(outer);
+	close(second);
+	close(a);
+	close(b);
+}
+
 /* Values that have no pages of their own cannot be given to programs. */
 static void without_pages(int level)
 {
@@ -371,6 +446,7 @@ int main(void)
 			taken_out(level, kinds[i].name, kinds[i].of, kinds[i].in);
 		}
 		without_pages(level);
+		by_many(level);
 	}
 	in_each_other();
 	swapped(BPF_MAP_TYPE_ARRAY_OF_MAPS, "array of maps");
