@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 alone=1 timeout=900 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,1,0 alone=1 timeout=900 */
 /*
  * More than a thousand programs of mixed types on live hooks at once, each with a
  * map of its own and some with shared ones, while others come, share, pin and go.
@@ -402,15 +402,27 @@ static enum aim choose(u64 so_far[AIMS][2], bool write, const struct own *own, e
 	return best;
 }
 
+/* Members need a key for what is theirs, and one for what they share; so do rogues. */
+static bool possible(enum moat_layer of, enum moat_layer by)
+{
+	return most_keys >= (of == KEYED ? 2 : 0) + (by == KEYED ? 1 : 0);
+}
+
+static bool sharing_possible(enum moat_layer by)
+{
+	return by == VIEW || most_keys != 1;
+}
+
 /* The @n-th attack */
 static void attack(u32 n, bool plain)
 {
 	static const struct prog_type *const types[] = {
 		&xdp, &sched_cls, &sched_act, &socket_filter,
 	};
-	enum moat_layer by = n & 1 && most_keys ? KEYED : VIEW;
-	enum moat_layer of = n & 2 && most_keys ? KEYED : VIEW, of_after, by_after;
-	int group = n % 3 ? -1 : random_below(nr_shared), m;
+	enum moat_layer by = n & 1 ? KEYED : VIEW, by_after;
+	enum moat_layer of = n & 2 && possible(KEYED, by) ? KEYED : VIEW, of_after;
+	bool share = n % 3 == 0 && sharing_possible(by);
+	int group = share ? random_below(nr_shared) : -1, m;
 	const struct prog_type *type = types[random_below(ARRAY_SIZE(types))];
 	struct rogue rogue = rogue_load(type, n & 4, group < 0 ? -1 : shared[group]);
 	u64 where, got, word, count;
@@ -419,7 +431,7 @@ static void attack(u32 n, bool plain)
 	enum aim aim;
 
 	/* What it may do it can do. */
-	if (rogue_attack(&rogue, 0) != type->pass || (!plain && by == KEYED && !make_keyed(&rogue)))
+	if (rogue_attack(&rogue, 0) != type->pass || (!plain && by == KEYED && possible(VIEW, by) && !make_keyed(&rogue)))
 		illegal_stops++;
 	m = victim_in(plain ? NONE : of, group);
 	own = own_of(crowd[m].map);
@@ -475,17 +487,19 @@ static bool all_attacked(bool tell)
 	static const enum moat_layer layers[] = { KEYED, VIEW };
 	bool all = true;
 
-	for (int i = most_keys ? 0 : 3; i < 4; i++) {
+	for (int i = 0; i < 4; i++) {
 		enum moat_layer of = layers[i / 2], by = layers[i % 2];
 		u64 sum = 0, least = UINT64_MAX;
 
+		if (!possible(of, by))
+			continue;
 		for (int j = 0; j < 2 * AIMS; j++) {
 			u64 n = attacks[of][by][j / 2][j % 2];
 
 			sum += n;
 			least = n < least ? n : least;
 		}
-		all &= least > 0 && with_shared[of][by] > 0;
+		all &= least > 0 && (with_shared[of][by] > 0 || !sharing_possible(by));
 		if (tell)
 			diag("%s, attacked by %s: %llu attacks, each kind %llu times or more, "
 			     "%llu by one that shares a map",
