@@ -271,6 +271,19 @@ void moat_set_keys(int keys)
 		usleep(20000);
 }
 
+int moat_insmod(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err, why;
+
+	if (fd < 0)
+		return -1;
+	err = syscall(__NR_finit_module, fd, "", 0);
+	why = errno;
+	close(fd);
+	errno = why;
+	return err;
+}
+
 bool moat_set_strict(bool strict)
 {
 	return !write_file(STRICT, "%d", strict);

@@ -111,6 +111,8 @@ extern const struct prog_type xdp, sched_cls, sched_act, socket_filter;
 /* MOAT */
 
 bool moat_present(void);
+/* 0, or -1 with errno */
+int moat_insmod(const char *path);
 /*
  * Sets the level of all types, and strict, so that nothing runs plainly unseen.
  * At the end of the test they are what they were before. False where there is

@@ -240,17 +240,6 @@ static void layers(void)
 	ok(moat_keys_free() >= keyed, "keys come back");
 }
 
-static int insmod(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
-
-	if (fd < 0)
-		return -1;
-	err = syscall(__NR_finit_module, fd, "", 0);
-	close(fd);
-	return err;
-}
-
 /* What goes with the last isolated program may take a moment. */
 static int rmmod(bool wait)
 {
@@ -305,7 +294,7 @@ static void module(int total)
 			usleep(500000);
 			take_account(&before);
 		}
-		if (insmod(path)) {
+		if (moat_insmod(path)) {
 			failed = "insmod";
 			break;
 		}
@@ -323,7 +312,7 @@ static void module(int total)
 	ok(!cycle(), "a program runs without the module");
 	if (total > 10 && !failed)
 		compare_accounts(&before, "after the module");
-	ok(moat_present() || !insmod(path), "and it is back");
+	ok(moat_present() || !moat_insmod(path), "and it is back");
 }
 
 int main(int argc, char **argv)
