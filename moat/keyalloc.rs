@@ -2,10 +2,8 @@
 //! Who owns which of the 13 program keys.
 //!
 //! ```text
-//!        alloc                free, last reference            flushed
-//!  Free --------> Bound{n} ---------------------------> Draining -------> Free
-//!                 ^      |
-//!                 +------+  share: n + 1;  free: n - 1
+//!        alloc           free               flushed
+//!  Free --------> Bound --------> Draining ---------> Free
 //! ```
 //!
 //! A draining key is on nobody's pages, yet some TLB may still say otherwise, so
@@ -22,10 +20,9 @@ pub type Owner = u64;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     Free,
-    /// On pages of `owner`, which `refs` users keep there; at least 1.
+    /// On pages of `owner`.
     Bound {
         owner: Owner,
-        refs: u32,
     },
     /// On no page since `since`, but perhaps in some TLB.
     Draining {
@@ -33,14 +30,9 @@ pub enum State {
     },
 }
 
-/// Why a key could not be shared or freed.
+/// Why a key could not be freed: the domain does not own it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeyError {
-    /// The domain does not own this key.
-    NotOwner,
-    /// 2^32 - 1 users already.
-    TooManyRefs,
-}
+pub struct NotOwner;
 
 /// The state of every program key.
 #[derive(Debug)]
@@ -55,33 +47,22 @@ impl KeyAlloc {
         }
     }
 
-    /// A key for `owner` with one reference; none if no key is free.  Then the
-    /// domain runs without one, it does not wait.
+    /// A key for `owner`; none if no key is free.  Then the domain is without one, it
+    /// does not wait.
     pub fn alloc(&mut self, owner: Owner) -> Option<Key> {
         let i = self.states.iter().position(|s| *s == State::Free)?;
-        self.states[i] = State::Bound { owner, refs: 1 };
+        self.states[i] = State::Bound { owner };
         Key::program(i)
     }
 
-    /// One more reference to a key its domain already owns.
-    pub fn share(&mut self, key: Key, owner: Owner) -> Result<(), KeyError> {
-        let refs = self.bound(key, owner)?;
-        *refs = refs.checked_add(1).ok_or(KeyError::TooManyRefs)?;
+    /// The key drains from now on; it must have been taken off every page before `since`.
+    pub fn free(&mut self, key: Key, owner: Owner, since: Stamp) -> Result<(), NotOwner> {
+        let i = key.program_index().ok_or(NotOwner)?;
+        if self.states[i] != (State::Bound { owner }) {
+            return Err(NotOwner);
+        }
+        self.states[i] = State::Draining { since };
         Ok(())
-    }
-
-    /// One reference less.  True if it was the last, and the key now drains; it
-    /// must have been taken off every page before `since`.
-    pub fn free(&mut self, key: Key, owner: Owner, since: Stamp) -> Result<bool, KeyError> {
-        let refs = self.bound(key, owner)?;
-        *refs -= 1;
-        if *refs > 0 {
-            return Ok(false);
-        }
-        if let Some(i) = key.program_index() {
-            self.states[i] = State::Draining { since };
-        }
-        Ok(true)
     }
 
     /// Takes back the keys that `flush` covers; call once it has completed.
@@ -119,14 +100,6 @@ impl KeyAlloc {
     /// Keys that wait for a flush.
     pub fn draining(&self) -> KeySet {
         self.having(|state| matches!(state, State::Draining { .. }))
-    }
-
-    fn bound(&mut self, key: Key, by: Owner) -> Result<&mut u32, KeyError> {
-        let i = key.program_index().ok_or(KeyError::NotOwner)?;
-        match &mut self.states[i] {
-            State::Bound { owner, refs } if *owner == by => Ok(refs),
-            _ => Err(KeyError::NotOwner),
-        }
     }
 }
 

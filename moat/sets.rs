@@ -501,7 +501,7 @@ impl Domains {
         for i in 0..Key::PROGRAMS {
             let state = Key::program(i).and_then(|key| self.keys.state(key));
             let domain = match state {
-                Some(State::Bound { owner, .. }) => owner as *mut Domain,
+                Some(State::Bound { owner }) => owner as *mut Domain,
                 _ => continue,
             };
             // SAFETY: owners are domains, which give their keys back first, and

@@ -121,7 +121,7 @@ pub unsafe extern "C" fn moat_show_keys(m: *mut seq_file, _: *mut c_void) -> c_i
             None => continue,
         };
         let _ = match domains.keys.state(key) {
-            Some(State::Bound { owner, .. }) => {
+            Some(State::Bound { owner }) => {
                 // SAFETY: owners are domains, which give their keys back first.
                 let domain = unsafe { &*(owner as *const Domain) };
                 writeln!(out, "{} bound {} {}", key.get(), domain.id, Users(domain))

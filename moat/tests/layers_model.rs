@@ -229,7 +229,7 @@ impl Keys {
         let give_up = |keys: &mut KeyAlloc, drain: &Drain, which: KeyState| {
             for (i, _) in self.states.iter().enumerate().filter(|s| *s.1 == which) {
                 let key = Key::program(i).unwrap();
-                assert_eq!(keys.free(key, Keys::NOBODY, drain.stamp()), Ok(true));
+                assert_eq!(keys.free(key, Keys::NOBODY, drain.stamp()), Ok(()));
             }
         };
         give_up(&mut keys, &drain, KeyState::Free);
@@ -246,7 +246,7 @@ impl Keys {
         for (i, state) in states.iter_mut().enumerate() {
             *state = match real.keys.state(Key::program(i).unwrap()).unwrap() {
                 keyalloc::State::Free => KeyState::Free,
-                keyalloc::State::Bound { owner, .. } => KeyState::Bound(owner),
+                keyalloc::State::Bound { owner } => KeyState::Bound(owner),
                 keyalloc::State::Draining { since } => KeyState::Draining {
                     covered: covered(since),
                 },
@@ -603,7 +603,7 @@ impl Machine {
                     let since = real.drain.stamp();
                     real.keys.free(key, domain as Owner, since)
                 });
-                assert_eq!(freed, Ok(true));
+                assert_eq!(freed, Ok(()));
             }
             Step::Begin => state
                 .keys
