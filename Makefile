@@ -9,6 +9,7 @@ ifeq ($(OUT),)
 $(error cannot find out where the cache is; is HOME set?)
 endif
 
+MANY    ?= 10000
 KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
 export CMD LEVEL CPUS CPU ICOUNT NMI TIMEOUT QEMU_OPTS KERNEL_SRC MOAT_CACHE JOBS
 
@@ -17,7 +18,7 @@ help:
 	@echo 'make shell                the same guest, to a prompt'
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
-	@echo 'make bench [MANY=10000]   what a run costs, isolated or not; what many programs cost'
+	@echo 'make bench [MANY=1024]    what a run costs, isolated or not; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
 	@echo 'make clean                remove what was built; keeps the unpacked kernel source'
 	@echo 'make distclean            remove all of the cache'
