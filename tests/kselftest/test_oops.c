@@ -3,8 +3,9 @@
 /*
  * What do the attacks do at level 0 that the kernel cannot survive there?
  *
- * test_containment shows that level 2 stops them. Here each runs in a child of
- * its own that the kernel's oops must kill, or the attack proves nothing.
+ * test_containment and test_arguments show that level 2 stops them. Here each runs
+ * in a child of its own that the kernel's oops must kill, or the attack proves
+ * nothing.
  */
 #include <errno.h>
 #include <stdio.h>
