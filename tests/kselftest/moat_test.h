@@ -66,13 +66,6 @@ typedef int64_t s64;
 #define CALL_REL(OFF) INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, OFF)
 #define EXIT() INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 
-/* More of them, behind the @cnt that the test has in @insns. */
-#define E(...) do { \
-		struct bpf_insn e_[] = { __VA_ARGS__ }; \
-		memcpy(insns + cnt, e_, sizeof(e_)); \
-		cnt += ARRAY_SIZE(e_); \
-	} while (0)
-
 /* Programs and maps. Each returns a file descriptor or -1 with errno. */
 
 extern char prog_log[1 << 16];

@@ -23,7 +23,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "moat_test.h"
+#include "build.h"
 
 #define RUN_IN "/sys/kernel/debug/moat_test/run_in"
 #define MARK 0x5eed5eed5eed5eedULL
@@ -94,9 +94,6 @@ static bool is_nmi(const char *context)
 }
 
 /* Programs */
-
-static struct bpf_insn insns[256];
-static int cnt;
 
 /* [BAD]++ unless the jump @... is taken; R9: the map */
 #define UNLESS(...) E(MOV_IMM(R3, 1), __VA_ARGS__, ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * BAD))

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "moat_test.h"
+#include "build.h"
 
 #define SECONDS 30
 
@@ -48,9 +48,6 @@ static u64 slot(u32 i)
 	map_lookup(map, &zero, v);
 	return v[i];
 }
-
-static struct bpf_insn insns[128];
-static int cnt;
 
 static void load(void)
 {

@@ -25,7 +25,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "moat_test.h"
+#include "build.h"
 
 #define MIN_SECONDS 20
 #define MAX_SECONDS 300
@@ -60,9 +60,6 @@ static const struct prog_type *type_of(const struct worker *w)
 {
 	return types[w->cpu % ARRAY_SIZE(types)];
 }
-
-static struct bpf_insn insns[256];
-static int cnt;
 
 /* What the long program computes. */
 static u64 expected(u64 seed)

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "moat_test.h"
+#include "build.h"
 
 #define MAX_MAPS 4
 #define PACKET 160
@@ -32,17 +32,9 @@ struct result {
 
 /* The case that is being built. */
 static const struct prog_type *t;
-static struct bpf_insn insns[1024];
-static int cnt;
 static int out, slots;		/* a map for what the program has to tell */
 static int maps[MAX_MAPS], n_maps;
 static enum bpf_map_type map_types[MAX_MAPS];
-
-#define E(...) do { \
-		struct bpf_insn e_[] = { __VA_ARGS__ }; \
-		memcpy(insns + cnt, e_, sizeof(e_)); \
-		cnt += ARRAY_SIZE(e_); \
-	} while (0)
 
 /* Every program begins so, and keeps it: R6 the context, R9 the out map's value. */
 static void begin(void)

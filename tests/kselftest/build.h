@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A program that is built piece by piece: @insns, of which there are @cnt so far.
+ * One at a time; it begins with cnt = 0. The code is in lib_build.c.
+ */
+#ifndef BUILD_H
+#define BUILD_H
+
+#include "moat_test.h"
+
+extern struct bpf_insn insns[1024];
+extern int cnt;
+
+void emit(const struct bpf_insn *more, int n);
+#define E(...) do { \
+		struct bpf_insn e_[] = { __VA_ARGS__ }; \
+		emit(e_, ARRAY_SIZE(e_)); \
+	} while (0)
+
+#endif
