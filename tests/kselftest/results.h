@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Whether programs compute the same when they are isolated.
+ *
+ * Each case is a program with nothing wrong with it, for one or more program
+ * types. It runs at level 0 and at level 2 on the same packet, context and
+ * fresh maps; return value, packet, context and every map must be the same,
+ * byte by byte, and at level 2 the program must really have been isolated.
+ * The code is in lib_results.c.
+ */
+#ifndef RESULTS_H
+#define RESULTS_H
+
+#include "build.h"
+
+#define PACKET 160
+
+struct result_case {
+	const char *what;
+	void (*build)(void);
+	bool xdp, tc, filter;	/* for which types */
+};
+
+/* The test: every case for every type that it is for; returns what main() does. */
+int compare_all(const struct result_case *cases, size_t n);
+
+/* What the case that is being built is for */
+extern const struct prog_type *t;
+bool skb_type(void);
+bool tc_type(void);
+
+/* Every program begins so, and keeps it: R6 the context, R9 the out map's value. */
+void begin(void);
+/* Of 1024 bytes; this goes to the next eight of them. */
+void tell(int reg);
+/*
+ * R0 of a call that changes a map. Until 6.4 the calls the verifier makes direct
+ * return an int, whose upper half is what it happens to be.
+ */
+void tell_int(void);
+void end_with(u32 verdict);
+
+/* One more whose contents are compared */
+int new_map(enum bpf_map_type type, u32 key, u32 value, u32 entries);
+
+/* R7 = data, R8 = data_end */
+void packet(void);
+/* If there are not @len bytes: return the safe verdict, which no case may do... */
+void need(int len);
+/* ... but one that does so on purpose. */
+void ends_early(void);
+
+#endif

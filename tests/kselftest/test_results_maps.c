@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=product,preempt levels=2 cpus=4 keys=13,1,0 timeout=300 */
+/*
+ * Do programs do the same with maps when they are isolated: arrays, hash maps, per
+ * CPU and not, their values in place and through helpers?
+ */
+#include "results.h"
+
+/* [R10 - 8] = key, R2 = its address, of 4 bytes or 8 */
+static void key(u64 k)
+{
+	E(LD_IMM64(R2, k), STX(BPF_DW, R10, R2, -8), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -8));
+}
+
+static void map_ops(enum bpf_map_type type)
+{
+	bool array = type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+	int m = new_map(type, array ? 4 : 8, 40, 64), i;
+
+	begin();
+	/* write three, read them back, change one in place, remove one */
+	for (i = 1; i <= 3; i++) {
+		key(i);
+		E(ST(BPF_DW, R10, -48, i * 100), ST(BPF_DW, R10, -40, 1), ST(BPF_DW, R10, -32, 2),
+		  ST(BPF_DW, R10, -24, 3), ST(BPF_DW, R10, -16, i), LD_MAP_FD(R1, m),
+		  MOV_REG(R3, R10), ALU64_IMM(BPF_ADD, R3, -48), MOV_IMM(R4, BPF_ANY),
+		  CALL(map_update_elem));
+		tell_int();
+	}
+	for (i = 0; i <= 4; i++) {
+		key(i);
+		E(LD_MAP_FD(R1, m), CALL(map_lookup_elem),
+		  MOV_IMM(R7, -1), JMP_IMM(BPF_JEQ, R0, 0, 6),
+		  LDX(BPF_DW, R7, R0, 0), LDX(BPF_DW, R2, R0, 32), ALU64_REG(BPF_ADD, R7, R2),
+		  ST(BPF_DW, R0, 16, 0x77), MOV_IMM(R2, 5), ATOMIC(BPF_DW, BPF_ADD, R0, R2, 8));
+		tell(R7);
+	}
+	for (i = 2; i <= 70; i += 68) {
+		key(i);
+		E(LD_MAP_FD(R1, m), CALL(map_delete_elem));
+		tell_int();
+	}
+	for (i = 0; i <= 2; i++) {
+		key(10);
+		E(LD_MAP_FD(R1, m), MOV_REG(R3, R10), ALU64_IMM(BPF_ADD, R3, -48),
+		  MOV_IMM(R4, i == 0 ? BPF_EXIST : BPF_NOEXIST), CALL(map_update_elem));
+		tell_int();
+	}
+	/* a key and a value that lie in another map's value */
+	E(ST(BPF_DW, R9, 800, 11), ST(BPF_DW, R9, 808, 0xaa), LD_MAP_FD(R1, m), MOV_REG(R2, R9),
+	  ALU64_IMM(BPF_ADD, R2, 800), MOV_REG(R3, R9), ALU64_IMM(BPF_ADD, R3, 808),
+	  MOV_IMM(R4, 0), CALL(map_update_elem));
+	tell_int();
+	end_with(t->pass);
+}
+
+static void map_array(void) { map_ops(BPF_MAP_TYPE_ARRAY); }
+static void map_percpu_array(void) { map_ops(BPF_MAP_TYPE_PERCPU_ARRAY); }
+static void map_hash(void) { map_ops(BPF_MAP_TYPE_HASH); }
+static void map_percpu_hash(void) { map_ops(BPF_MAP_TYPE_PERCPU_HASH); }
+static void map_lru_hash(void) { map_ops(BPF_MAP_TYPE_LRU_HASH); }
+
+static void map_big_values(void)
+{
+	int m = new_map(BPF_MAP_TYPE_ARRAY, 4, 3000, 4);
+	int h = new_map(BPF_MAP_TYPE_HASH, 8, 1000, 4), i;
+
+	begin();
+	for (i = 0; i < 4; i++) {
+		key(i);
+		E(LD_MAP_FD(R1, m), CALL(map_lookup_elem), JMP_IMM(BPF_JEQ, R0, 0, 3),
+		  ST(BPF_DW, R0, 2992, i + 1), ST(BPF_DW, R0, 0, i + 2), ST(BPF_W, R0, 1500, i + 3));
+		key(i);
+		E(LD_MAP_FD(R1, h), MOV_REG(R3, R9), MOV_IMM(R4, 0), CALL(map_update_elem));
+		tell_int();
+	}
+	key(9);
+	E(LD_MAP_FD(R1, h), MOV_REG(R3, R9), MOV_IMM(R4, 0), CALL(map_update_elem));
+	tell_int();
+	end_with(t->pass);
+}
+
+static void global_data(void)
+{
+	int a = new_map(BPF_MAP_TYPE_ARRAY, 4, 256, 1);
+	int b = new_map(BPF_MAP_TYPE_ARRAY, 4, 4096, 1);
+
+	begin();
+	E(LD_MAP_VALUE(R7, a, 16), LD_MAP_VALUE(R8, b, 4000),
+	  ST(BPF_DW, R7, 0, 0x1111), ST(BPF_DW, R8, 88, 0x2222), ST(BPF_B, R7, 239, 0x33),
+	  LDX(BPF_DW, R2, R7, 0), LDX(BPF_DW, R3, R8, 88), ALU64_REG(BPF_ADD, R2, R3));
+	tell(R2);
+	end_with(t->pass);
+}
+
+static void atomics_on(int size, int base, int off)
+{
+	static const int ops[] = {
+		BPF_ADD, BPF_AND, BPF_OR, BPF_XOR, BPF_ADD | BPF_FETCH, BPF_AND | BPF_FETCH,
+		BPF_OR | BPF_FETCH, BPF_XOR | BPF_FETCH, BPF_XCHG,
+	};
+	size_t i;
+
+	E(ST(BPF_DW, base, off, 0x12345678));
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		E(MOV_IMM(R2, 0x0ff0 + i), ATOMIC(size, ops[i], base, R2, off));
+		tell(R2);
+	}
+	E(LDX(size, R3, base, off), MOV_REG(R0, R3), MOV_IMM(R2, 42),
+	  ATOMIC(size, BPF_CMPXCHG, base, R2, off));
+	tell(R0);
+	E(MOV_IMM(R0, 1), MOV_IMM(R2, 43), ATOMIC(size, BPF_CMPXCHG, base, R2, off));
+	tell(R0);
+}
+
+static void atomics(void)
+{
+	begin();
+	atomics_on(BPF_DW, R9, 904);
+	atomics_on(BPF_W, R9, 912);
+	atomics_on(BPF_DW, R10, -64);
+	atomics_on(BPF_W, R10, -64);
+	end_with(t->pass);
+}
+
+static const struct result_case cases[] = {
+	{ "array map", map_array, true, true, true },
+	{ "per-CPU array map", map_percpu_array, true, true, true },
+	{ "hash map", map_hash, true, true, true },
+	{ "per-CPU hash map", map_percpu_hash, true, true, true },
+	{ "LRU hash map", map_lru_hash, true, true, true },
+	{ "maps with big values", map_big_values, true, true, true },
+	{ "global data", global_data, true, true, true },
+	{ "atomics", atomics, true, true, true },
+};
+
+int main(void)
+{
+	return compare_all(cases, ARRAY_SIZE(cases));
+}
