@@ -33,6 +33,8 @@ pub struct Outer {
     inner: Vec<MapRef>,
     /// About to be put there; the kernel holds it until it was.
     pending: Option<*mut ffi::bpf_map>,
+    /// Something went in or out, and there was no memory to see what.
+    stale: bool,
 }
 
 /// Whether `map` holds maps.
@@ -185,6 +187,20 @@ unsafe fn outer_of<'a>(map: *mut ffi::bpf_map) -> Option<&'a mut Outer> {
     unsafe { ((*map).moat.values as *mut Outer).as_mut() }
 }
 
+/// Whether the map of maps `outer`, which isolated programs use, has `map` in it.
+fn holds(outer: *mut ffi::bpf_map, map: *mut ffi::bpf_map) -> bool {
+    // SAFETY: the lock is held; the reference ends here.
+    let outer = unsafe { outer_of(outer) };
+    outer.map_or(false, |o| has(&o.inner, map) || o.pending == Some(map))
+}
+
+/// The values of `map`, if isolated programs use it.
+fn values_of(map: *mut ffi::bpf_map) -> Option<*mut MapValues> {
+    // SAFETY: the caller holds a reference on the map, and the lock is held.
+    let values = unsafe { (*map).moat.values } as *mut MapValues;
+    (!values.is_null()).then(|| values)
+}
+
 impl Domains {
     /// Lets `program`, which is being loaded, use what is in `map`.
     pub fn use_outer(&mut self, program: *mut Program, map: *mut ffi::bpf_map) -> Tried<()> {
@@ -194,6 +210,7 @@ impl Domains {
                 users: Vec::new(),
                 inner: maps_in(map)?,
                 pending: None,
+                stale: false,
             })
             .ok_or("no memory")?;
             // SAFETY: as above; a load that fails gives up its maps before its programs.
@@ -203,6 +220,10 @@ impl Domains {
             }
         }
         // SAFETY: it is there now.
+        if matches!(unsafe { outer_of(map) }, Some(outer) if outer.stale) {
+            self.reconcile(map)?;
+        }
+        // SAFETY: as above.
         let outer = match unsafe { outer_of(map) } {
             Some(outer) => outer,
             None => return Err("no memory"),
@@ -250,8 +271,16 @@ impl Domains {
         }
     }
 
-    /// Lets `programs` use `maps`, as far as they do not.  All of it, or none.
+    /// Lets `programs` use `maps`, as far as they do not.  All of it, or none.  With
+    /// more than one map, no program may be keyed: a view that is made because of the
+    /// second would not have the first, which is not listed before the end.
     fn gain(&mut self, programs: &[*mut Program], maps: &[*mut ffi::bpf_map]) -> Tried<()> {
+        // SAFETY: programs in a list.
+        let lacks =
+            |&map: &*mut ffi::bpf_map| programs.iter().any(|&p| !unsafe { at(p) }.uses(map));
+        if !maps.iter().any(lacks) {
+            return Ok(());
+        }
         let mut lists = Lists::with_room(programs.len())?;
         for &program in programs {
             // SAFETY: a program in a list.
@@ -260,9 +289,7 @@ impl Domains {
         }
         for (i, &map) in maps.iter().enumerate() {
             if let Err(why) = self.gain_one(programs, map, &mut lists) {
-                for &map in &maps[..i] {
-                    self.take_unlisted(map);
-                }
+                self.take_unlisted(&maps[..i]);
                 return Err(why);
             }
         }
@@ -276,8 +303,7 @@ impl Domains {
         map: *mut ffi::bpf_map,
         lists: &mut Lists,
     ) -> Tried<()> {
-        let lacks = |program: &Program| program.used(map as u64).is_none();
-        let takers = those(programs, lacks)?;
+        let takers = those(programs, |program| !program.uses(map))?;
         if takers.is_empty() {
             return Ok(());
         }
@@ -288,67 +314,67 @@ impl Domains {
         let values = self.use_map(&takers, map)?;
         for (program, list) in lists.0.iter_mut() {
             // SAFETY: a program in a list.
-            if let (Some(list), true) = (list, lacks(unsafe { at(*program) })) {
+            if let (Some(list), false) = (list, unsafe { at(*program) }.uses(map)) {
                 let _ = list.try_push(UsedMap { info, values });
             }
         }
         Ok(())
     }
 
-    /// Takes `maps`, in order, from `programs`, but for those that they have in another way.
+    /// Takes `maps`, in order, from `programs`, but for those that they have in another
+    /// way.
     fn lose(&mut self, programs: &[*mut Program], maps: &[*mut ffi::bpf_map]) {
-        let lists = Lists::with_room(programs.len());
-        let mut lists = match lists {
-            Ok(lists) => lists,
-            Err(_) => return programs.iter().for_each(|&p| kill(p)),
+        let goes = |program: &Program, used: &UsedMap| {
+            let map = used.info.kernel as *mut ffi::bpf_map;
+            maps.binary_search(&map).is_ok() && !program.outers.iter().any(|&o| holds(o, map))
         };
+        let mut lists = Lists::with_room(programs.len());
         for &program in programs {
-            // SAFETY: a program in a list, and maps of maps it uses.
-            let list = unsafe {
-                let keeps = |map: *mut ffi::bpf_map| {
-                    let outers = &at(program).outers;
-                    maps.binary_search(&map).is_err()
-                        || outers.iter().any(|&outer| {
-                            outer_of(outer).map_or(false, |outer| {
-                                has(&outer.inner, map) || outer.pending == Some(map)
-                            })
-                        })
-                };
-                at(program)
-                    .reached
-                    .copy(|used| keeps(used.info.kernel as *mut ffi::bpf_map), 0)
-            };
-            match list {
-                Ok(list) => {
+            // SAFETY: a program in a list.
+            let this: &Program = unsafe { at(program) };
+            if !this.reached.get().iter().any(|used| goes(this, used)) {
+                continue;
+            }
+            let list = this.reached.copy(|used| !goes(this, used), 0);
+            match (&mut lists, list) {
+                (Ok(lists), Ok(list)) => {
                     let _ = lists.0.try_push((program, list));
                 }
-                Err(_) => kill(program),
+                _ => kill(program),
             }
         }
-        lists.put();
+        if let Ok(lists) = lists {
+            lists.put();
+        }
+        self.take_unlisted(maps);
+    }
+
+    /// Takes `maps` from the programs that have them in their sets, but not listed.
+    fn take_unlisted(&mut self, maps: &[*mut ffi::bpf_map]) {
         for &map in maps {
-            self.take_unlisted(map);
+            if let Some(values) = values_of(map) {
+                self.take_one(map, values);
+            }
+        }
+        for &map in maps {
+            if let Some(values) = values_of(map) {
+                // SAFETY: values in a domain, which has users.
+                self.promote_neighbours(unsafe { at((*values).domain).users[0] });
+            }
         }
     }
 
-    /// Takes `map` from the programs that have it in their sets, but not listed.
-    fn take_unlisted(&mut self, map: *mut ffi::bpf_map) {
-        // SAFETY: the caller holds a reference on the map.
-        let values = unsafe { (*map).moat.values } as *mut MapValues;
-        if values.is_null() {
-            return;
-        }
-        let lacks = |program: &Program| program.used(map as u64).is_none();
+    fn take_one(&mut self, map: *mut ffi::bpf_map, values: *mut MapValues) {
         // SAFETY: values in a domain, of programs in a list.
         unsafe {
-            let taken = match those(&at((*values).domain).users, lacks) {
+            let taken = match those(&at((*values).domain).users, |program| !program.uses(map)) {
                 Ok(programs) if programs.is_empty() => return,
                 Ok(programs) => self.drop_map(&programs, values),
                 Err(why) => Err(why),
             };
             if taken.is_err() {
                 for &user in &at((*values).domain).users {
-                    if lacks(at(user)) {
+                    if !at(user).uses(map) {
                         kill(user);
                     }
                 }
@@ -370,10 +396,13 @@ impl Domains {
         let gone = but(&outer.inner, &is)?;
         // The references are kept until the values are gone.
         let _was = core::mem::replace(&mut outer.inner, is);
+        outer.stale = false;
 
-        if self.gain(&users, &new).is_err() {
-            // They find nothing there.
-            pr_err!("no memory: programs do not see a map in a map\n");
+        for &map in new.iter() {
+            if self.gain(&users, &[map]).is_err() {
+                // They find nothing there.
+                pr_err!("no memory: programs do not see a map in a map\n");
+            }
         }
         if !gone.is_empty() {
             // Runs may have looked it up before it was taken out.
@@ -432,8 +461,9 @@ impl Domains {
         }
         // They may have what was taken out, and nobody would notice.
         // SAFETY: as above.
-        for &user in unsafe { outer_of(map) }.map_or(&[][..], |outer| &outer.users) {
-            kill(user);
+        if let Some(outer) = unsafe { outer_of(map) } {
+            outer.stale = true;
+            outer.users.iter().for_each(|&user| kill(user));
         }
     }
 }

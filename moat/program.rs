@@ -364,6 +364,11 @@ impl Program {
         own.or_else(|| self.reached.get().iter().find(is))
     }
 
+    /// Whether it uses `map`.
+    pub fn uses(&self, map: *mut ffi::bpf_map) -> bool {
+        self.used(map as u64).is_some()
+    }
+
     /// All maps it uses.
     pub fn used_maps(&self) -> impl Iterator<Item = &UsedMap> {
         self.maps.iter().chain(self.reached.get())

@@ -333,8 +333,8 @@ impl Domains {
     }
 
     /// Takes from `programs`, in order, the values of a map they used, and unmaps them
-    /// if no other program uses them.  On an error, for want of memory, the programs
-    /// may have them still.
+    /// if no other program uses them; otherwise those may be in views afterwards.  On an
+    /// error, for want of memory, the programs may have them still.
     ///
     /// # Safety
     ///
@@ -370,7 +370,6 @@ impl Domains {
             }
             self.move_map(values, to);
             self.drop_if_empty(from);
-            self.promote_neighbours(first);
         }
         Ok(())
     }
