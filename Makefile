@@ -9,7 +9,6 @@ ifeq ($(OUT),)
 $(error cannot find out where the cache is; is HOME set?)
 endif
 
-MANY    ?= 10000
 KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
 export CMD LEVEL CPUS CPU ICOUNT NMI TIMEOUT QEMU_OPTS KERNEL_SRC MOAT_CACHE JOBS
 

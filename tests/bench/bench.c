@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What isolation costs: instructions, PKRS and CR3 writes per run of small programs
- * at level 0, and at level 2 with a key and in a view. In a guest with ICOUNT=1 an instruction takes one nanosecond, so
- * that BPF_PROG_TEST_RUN's duration is instructions per run, its own loop included.
+ * at level 0, and at level 2 with a key and in a view. In a guest with ICOUNT=1 an
+ * instruction takes one nanosecond, so that BPF_PROG_TEST_RUN's duration is
+ * instructions per run, its own loop included.
  *
  * `bench --check` also fails when a cost is above its limit.
  */

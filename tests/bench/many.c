@@ -4,7 +4,7 @@
  * how keys find the programs that run most. In a guest with ICOUNT=1, where a
  * nanosecond is an instruction.
  *
- * many [--check] [PROGRAMS]: up to so many, 1024 if not given; --check fails when
+ * many [--check] [PROGRAMS]: up to so many, 10000 if not given; --check fails when
  * something is above its limit.
  */
 #define _GNU_SOURCE
@@ -339,7 +339,7 @@ int main(int argc, char **argv)
 	static const int points[] = { 10, 128, 1024, 10000 };
 	struct rlimit files = { 65536, 65536 };
 	int check = argc > 1 && !strcmp(argv[1], "--check");
-	int most = argc > 1 + check ? atoi(argv[1 + check]) : 1024;
+	int most = argc > 1 + check ? atoi(argv[1 + check]) : 10000;
 	double growth = 0, shrink = 0, in_views = 0, viewed = 0;
 	long first = 0, first_gone = 0, evictions = 0;
 	pthread_t spinner;
