@@ -274,7 +274,7 @@ impl Area {
         for page in area.pages.slice_mut() {
             // SAFETY: process context.
             *page = unsafe { ffi::moat_shim_alloc_page() };
-            if *page == null_mut() {
+            if page.is_null() {
                 return Err("no memory");
             }
         }

@@ -76,7 +76,7 @@ fn but(maps: &[MapRef], others: &[MapRef]) -> Tried<Vec<*mut ffi::bpf_map>> {
     Ok(some)
 }
 
-/// The maps in `outer`, in order, each once.
+/// The maps in `outer`, in order, each once, with room for one that is pending.
 fn maps_in(outer: *mut ffi::bpf_map) -> Tried<Vec<MapRef>> {
     // SAFETY: the caller holds a reference on the map.
     let most = unsafe { (*outer).max_entries } as usize;
@@ -90,7 +90,7 @@ fn maps_in(outer: *mut ffi::bpf_map) -> Tried<Vec<MapRef>> {
     let found = &mut room[..n as usize];
     found.sort_unstable();
     let mut maps: Vec<MapRef> = Vec::new();
-    let reserved = maps.try_reserve(found.len());
+    let reserved = maps.try_reserve(found.len() + 1);
     for &map in found.iter() {
         // The shim took the reference.
         let map = MapRef(map);
@@ -198,7 +198,7 @@ fn holds(outer: *mut ffi::bpf_map, map: *mut ffi::bpf_map) -> bool {
 fn values_of(map: *mut ffi::bpf_map) -> Option<*mut MapValues> {
     // SAFETY: the caller holds a reference on the map, and the lock is held.
     let values = unsafe { (*map).moat.values } as *mut MapValues;
-    (!values.is_null()).then(|| values)
+    (!values.is_null()).then_some(values)
 }
 
 impl Domains {
