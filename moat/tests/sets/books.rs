@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What each program and its runs may have, kept apart from what the module knows, and
+//! compared with the machine whenever page tables, TLBs or runs change: `reach.rs`.
+
+use crate::pks::{KeySet, Pkrs};
+use crate::program::Program;
+use crate::reach;
+use crate::rest;
+use kernel::bindings::{bpf_map, MOAT_DOM_DEAD};
+use kernel::machine::{machine, Machine, Moment};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+pub type Map = *mut bpf_map;
+/// What goes wrong, in words.
+pub type Checked = Result<(), String>;
+
+const NO_KEYS: Pkrs = Pkrs::for_program(KeySet::EMPTY);
+
+/// A map that a program finds: its values are here, and in use.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    pub map: Map,
+    /// The address of its `MapValues`.
+    pub values: usize,
+    pub base: u64,
+}
+
+/// What runs may have that no grace period has waited for.
+#[derive(Default)]
+pub struct Runs {
+    pub pkrs: BTreeSet<u32>,
+    pub listed: BTreeSet<Listed>,
+    /// The maps that were the program's to use.
+    pub had: BTreeSet<Map>,
+}
+
+/// A program that can be run.
+pub struct Loaded {
+    pub program: *mut Program,
+    /// Its number, for people.
+    pub id: usize,
+    /// The maps it was loaded with.
+    pub own: Vec<Map>,
+    /// What its slots are in.
+    pub area: usize,
+    pub runs: Runs,
+    /// It is dead, and no run is left.
+    pub over: bool,
+}
+
+/// A change of a map of maps that is under way.
+pub struct Change {
+    pub outer: Map,
+    pub announced: Option<Map>,
+    /// Still to be had until the change ends.
+    pub removed: Vec<Map>,
+}
+
+/// See the module documentation.
+#[derive(Default)]
+pub struct Books {
+    /// All there are that have values.
+    pub maps: Vec<Map>,
+    pub programs: Vec<Loaded>,
+    pub change: Option<Change>,
+    /// The first thing that was not as it should be.
+    pub wrong: Option<String>,
+}
+
+thread_local! {
+    static BOOKS: RefCell<Books> = RefCell::default();
+}
+
+/// Access to them.  The module must not be called meanwhile: it is watched.
+pub fn books<T>(what: impl FnOnce(&mut Books) -> T) -> T {
+    BOOKS.with_borrow_mut(what)
+}
+
+/// For `kernel::machine::boot`.
+pub fn watch(moment: Moment) {
+    books(|books| {
+        let checked = machine(|machine| {
+            for loaded in &mut books.programs {
+                loaded.note(machine, books.change.as_ref(), moment);
+            }
+            let mut programs = books.programs.iter();
+            programs.try_for_each(|loaded| reach::check(books, machine, loaded))
+        });
+        if let (Err(why), None) = (checked, &books.wrong) {
+            books.wrong = Some(format!("{moment:?}: {why}"));
+        }
+    });
+}
+
+/// The maps that a program may use that was loaded with `own`.
+fn due(own: &[Map], change: Option<&Change>) -> BTreeSet<Map> {
+    let mut maps = BTreeSet::new();
+    for &map in own {
+        // SAFETY: maps outlive the books.
+        let (holds_maps, inner) = unsafe { ((*map).span == 0, &(*map).inner) };
+        if !holds_maps {
+            maps.insert(map);
+        }
+        maps.extend(inner.iter().filter(|inner| !inner.is_null()));
+        if let Some(change) = change.filter(|change| change.outer == map) {
+            maps.extend(&change.removed);
+            maps.extend(change.announced);
+        }
+    }
+    maps
+}
+
+impl Loaded {
+    pub fn new(program: *mut Program, id: usize, own: Vec<Map>) -> Loaded {
+        let mut loaded = Loaded {
+            program,
+            id,
+            own,
+            area: 0,
+            runs: Runs::default(),
+            over: false,
+        };
+        let (base, _) = loaded.get().area();
+        loaded.area = machine(|m| m.tables.get(&base).map_or(0, |page| page.frame));
+        loaded
+    }
+
+    pub fn get(&self) -> &Program {
+        // SAFETY: a program lives as long as it is in the books.  The module may be in
+        // the midst of changing it, but calls the kernel between one change and another.
+        unsafe { &*self.program }
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.get().flags().load(Ordering::Relaxed) & MOAT_DOM_DEAD == 0
+    }
+
+    /// The maps it finds.
+    pub fn finds(&self) -> BTreeSet<Map> {
+        let used = self.get().used_maps().filter(|used| !used.values.is_null());
+        used.map(|used| used.info.kernel as Map).collect()
+    }
+
+    /// Writes down what a run has that begins now, or may have that is under way.
+    fn note(&mut self, machine: &mut Machine, change: Option<&Change>, moment: Moment) {
+        // SAFETY: as in `get`, which would borrow all of `self`.
+        let program = unsafe { &*self.program };
+        if moment == Moment::GraceOver {
+            self.runs = Runs::default();
+            self.over |= !self.is_alive();
+        }
+        if self.over {
+            return;
+        }
+        self.runs.had.extend(due(&self.own, change));
+        let pkrs = program.pkrs().load(Ordering::Relaxed);
+        // Who began keyed has PKRS to read yet, whatever the flags say meanwhile.
+        let keyed = program.is_keyed() || moment == Moment::GraceBegins;
+        if keyed && pkrs != NO_KEYS.bits() {
+            self.runs.pkrs.insert(pkrs);
+        }
+        if program.dom.view_cr3 != 0 {
+            machine.run_in(program.dom.view_cr3);
+        }
+        for used in program.used_maps().filter(|used| !used.values.is_null()) {
+            let map = used.info.kernel as Map;
+            let values = rest::values_of(map).filter(|&values| ptr::eq(values, used.values));
+            self.runs.listed.insert(Listed {
+                map,
+                values: used.values as usize,
+                base: values.map_or(0, |values| values.base),
+            });
+        }
+    }
+}
+
+impl Books {
+    /// The maps that `loaded` may use.
+    pub fn due(&self, loaded: &Loaded) -> BTreeSet<Map> {
+        due(&loaded.own, self.change.as_ref())
+    }
+}

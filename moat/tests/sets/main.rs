@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sets stay exact while programs and maps of maps come and go (I5), also when memory
+//! is short: no program reaches what is not in its set, each reaches what it finds,
+//! and nothing is left behind.
+//!
+//! The module's own files run here, against a fake kernel, `tools/fake-kernel`, whose
+//! TLBs remember whatever page tables said since the last flush.  At each change of
+//! page tables, flush and grace period, and after each step, all that programs could
+//! reach and all that the module knows is checked: `reach.rs`, `rest.rs`.
+//!
+//! `PROPTEST_CASES` is how many histories each test tries:
+//!
+//! ```text
+//! PROPTEST_CASES=200000 cargo test --release --test sets
+//! ```
+
+// 1.63 is for what the kernel's rustc sees.
+#![allow(clippy::incompatible_msrv)]
+
+use moat_logic::{balance, drain, helpers, keyalloc, pks, view, window};
+
+// Some of what these have is for parts of the module that are not here.
+#[allow(dead_code)]
+#[path = "../../domains.rs"]
+mod domains;
+#[allow(dead_code, unused_imports)]
+#[path = "../../ffi.rs"]
+mod ffi;
+#[path = "../../inner.rs"]
+mod inner;
+#[allow(dead_code)]
+#[path = "../../sets.rs"]
+mod sets;
+
+mod policy;
+mod program;
+
+mod books;
+mod broken;
+mod changes;
+mod history;
+mod module;
+mod programs;
+mod random;
+mod reach;
+mod rest;
+mod setup;
+mod system;
+mod victims;
+mod written;

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Stands in for `policy.rs`: what the administrator wants, without the sysctls.
+
+use std::cell::Cell;
+
+/// As there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    Integrity,
+    Confidentiality,
+}
+
+thread_local! {
+    static KEYS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many protection keys programs may use.
+pub fn keys() -> usize {
+    KEYS.get()
+}
+
+/// As if written to `/proc/sys/kernel/moat/keys`.
+pub fn set_keys(keys: usize) {
+    KEYS.set(keys);
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What there is before anything is loaded.
+
+use crate::books::Map;
+use crate::helpers::maptype::{ARRAY, ARRAY_OF_MAPS};
+use kernel::bindings::{bpf_map, moat_values, BPF_F_RDONLY_PROG};
+use kernel::machine::GRANULE;
+use std::ptr::null_mut;
+
+/// Bytes of values: less than a granule, one, and more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Size {
+    Page,
+    Granule,
+    Granules,
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How many keys programs may use.
+    pub keys: usize,
+    /// Maps, and whether programs may only read them.
+    pub maps: Vec<(Size, bool)>,
+    /// Maps of maps, by how many slots they have.
+    pub outers: Vec<usize>,
+}
+
+impl Size {
+    fn bytes(self) -> u64 {
+        match self {
+            Size::Page => 4096,
+            Size::Granule => GRANULE,
+            Size::Granules => GRANULE + 4096,
+        }
+    }
+}
+
+fn new_map(span: u64, slots: usize, flags: u32) -> Map {
+    Box::into_raw(Box::new(bpf_map {
+        map_type: if span == 0 { ARRAY_OF_MAPS } else { ARRAY },
+        key_size: 4,
+        value_size: 8,
+        max_entries: slots.max(1) as u32,
+        map_flags: flags,
+        moat: moat_values { values: null_mut() },
+        refcnt: 1,
+        span,
+        inner: vec![null_mut(); slots],
+    }))
+}
+
+impl Setup {
+    /// Makes the maps.
+    pub fn maps(&self) -> Vec<Map> {
+        let flags = |read_only| if read_only { BPF_F_RDONLY_PROG } else { 0 };
+        let map = |&(size, read_only): &(Size, bool)| new_map(size.bytes(), 0, flags(read_only));
+        self.maps.iter().map(map).collect()
+    }
+
+    /// Makes the maps of maps, with nothing in them.
+    pub fn outers(&self) -> Vec<Map> {
+        let outer = |&slots: &usize| new_map(0, slots, 0);
+        self.outers.iter().map(outer).collect()
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What bindgen makes of the kernel's headers, as far as it is used.
+//!
+//! C header: `include/linux/bpf.h`, `arch/x86/include/asm/moat.h`.
+
+// C names, and contracts as in C.
+#![allow(non_camel_case_types, non_upper_case_globals)]
+#![allow(clippy::missing_safety_doc)]
+
+use crate::machine::{self, machine};
+use crate::memory;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+pub const MOAT_DOM_DEAD: u32 = 0x10;
+pub const MOAT_DOM_VIEW: u32 = 0x20;
+pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
+
+/// What is known of a map for MOAT.
+#[repr(C)]
+pub struct moat_values {
+    pub values: *mut c_void,
+}
+
+#[repr(C)]
+pub struct bpf_map {
+    pub map_type: u32,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    pub map_flags: u32,
+    pub moat: moat_values,
+    /// References.
+    pub refcnt: u32,
+    /// Bytes its values take in the window.
+    pub span: u64,
+    /// By slot, if it holds maps.
+    pub inner: Vec<*mut bpf_map>,
+}
+
+#[repr(C)]
+pub struct bpf_prog_aux {
+    pub id: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+pub struct moat_domain {
+    pub flags: u32,
+    pub pkrs: u32,
+    pub slot_lo: u64,
+    pub slot_hi: u64,
+    pub view_cr3: u64,
+    pub slots: u64,
+}
+
+/// A page frame.
+#[repr(C)]
+pub struct page {
+    _unused: u64,
+}
+
+impl page {
+    pub(crate) const fn new() -> page {
+        page { _unused: 0 }
+    }
+}
+
+#[repr(C)]
+pub struct moat_view {
+    pgd: u64,
+}
+
+/// Only passed on, or not used here at all.
+macro_rules! opaque {
+    ($($name:ident)*) => {
+        $(#[repr(C)]
+        pub struct $name {
+            _unused: u64,
+        })*
+    };
+}
+
+opaque! {
+    bpf_prog module moat_cpu_slots moat_ctx_plan moat_fault moat_gates moat_image moat_jit
+    moat_jit_image moat_ops moat_return moat_run moat_site moat_slot seq_file
+}
+
+/// CPUs have PCIDs.
+pub static mut moat_cr3_noflush: u64 = machine::NOFLUSH;
+
+pub unsafe fn bpf_map_inc(map: *mut bpf_map) {
+    // SAFETY: the caller has a reference.
+    unsafe { (*map).refcnt += 1 };
+}
+
+pub unsafe fn bpf_map_put(map: *mut bpf_map) {
+    // SAFETY: the caller has a reference; the memory outlives it.
+    let (left, used) = unsafe {
+        let left = (*map).refcnt.checked_sub(1);
+        (*map).refcnt = left.unwrap_or(0);
+        (left, !(*map).moat.values.is_null())
+    };
+    machine(|m| match left {
+        None => m.report("a map's reference is put twice"),
+        Some(0) if used || m.leads_to(map as usize) => m.report("a map is freed and in use"),
+        Some(_) => {}
+    });
+}
+
+pub unsafe fn moat_map_span(map: *const bpf_map) -> u64 {
+    // SAFETY: the caller has a reference.
+    unsafe { (*map).span }
+}
+
+/// Pages of map values go by the map's name.
+pub unsafe fn moat_map_pages(map: *const bpf_map, pages: *mut *mut page) -> i32 {
+    if memory::fails() {
+        return -12;
+    }
+    // SAFETY: room for one per page of the span.
+    unsafe {
+        for i in 0..((*map).span >> 12) as usize {
+            *pages.add(i) = map as *mut page;
+        }
+    }
+    0
+}
+
+pub unsafe fn moat_map(addr: u64, pages: *mut *mut page, nr: u64, key: u32, writable: bool) -> i32 {
+    // SAFETY: so many pages, whose addresses are names here.
+    let frames = unsafe { std::slice::from_raw_parts(pages as *const usize, nr as usize) };
+    match machine::map(addr, frames, key as u8, writable) {
+        true => 0,
+        false => -12,
+    }
+}
+
+pub unsafe fn moat_unmap(addr: u64, size: u64) {
+    machine::unmap(addr, size);
+}
+
+pub unsafe fn moat_flush() {
+    machine::flush();
+}
+
+pub unsafe fn moat_set_key(addr: u64, size: u64, key: u32) -> i32 {
+    machine::set_key(addr, size, key as u8);
+    0
+}
+
+pub unsafe fn moat_view_create() -> *mut moat_view {
+    if memory::fails() {
+        return null_mut();
+    }
+    let pgd = machine(|m| m.new_view());
+    Box::into_raw(Box::new(moat_view { pgd }))
+}
+
+pub unsafe fn moat_view_destroy(view: *mut moat_view) {
+    // SAFETY: from moat_view_create(), once.
+    let view = unsafe { Box::from_raw(view) };
+    machine(|m| m.views.remove(&view.pgd));
+}
+
+pub unsafe fn moat_view_pgd(view: *const moat_view) -> u64 {
+    // SAFETY: from moat_view_create().
+    unsafe { (*view).pgd }
+}
+
+pub unsafe fn moat_view_map(view: *mut moat_view, addr: u64, size: u64) -> i32 {
+    // SAFETY: from moat_view_create().
+    match machine::view_map(unsafe { (*view).pgd }, addr, size) {
+        true => 0,
+        false => -12,
+    }
+}
+
+pub unsafe fn moat_view_unmap(view: *mut moat_view, addr: u64, size: u64) {
+    // SAFETY: from moat_view_create().
+    machine::view_unmap(unsafe { (*view).pgd }, addr, size);
+}
+
+pub unsafe fn moat_trace_view(_aux: *const bpf_prog_aux) {}
+pub unsafe fn moat_trace_bind(_domain: u32, _key: u32, _users: u32) {}
+pub unsafe fn moat_trace_unbind(_domain: u32, _key: u32, _users: u32) {}

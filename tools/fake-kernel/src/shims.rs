@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What `moat/shims.c` exports, as far as it is called.
+//!
+//! C header: `moat/shims.h`
+
+use crate::bindings::{bpf_map, bpf_map_inc, page};
+use crate::machine::{self, machine};
+use crate::memory;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+extern "C" {
+    fn calloc(n: usize, size: usize) -> *mut c_void;
+    fn free(p: *mut c_void);
+}
+
+fn set_locked(locked: bool) {
+    machine(|m| {
+        if m.locked == locked {
+            m.report("the lock is taken or let go twice");
+        }
+        m.locked = locked;
+    });
+}
+
+#[no_mangle]
+extern "C" fn moat_shim_lock() {
+    set_locked(true);
+}
+
+#[no_mangle]
+extern "C" fn moat_shim_unlock() {
+    set_locked(false);
+}
+
+#[no_mangle]
+extern "C" fn moat_shim_synchronize_rcu() {
+    machine::synchronize_rcu();
+}
+
+#[no_mangle]
+extern "C" fn moat_shim_start_balancing(_ms: u32) {}
+
+#[no_mangle]
+extern "C" fn moat_shim_zalloc(size: usize) -> *mut c_void {
+    match memory::fails() {
+        true => null_mut(),
+        // SAFETY: any size is fine.
+        false => unsafe { calloc(1, size) },
+    }
+}
+
+#[no_mangle]
+unsafe extern "C" fn moat_shim_free(p: *mut c_void) {
+    // SAFETY: from moat_shim_zalloc(), once.
+    unsafe { free(p) };
+}
+
+/// A program's slots: here how often it ran.
+#[no_mangle]
+extern "C" fn moat_shim_alloc_slots() -> u64 {
+    moat_shim_zalloc(8) as u64
+}
+
+#[no_mangle]
+unsafe extern "C" fn moat_shim_free_slots(slots: u64) {
+    // SAFETY: from moat_shim_alloc_slots(), once.
+    unsafe { moat_shim_free(slots as *mut c_void) };
+}
+
+#[no_mangle]
+unsafe extern "C" fn moat_shim_runs(slots: u64) -> u64 {
+    // SAFETY: from moat_shim_alloc_slots().
+    unsafe { *(slots as *const u64) }
+}
+
+#[no_mangle]
+extern "C" fn moat_shim_alloc_page() -> *mut page {
+    match memory::fails() {
+        true => null_mut(),
+        false => Box::into_raw(Box::new(page::new())),
+    }
+}
+
+#[no_mangle]
+unsafe extern "C" fn moat_shim_free_page(page: *mut page) {
+    machine(|m| {
+        if m.leads_to(page as usize) {
+            m.report("a page is freed and in use");
+        }
+    });
+    // SAFETY: from moat_shim_alloc_page(), once.
+    drop(unsafe { Box::from_raw(page) });
+}
+
+#[no_mangle]
+unsafe extern "C" fn moat_shim_inner_maps(
+    outer: *const bpf_map,
+    found: *mut *mut bpf_map,
+    most: u32,
+) -> i32 {
+    if memory::fails() {
+        return -12;
+    }
+    // SAFETY: the caller has a reference on the map.
+    let inner = unsafe { &(*outer).inner };
+    let maps = inner.iter().copied().filter(|map| !map.is_null());
+    let mut n = 0;
+    for map in maps.take(most as usize) {
+        // SAFETY: what is in the map it has a reference on; room for `most`.
+        unsafe {
+            bpf_map_inc(map);
+            *found.add(n) = map;
+        }
+        n += 1;
+    }
+    n as i32
+}
