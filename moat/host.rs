@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Host build of MOAT's pure logic.
 //!
-//! Kbuild reaches these files through `moat.rs`; this root gives the same files
+//! Kbuild reaches these files through `main.rs`; this root gives the same files
 //! to Cargo.  They use `core` only, allocate nothing, hold no kernel type, and
 //! keep to the language of rustc 1.63.
 #![no_std]
