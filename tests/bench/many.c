@@ -22,7 +22,7 @@
 #include "programs.h"
 
 #define MOST 16384
-#define BATCH 128
+#define BATCH 512
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 static int prog[MOST], map[MOST], missed;
