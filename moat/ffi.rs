@@ -45,6 +45,8 @@ extern "C" {
     pub fn moat_shim_inner_maps(outer: *mut bpf_map, found: *mut *mut bpf_map, most: u32) -> i32;
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();
+    pub fn moat_watch_init() -> i32;
+    pub fn moat_watch_exit();
 
     // gates.S: addresses only, never called from Rust.
     pub fn moat_enter();

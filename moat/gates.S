@@ -20,7 +20,8 @@
 #include <asm/processor-flags.h>
 #include <asm/unwind_hints.h>
 
-.text
+/* No probe may come between: an INT3 here would be taken for the program's. */
+.section .noinstr.text, "ax"
 
 /* What struct moat_run holds that enter does not fill in. */
 #define UNINITIALISED	(MOAT_RUN_SIZE - MOAT_RUN_saved)

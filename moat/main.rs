@@ -15,6 +15,7 @@
 //! | what happens around a run                | `run.rs`        |
 //! | what may a helper be given               | `helpers/`      |
 //! | what happens on a violation              | `violation.rs`  |
+//! | who looks after runs with interrupts off | `watch.c`       |
 //! | what does the administrator want         | `policy.rs`     |
 
 // A module has no other crate to be reached from, but host.rs has.
@@ -67,12 +68,14 @@ module! {
 
 struct Moat {
     _sysctls: policy::Sysctls,
+    _watch: Watch,
     _hooks: jit_hook::Hooks,
 }
 
 impl kernel::Module for Moat {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let sysctls = policy::Sysctls::register()?;
+        let watch = Watch::start()?;
         // Last of what can fail: from here on programs hold the module.
         let hooks = jit_hook::Hooks::register()?;
         // SAFETY: module initialisation.
@@ -80,8 +83,29 @@ impl kernel::Module for Moat {
         pr_info!("ready: {} keys for programs\n", pks::Key::PROGRAMS);
         Ok(Moat {
             _sysctls: sysctls,
+            _watch: watch,
             _hooks: hooks,
         })
+    }
+}
+
+/// Looks for runs that nothing interrupts: `watch.c`.
+struct Watch(());
+
+impl Watch {
+    fn start() -> Result<Watch> {
+        // SAFETY: process context, once.
+        match unsafe { ffi::moat_watch_init() } {
+            0 => Ok(Watch(())),
+            err => Err(Error::from_errno(err)),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // SAFETY: `start` was called.
+        unsafe { ffi::moat_watch_exit() }
     }
 }
 

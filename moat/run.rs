@@ -13,6 +13,7 @@ use crate::program::{Program, MAX_META};
 use crate::violation;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
+use core::sync::atomic::Ordering;
 use kernel::bindings;
 
 /// A helper's return value.
@@ -95,7 +96,12 @@ impl<'a> Run<'a> {
         // the packet area is sized for what is copied.
         unsafe {
             let (from, to) = (self.slot.shadow as *const u64, self.slot.snap as *mut u64);
-            let mut left = plan.words;
+            // The kernel's packet pointers are for it alone.
+            let hidden = match plan.classic {
+                true => 1 << (plan.data_off / 8),
+                false => 7 << (plan.pkt_off / 8),
+            };
+            let mut left = plan.words & !hidden;
             while left != 0 {
                 let i = left.trailing_zeros() as usize;
                 left &= left - 1;
@@ -203,6 +209,20 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Whether the run has to end.  Called after helpers that may take long: a program
+    /// that spends its time in them is hardly ever found by an interrupt.
+    fn is_over(&self, site: &moat_site) -> bool {
+        if self.program.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_DEAD != 0 {
+            return true;
+        }
+        // SAFETY: see `new`.
+        if unsafe { !bindings::moat_overdue(self.run) } {
+            return false;
+        }
+        violation::too_long(self, site);
+        true
+    }
+
     /// A map lookup, the call that comes most often.
     fn lookup(&self, site: &moat_site, raw: &[Allegation; 5]) -> Called {
         let (map, key) = audit::audit_lookup(raw[0], raw[1], self)?;
@@ -229,6 +249,11 @@ impl<'a> Run<'a> {
         let checked = audit::audit(contract, raw, self)?;
         let mut args = checked.args.map(|grant| grant.get());
 
+        if let Some(limit) = contract.limit {
+            if args[limit.arg as usize % 5] as u32 > limit.most {
+                return Ok(limit.answer as u64);
+            }
+        }
         if contract.effects.store_ctx {
             self.store();
         }
@@ -270,7 +295,7 @@ impl<'a> Run<'a> {
                 };
             }
         }
-        if contract.effects.load_ctx && self.load() != 0 {
+        if (contract.effects.load_ctx && self.load() != 0) || self.is_over(site) {
             self.stop();
         }
         Ok(match contract.ret {

@@ -37,6 +37,9 @@ int moat_shim_inner_maps(struct bpf_map *outer, struct bpf_map **found, u32 most
 int moat_counters_init(void);
 void moat_counters_exit(void);
 
+int moat_watch_init(void);
+void moat_watch_exit(void);
+
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
 extern u64 moat_freed;

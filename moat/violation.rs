@@ -176,6 +176,18 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
     );
 }
 
+/// A run that spent its time in helpers.
+pub fn too_long(run: &Run<'_>, site: &moat_site) {
+    trace(run.program, site.ret.ip, 0, BUDGET);
+    if count(run.program) {
+        pr_err!(
+            "{}: ran too long at {}; stopped\n",
+            Who(run.program),
+            At(run.program, site.ret.ip)
+        );
+    }
+}
+
 /// A return to nowhere: only forged control flow gets there.
 pub fn no_return(run: &Run<'_>) {
     trace(run.program, 0, 0, 0x200);

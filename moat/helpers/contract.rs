@@ -114,6 +114,17 @@ pub struct Bounce {
     pub back: bool,
 }
 
+/// A scalar that the helper believes without a look, and should not.
+///
+/// If the low half of argument `arg` (counted from 0) is above `most`, the helper is
+/// not called, and the program gets `answer`, as for other bad values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    pub arg: u8,
+    pub most: u32,
+    pub answer: i64,
+}
+
 /// The most kernel memory one call needs for a [`Bounce`], in bytes: the largest
 /// LPM trie key, `sizeof(struct bpf_lpm_trie_key) + LPM_DATA_SIZE_MAX`.
 pub const BOUNCE_MAX: usize = 4 + 256;
@@ -164,6 +175,7 @@ pub struct Contract {
     /// Whether it changes what its map holds.
     pub writes_map: bool,
     pub bounce: Option<Bounce>,
+    pub limit: Option<Limit>,
     /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
     /// the arguments of such a contract are empty and every audit fails.
     pub refused: Option<&'static str>,
@@ -238,6 +250,7 @@ pub(super) const fn helper(
         },
         writes_map: false,
         bounce: None,
+        limit: None,
         refused: None,
         checked,
     }
@@ -284,10 +297,15 @@ impl Contract {
         self
     }
 
+    pub(super) const fn limited(mut self, arg: u8, most: u32, answer: i64) -> Contract {
+        self.limit = Some(Limit { arg, most, answer });
+        self
+    }
+
     /// Whether a call needs no audit at all: only scalars go in.
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
-        self.checked == 0 && self.refused.is_none()
+        self.checked == 0 && self.limit.is_none() && self.refused.is_none()
     }
 
     /// The map types its map argument may have, if it has one.

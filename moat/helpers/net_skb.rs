@@ -82,7 +82,10 @@ pub(super) const CONTRACTS: &[Contract] = &[
     // skb->csum, ip_summed and csum_level are not in struct __sk_buff.
     skb(40, "csum_update", 1),
     skb(41, "set_hash_invalid", 0).changes_ctx(),
-    skb(43, "skb_change_head", 2).changes_ctx(),
+    // Below zero, BUG_ON(nhead < 0) of pskb_expand_head().  -EINVAL is its answer.
+    skb(43, "skb_change_head", 2)
+        .changes_ctx()
+        .limited(1, i32::MAX as u32, -22),
     helper(46, "get_socket_cookie", SKB, [CTX, NO, NO, NO, NO]),
     helper(47, "get_socket_uid", SKB, [CTX, NO, NO, NO, NO]),
     skb(48, "set_hash", 1).changes_ctx(),

@@ -80,7 +80,8 @@ fn arguments_have_no_gaps() {
         let used = c.args.iter().take_while(|a| **a != Arg::None).count();
         assert!(c.args[used..].iter().all(|a| *a == Arg::None), "{}", c.name);
         let plain = c.args.iter().all(|a| a.is_plain());
-        assert_eq!(c.is_plain(), plain && c.refused.is_none(), "{}", c.name);
+        let plain = plain && c.limit.is_none() && c.refused.is_none();
+        assert_eq!(c.is_plain(), plain, "{}", c.name);
     }
 }
 
@@ -103,6 +104,16 @@ fn a_bounced_argument_is_memory_and_fits() {
                 panic!("{} bounces something that is not memory", c.name);
             };
             assert!(bounce.back || access != Access::ReadWrite, "{}", c.name);
+        }
+    }
+}
+
+#[test]
+fn what_is_limited_is_a_scalar() {
+    for c in all() {
+        if let Some(limit) = c.limit {
+            assert_eq!(c.args[limit.arg as usize], Arg::Any, "{}", c.name);
+            assert!((-4095..0).contains(&limit.answer), "{}", c.name);
         }
     }
 }

@@ -7,6 +7,7 @@
  * It gives helpers addresses, maps, contexts and lengths of its choice, returns to
  * kernel text of its choice, and looks at what is left in registers.
  */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 #include "attack.h"
@@ -381,9 +382,35 @@ static void registers(void)
 	close(fd);
 }
 
+/* What the kernel dies of at level 0: see test_oops. */
+static void head_room(void)
+{
+	struct bpf_insn insns[] = {
+		MOV_IMM(R2, (s32)0x80001000),
+		MOV_IMM(R3, 0),
+		CALL(skb_change_head),
+		EXIT(),
+	};
+	struct __sk_buff ctx = { .gso_size = 10 };
+	struct run run;
+	int fd;
+
+	if (!level)
+		return;
+	run_packet(&run, 64);
+	run.ctx_in = &ctx;
+	run.ctx_in_size = sizeof(ctx);
+	fd = load(&sched_cls, "no_head_room", insns, ARRAY_SIZE(insns));
+	ok(fd >= 0 && !prog_run(fd, &run) && run.retval == (u32)-EINVAL,
+	   "%d: sched_cls asks for less than no head room: EINVAL", level);
+	ok(others_run(), "%d: sched_cls asks for less than no head room: others go on", level);
+	close(fd);
+}
+
 static void attacks(void)
 {
 	helper_arguments();
+	head_room();
 	return_address();
 	registers();
 }

@@ -5,10 +5,15 @@
  *
  * Each is attached to one end of a socket pair, at level 0 and at level 2: as much
  * of the same packet must arrive there, and at level 2 an isolated program must
- * have run.
+ * have run. Then those that are attached elsewhere: to a fanout group, and to tc.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -107,6 +112,87 @@ static void classic(size_t f)
 		     moat_counter("runs") - runs, kmsg_find("moat: ", NULL) ?: "");
 }
 
+#define PORT 4711
+
+/* Sends 20 datagrams through lo; how many arrive. */
+static int datagrams(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), i, n = 0;
+	char data[20];
+
+	if (bind(s, (struct sockaddr *)&to, sizeof(to)))
+		diag("bind: %s", strerror(errno));
+	for (i = 1; i <= 20; i++)
+		sendto(s, data, i, 0, (struct sockaddr *)&to, sizeof(to));
+	usleep(10000);
+	while (read(s, data, sizeof(data)) > 0)
+		n++;
+	close(s);
+	return n;
+}
+
+/* tc's filter and action, both classic: of the datagrams, those of odd length go. */
+static int tc_lets_through(void)
+{
+	int n;
+
+	if (system("tc qdisc add dev lo clsact && tc filter add dev lo ingress bpf "
+		   /* UDP? the low byte of its length is odd? */
+		   "bytecode '6,48 0 0 23,21 0 3 17,48 0 0 39,69 0 1 1,6 0 0 4294967295,6 0 0 0' "
+		   "action bpf bytecode '1,6 0 0 2'"))
+		diag("tc: no filter");
+	n = datagrams();
+	if (system("tc qdisc del dev lo clsact"))
+		diag("tc: not removed");
+	return n;
+}
+
+/* How many packets the first of two members of a group gets. */
+static int first_of_two(void)
+{
+	struct sock_filter insns[] = {
+		C(BPF_LD | BPF_W | BPF_LEN, 0), C(BPF_ALU | BPF_MOD | BPF_K, 5),
+		CJ(BPF_JMP | BPF_JGT | BPF_K, 1, 0, 1), C(BPF_RET | BPF_K, 1), C(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog prog = { .len = ARRAY_SIZE(insns), .filter = insns };
+	struct sockaddr_ll lo = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP),
+				  .sll_ifindex = if_nametoindex("lo") };
+	int s[2], i, n = 0, group = 7 | PACKET_FANOUT_CBPF << 16;
+	char data[200];
+
+	for (i = 0; i < 2; i++) {
+		s[i] = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0);
+		if (bind(s[i], (struct sockaddr *)&lo, sizeof(lo)) ||
+		    setsockopt(s[i], SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)))
+			diag("fanout: %s", strerror(errno));
+	}
+	if (setsockopt(s[0], SOL_PACKET, PACKET_FANOUT_DATA, &prog, sizeof(prog)))
+		diag("fanout filter: %s", strerror(errno));
+	datagrams();
+	while (read(s[0], data, sizeof(data)) > 0)
+		n++;
+	close(s[0]);
+	close(s[1]);
+	return n;
+}
+
+static void elsewhere(const char *what, int (*count)(void), int expected)
+{
+	int n, m;
+	s64 runs;
+
+	moat_set_level(0);
+	n = count();
+	moat_set_level(moat_present() ? 2 : 0);
+	runs = moat_counter("runs");
+	m = count();
+	if (!ok(n == expected && n == m && (!moat_present() || moat_counter("runs") >= runs + 20),
+		"classic filter: %s: the same at level 0 and 2", what))
+		diag("%d at level 0, %d at level 2; %ld runs", n, m, moat_counter("runs") - runs);
+}
+
 int main(void)
 {
 	size_t i;
@@ -114,6 +200,8 @@ int main(void)
 	pin_to_cpu(0);
 	for (i = 0; i < ARRAY_SIZE(filters); i++)
 		classic(i);
+	elsewhere("tc", tc_lets_through, 10);
+	elsewhere("a fanout group", first_of_two, 8);
 	if (!moat_present())
 		skip("no moat.ko", "level 2");
 	return finish();

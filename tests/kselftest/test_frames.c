@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
 #include <pthread.h>
 #include <signal.h>
@@ -31,13 +32,17 @@ static const char *const canaries[] = {
 
 /* What the second CPU is told, in the packet. */
 struct order {
-	u8 mode;	/* 0 spin, 1 write */
+	u8 mode;	/* 0 spin, 1 write all sorts of things, 2 write poison[0] */
 	u8 pad[7];
 	u64 from, to, rounds, poison[2];
 	u8 rest[16];
 } __attribute__((packed));
 
-static int map, prog;	/* [0] R10 of the spinning CPU, [1] its runs */
+static int map, prog;
+
+/* Words of the map; of R6, R9 and R10 of the spinning CPU; HOT has a breakpoint. */
+enum { FRAME, RUNS, CONTEXT, VALUE, HOT };
+
 static volatile bool over;
 
 static u64 slot(u32 i)
@@ -51,7 +56,7 @@ static u64 slot(u32 i)
 
 static void load(void)
 {
-	int write, call, loop;
+	int write, poison, call, loop;
 
 	cnt = 0;
 	/* the verifier goes past the first jump, and gives up at once */
@@ -59,16 +64,19 @@ static void load(void)
 	  LDX(BPF_W, R7, R6, offsetof(struct xdp_md, data)), LD_MAP_VALUE(R9, map, 0),
 	  LDX(BPF_B, R2, R7, offsetof(struct order, mode)));
 	write = cnt;
-	E(JMP_IMM(BPF_JNE, R2, 0, 0));
+	E(JMP_IMM(BPF_JEQ, R2, 1, 0));
+	poison = cnt;
+	E(JMP_IMM(BPF_JEQ, R2, 2, 0));
 
-	/* spin: [0] = R10, then 20000 calls, with something of it on the stack */
-	E(STX(BPF_DW, R9, R10, 0), MOV_IMM(R8, 20000), ST(BPF_DW, R10, -64, 1));
+	/* spin: 20000 calls, with something of it on the stack */
+	E(STX(BPF_DW, R9, R6, 8 * CONTEXT), STX(BPF_DW, R9, R9, 8 * VALUE),
+	  STX(BPF_DW, R9, R10, 8 * FRAME), MOV_IMM(R8, 20000), ST(BPF_DW, R10, -64, 1));
 	loop = cnt;
-	E(MOV_REG(R1, R8));
+	E(STX(BPF_DW, R9, R8, 8 * HOT), MOV_REG(R1, R8));
 	call = cnt;
 	E(CALL_REL(0), STX(BPF_DW, R10, R0, -64), ALU64_IMM(BPF_SUB, R8, 1));
 	E(JMP_IMM(BPF_JSGT, R8, 0, loop - cnt - 1));
-	E(MOV_IMM(R2, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R2, 8), MOV_IMM(R0, 2), EXIT());
+	E(MOV_IMM(R2, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R2, 8 * RUNS), MOV_IMM(R0, 2), EXIT());
 
 	/* write: R2 runs over [from, to), R3 is random, R4 counts the rounds */
 	insns[write].off = cnt - write - 1;
@@ -85,6 +93,13 @@ static void load(void)
 	  ALU64_IMM(BPF_SUB, R4, 1));
 	E(JMP_IMM(BPF_JSGT, R4, 0, loop - cnt - 1));
 	E(MOV_IMM(R0, 2), EXIT());
+
+	/* one value, to one place */
+	insns[poison].off = cnt - poison - 1;
+	E(LDX(BPF_DW, R4, R7, offsetof(struct order, rounds)),
+	  LDX(BPF_DW, R2, R7, offsetof(struct order, from)),
+	  LDX(BPF_DW, R0, R7, offsetof(struct order, poison[0])), STX(BPF_DW, R2, R0, 0),
+	  ALU64_IMM(BPF_SUB, R4, 1), JMP_IMM(BPF_JSGT, R4, 0, -3), MOV_IMM(R0, 2), EXIT());
 
 	/* the function: a stack of its own, and now and then a helper */
 	insns[call].imm = cnt - call - 1;
@@ -133,17 +148,36 @@ static int perf_on(int cpu)
 	return syscall(__NR_perf_event_open, &attr, -1, cpu, -1, 0);
 }
 
+/* #DB on the spinning CPU, and no other: an NMI would hold up who writes, too. */
+static int break_at(u64 addr)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT, .size = sizeof(attr), .bp_type = HW_BREAKPOINT_W,
+		.bp_addr = addr, .bp_len = HW_BREAKPOINT_LEN_8, .sample_period = 1,
+		.exclude_user = 1,
+	};
+	int fd = syscall(__NR_perf_event_open, &attr, -1, 1, -1, 0);
+
+	if (fd < 0)
+		diag("breakpoint: %s", strerror(errno));
+	return fd;
+}
+
 /*
  * RIP values that look right: where the program is, sites behind it, and where
- * the gates are about to jump, which is a place that is done again.
+ * the gates are about to jump, which is a place that is done again. So are the
+ * first instructions of NMI and #DB, for whom they did not interrupt.
  */
 static u64 image;
-static u64 gates[3];
+static u64 gates[3], entries[3];
 
 static void find_addresses(void)
 {
 	static const char *const names[] = {
 		" moat_enter_jmp\t", " moat_view_jmp\t", " moat_return_jmp\t",
+	};
+	static const char *const entry_names[] = {
+		" asm_exc_nmi\n", " asm_exc_debug\n", " asm_exc_double_fault\n",
 	};
 	char line[256];
 	FILE *f = fopen("/proc/kallsyms", "r");
@@ -155,9 +189,17 @@ static void find_addresses(void)
 		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 			if (strstr(line, names[i]))
 				gates[i] = strtoull(line, NULL, 16);
+		for (size_t i = 0; i < ARRAY_SIZE(entry_names); i++)
+			if (strstr(line, entry_names[i]))
+				entries[i] = strtoull(line, NULL, 16);
 	}
 	if (f)
 		fclose(f);
+}
+
+static u64 an_entry(void)
+{
+	return entries[random64() % 5 % ARRAY_SIZE(entries)] + random64() % 96;
 }
 
 /* One program, from load to death or half a second. */
@@ -172,6 +214,7 @@ static bool fight(int round, bool isolated)
 		{ 700, 24 },
 		{ 240, -128 },
 		{ -64, 3072 },		/* other slots, and where NMIs land */
+		{ 0, 0 },		/* the address in the frame of a #DB */
 	};
 	u64 poisons[] = {
 		0, ~0ULL, target("wrmsr"), target("data"), target("stack"), 0x8000000000000000ULL,
@@ -179,9 +222,11 @@ static bool fight(int round, bool isolated)
 	struct order o = { .mode = 1, .rounds = 200 };
 	struct run run = { .data_in = &o, .data_in_size = sizeof(o), .repeat = 1 };
 	pthread_t thread;
-	u64 fp, until;
+	int breakpoint;
+	u64 fp, until, same = 0;
 	bool dead = false;
 	int i = round % ARRAY_SIZE(parts);
+	bool exact = i == ARRAY_SIZE(parts) - 1;
 	static u64 zeros[64];
 	u32 zero = 0;
 
@@ -192,27 +237,40 @@ static bool fight(int round, bool isolated)
 	over = false;
 	pthread_create(&thread, NULL, spin, NULL);
 	until = now_ns() + 2000000000ULL;
-	while (!(fp = slot(0)) && now_ns() < until)
+	while (!(fp = slot(FRAME)) && now_ns() < until)
 		usleep(100);
 	if (!fp)
 		diag("round %d: it does not spin", round);
 
 	o.from = i ? fp - parts[i].below : fp & ~4095ULL;
 	o.to = i ? fp + parts[i].above : o.from + 4096;
+	if (exact) {
+		/* Behind three slots, from R6 to R10, land #MC, #DB, NMI and #DF. */
+		o.from = slot(CONTEXT) + 3 * (fp - slot(CONTEXT)) + 2 * 96 - 5 * 8;
+		o.to = o.from + 8;
+		o.rounds = 20000;
+		o.mode = 2;
+		/* of a #DB, if it is to be believed */
+		same = entries[1] + 12 + random64() % 40;
+	}
 	if (!isolated) {
 		/* that would be a kernel stack: write on the map value */
 		o.from = fp ? target("data") : 0;
 		o.to = o.from + 64;
 	}
+	breakpoint = exact && fp ? break_at(slot(VALUE) + 8 * HOT) : -1;
 	until = now_ns() + 300000000ULL;
 	while (fp && !dead && now_ns() < until) {
 		/* something an interrupt frame could hold, and something else */
-		switch (random64() % 5) {
+		switch (random64() % 6) {
 		case 0:
 			o.poison[0] = image ? image + random64() % 1024 : 0;
 			break;
 		case 3:
 			o.poison[0] = gates[random64() % ARRAY_SIZE(gates)] + random64() % 8;
+			break;
+		case 5:
+			o.poison[0] = an_entry();
 			break;
 		case 1:		/* flags: TF, IF, IOPL, NT, AC */
 			o.poison[0] = 0x246 ^ (random64() & 0x47300);
@@ -224,8 +282,11 @@ static bool fight(int round, bool isolated)
 			o.poison[0] = poisons[random64() % ARRAY_SIZE(poisons)];
 		}
 		o.poison[1] = random64() & 1 ? random64() : o.from + random64() % 4096;
+		if (exact)
+			o.poison[0] = same;
 		dead = prog_run(prog, &run) || run.retval != xdp.pass;
 	}
+	close(breakpoint);
 	over = true;
 	while (pthread_tryjoin_np(thread, NULL)) {
 		pthread_kill(thread, SIGUSR1);
@@ -297,7 +358,8 @@ int main(void)
 	}
 	diag("%d programs, %d of them stopped", rounds, dead);
 	if (isolated)
-		ok(image && gates[0] && gates[1] && gates[2], "addresses to forge are known");
+		ok(image && gates[0] && gates[1] && gates[2] && entries[0] && entries[1] &&
+		   entries[2], "addresses to forge are known");
 	if (isolated) {
 		ok(dead > 0, "a program that writes over its frames is stopped at times");
 		for (cpu = 0; cpu < 4; cpu++)

@@ -21,6 +21,17 @@
  */
 static const struct prog_type *const t = &sched_cls;
 
+/* As of a packet that is yet to be cut into segments, so that its length may grow. */
+static void run_gso(int fd)
+{
+	struct __sk_buff ctx = { .gso_size = 10 };
+	u8 packet[64] = {};
+	struct run run = { .data_in = packet, .data_in_size = sizeof(packet), .ctx_in = &ctx,
+			   .ctx_in_size = sizeof(ctx), .repeat = 1 };
+
+	prog_run(fd, &run);
+}
+
 static void must_oops(const char *what, const char *log, const struct bpf_insn *insns, size_t cnt)
 {
 	int fd = prog_load(t->type, "rogue_oops", insns, cnt), status = 0;
@@ -35,7 +46,7 @@ static void must_oops(const char *what, const char *log, const struct bpf_insn *
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
-		prog_run_once(fd);
+		run_gso(fd);
 		_exit(0);
 	}
 	waitpid(pid, &status, 0);
@@ -99,5 +110,14 @@ int main(void)
 		EXIT(),
 	};
 	must_oops("has 2 GiB cleared from the stack up", "", huge, ARRAY_SIZE(huge));
+
+	struct bpf_insn head[] = {
+		MOV_IMM(R2, (s32)0x80001000),
+		MOV_IMM(R3, 0),
+		CALL(skb_change_head),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+	must_oops("asks for less than no head room", "kernel BUG at", head, ARRAY_SIZE(head));
 	return finish();
 }

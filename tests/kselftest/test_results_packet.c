@@ -118,6 +118,27 @@ static void ctx_writes(void)
 	end_with(t->pass);
 }
 
+/* What a helper is shown, and then taken back: it is as it was in the end. */
+static void ctx_taken_back(void)
+{
+	static const int skb_fields[] = {
+		offsetof(struct __sk_buff, cb[1]), offsetof(struct __sk_buff, mark),
+		offsetof(struct __sk_buff, priority), offsetof(struct __sk_buff, tc_index),
+	};
+	int i;
+
+	begin();
+	for (i = 0; i < (tc_type() ? 4 : 1); i++) {
+		E(LDX(BPF_W, R7, R6, skb_fields[i]), MOV_REG(R2, R7),
+		  ALU64_IMM(BPF_XOR, R2, 0x55), STX(BPF_W, R6, R2, skb_fields[i]),
+		  MOV_REG(R1, R6), MOV_IMM(R2, 0), MOV_REG(R3, R10),
+		  ALU64_IMM(BPF_ADD, R3, -64), MOV_IMM(R4, 4), CALL(skb_load_bytes));
+		tell(R0);
+		E(STX(BPF_W, R6, R7, skb_fields[i]));
+	}
+	end_with(t->pass);
+}
+
 /* A helper sees what was written to the context, and the program what it did. */
 static void ctx_and_helper(void)
 {
@@ -433,6 +454,7 @@ static const struct result_case cases[] = {
 	{ "context reads", ctx_reads, true, true, true },
 	{ "narrow context reads", ctx_narrow, false, true, true },
 	{ "context writes", ctx_writes, false, true, false },
+	{ "context fields taken back after a helper", ctx_taken_back, false, true, true },
 	{ "context and helpers", ctx_and_helper, false, true, false },
 	{ "packet reads", packet_read, true, true, false },
 	{ "packet writes", packet_write, true, true, false },

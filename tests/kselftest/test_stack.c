@@ -6,7 +6,8 @@
  * A subprogram overwrites the frame pointer it will give back, so that its caller
  * goes on with RSP anywhere and spins. The next interrupt finds no stack to be
  * pushed on; the CPU accepted it all the same, and if nobody sees to it, none of
- * its priority ever comes again. And a program that never ends is stopped.
+ * its priority ever comes again. And a program that never ends is stopped, also if
+ * interrupts are off, or it spends its time in helpers.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -113,6 +114,79 @@ static void endless(void)
 	close(fd);
 }
 
+/* Run by @run, it is stopped when it should be: before @most seconds are over. */
+static void stopped_in_time(const char *what, int fd, void (*run)(int fd), int most)
+{
+	s64 before = read_number(BUDGET);
+	u64 began;
+
+	if (!ok(fd >= 0, "%s: loads", what)) {
+		diag("%s\n%s", strerror(errno), prog_log);
+		return;
+	}
+	pin_to_cpu(3);
+	write_file(BUDGET, "2");
+	kmsg_mark();
+	began = now_ns();
+	run(fd);
+	began = (now_ns() - began) / 1000000;
+	if (!ok(began > 1000 && began < most * 1000u, "%s: stopped when its time is up", what))
+		diag("after %llu ms", (unsigned long long)began);
+	write_file(BUDGET, "%lld", (long long)before);
+	ok(kmsg_stopped(fd, "endless"), "%s: reported", what);
+	ok(alive(3), "%s: its CPU goes on", what);
+	close(fd);
+}
+
+static void run_plainly(int fd)
+{
+	prog_run_once(fd);
+}
+
+/* One that hardly ever runs code of its own, for an interrupt to find it there */
+static void endless_calls(void)
+{
+	static char spaces[8 << 20];
+	int map = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(spaces), 1);
+	struct bpf_insn insns[] = {
+		LD_MAP_VALUE(R1, map, 0),
+		MOV_IMM(R2, sizeof(spaces)),
+		MOV_IMM(R3, 0),
+		MOV_REG(R4, R10),
+		ALU64_IMM(BPF_ADD, R4, -8),
+		CALL(strtol),
+		JMP_IMM(BPF_JNE, R0, 1, -8),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+	u32 zero = 0;
+
+	memset(spaces, ' ', sizeof(spaces));
+	map_update(map, &zero, spaces);
+	stopped_in_time("an endless program of long calls",
+			PROG_LOAD(sched_cls.type, "endless", insns), run_plainly, 6);
+	close(map);
+}
+
+static void run_irqoff(int fd)
+{
+	write_file("/sys/kernel/debug/moat_test/run_in", "%d irqoff 3 1", fd);
+}
+
+/* One that no interrupt finds: another CPU has to look after it */
+static void endless_without_interrupts(void)
+{
+	struct bpf_insn insns[] = {
+		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
+		JMP_IMM(BPF_JNE, R2, 0, -1),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+
+	stopped_in_time("an endless program with interrupts off",
+			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10);
+}
+
 int main(void)
 {
 	if (!test_kernel())
@@ -125,6 +199,8 @@ int main(void)
 	lost_stack(target("data"), "in kernel memory", 2);
 	lost_stack(0x8000000000000000, "not canonical", 1);
 	endless();
+	endless_calls();
+	endless_without_interrupts();
 	bypass_verifier(false);
 	return finish();
 }
