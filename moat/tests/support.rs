@@ -85,7 +85,13 @@ What is isolated differs from a plain program in this:
   stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept.
 - Preemption is off while it runs.
 - Scalars go to helpers as the program passes them, not checked against the ranges
-  that the verifier assumed.
+  that the verifier assumed. `skb_change_head` with a number below zero, of which the
+  kernel dies if the packet is a GSO one, is answered with EINVAL.
+- The window has room for 65,000 programs. Unprivileged users can attach classic filters,
+  each of which takes that of one and some 25 KiB, accounted to their memory cgroup.
+
+Classic filters are those of sockets, fanout groups, `cls_bpf`, `act_bpf`, `xt_bpf`, team
+and ppp, under `kernel.moat.socket_filter`. Those of seccomp are plain.
 
 ## Hardware
 
@@ -99,7 +105,8 @@ with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
   (`ibt=off`, or no CONFIG_X86_KERNEL_IBT).
 - IDT, GDT and the first page of each TSS are readable to programs at every level, and
   so are the resume pages: RAX, RCX, RDX, RIP, RSP and flags that the last interrupted
-  program on each CPU had.
+  program on each CPU had. What an NMI, #DB or #MC saves of a gate can be read by another
+  CPU that runs the same program, for some instructions.
 - The barrier against branch history injection that 6.1's JIT puts at the end of
   classic filters of unprivileged users is not in isolated images. Side channels are
   not in scope; the jumps of the gates are not retpolines.
