@@ -409,6 +409,10 @@ SYM_INNER_LABEL(moat_call_long, SYM_L_GLOBAL)
 .Lcall_off:
 	CALL_NOSPEC rax
 	cli
+	/* Without interrupts, nobody else may get to see that its time is up. */
+	movq	MOAT_RUN_domain(%rsp), %rcx
+	testl	$MOAT_DOM_DEAD, MOAT_DOM_flags(%rcx)
+	jnz	moat_stop
 	jmp	.Lreturn
 SYM_CODE_END(moat_return)
 

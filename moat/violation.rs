@@ -138,6 +138,8 @@ pub unsafe extern "C" fn fault(run: *mut moat_run, fault: *const moat_fault) {
             );
         }
         DOUBLE_FAULT => pr_err!("{}: stack pointer lost at {}; stopped\n", who, at),
+        // Found by another CPU, wherever it was.
+        BUDGET if fault.ip == 0 => pr_err!("{}: ran too long; stopped\n", who),
         BUDGET => pr_err!("{}: ran too long at {}; stopped\n", who, at),
         BAD_RETURN => pr_err!("{}: interrupt frame forged at {}; stopped\n", who, at),
         DIVIDE | BREAKPOINT | OVERFLOW | INVALID_OPCODE => {

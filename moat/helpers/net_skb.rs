@@ -82,10 +82,11 @@ pub(super) const CONTRACTS: &[Contract] = &[
     // skb->csum, ip_summed and csum_level are not in struct __sk_buff.
     skb(40, "csum_update", 1),
     skb(41, "set_hash_invalid", 0).changes_ctx(),
-    // Below zero, BUG_ON(nhead < 0) of pskb_expand_head().  -EINVAL is its answer.
+    // For GSO packets its sums overflow: BUG_ON(nhead < 0) of pskb_expand_head(), and
+    // the 16 bits of skb->mac_header.  No other packet may be so long.  -EINVAL.
     skb(43, "skb_change_head", 2)
         .changes_ctx()
-        .limited(1, i32::MAX as u32, -22),
+        .limited(1, 1 << 15, -22),
     helper(46, "get_socket_cookie", SKB, [CTX, NO, NO, NO, NO]),
     helper(47, "get_socket_uid", SKB, [CTX, NO, NO, NO, NO]),
     skb(48, "set_hash", 1).changes_ctx(),

@@ -85,13 +85,15 @@ What is isolated differs from a plain program in this:
   stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept.
 - Preemption is off while it runs.
 - Scalars go to helpers as the program passes them, not checked against the ranges
-  that the verifier assumed. `skb_change_head` with a number below zero, of which the
-  kernel dies if the packet is a GSO one, is answered with EINVAL.
+  that the verifier assumed. `skb_change_head` by more than 32 KiB, of which the kernel
+  can die if the packet is a GSO one, is answered with EINVAL.
 - The window has room for 65,000 programs. Unprivileged users can attach classic filters,
   each of which takes that of one and some 25 KiB, accounted to their memory cgroup.
 
 Classic filters are those of sockets, fanout groups, `cls_bpf`, `act_bpf`, `xt_bpf`, team
-and ppp, under `kernel.moat.socket_filter`. Those of seccomp are plain.
+and ppp, under `kernel.moat.socket_filter`. Those of seccomp are plain. Stopped, they
+return 0, which is "no match" or "drop" to all of these but `act_bpf`, where it is
+TC_ACT_OK.
 
 ## Hardware
 

@@ -383,10 +383,15 @@ static void registers(void)
 }
 
 /* What the kernel dies of at level 0: see test_oops. */
-static void head_room(void)
+static void head_room(s32 room)
 {
 	struct bpf_insn insns[] = {
-		MOV_IMM(R2, (s32)0x80001000),
+		MOV_REG(R6, R1),
+		MOV_IMM(R2, 2),
+		MOV_IMM(R3, 0),
+		CALL(skb_change_head),
+		MOV_REG(R1, R6),
+		MOV_IMM(R2, room),
 		MOV_IMM(R3, 0),
 		CALL(skb_change_head),
 		EXIT(),
@@ -402,15 +407,16 @@ static void head_room(void)
 	run.ctx_in_size = sizeof(ctx);
 	fd = load(&sched_cls, "no_head_room", insns, ARRAY_SIZE(insns));
 	ok(fd >= 0 && !prog_run(fd, &run) && run.retval == (u32)-EINVAL,
-	   "%d: sched_cls asks for less than no head room: EINVAL", level);
-	ok(others_run(), "%d: sched_cls asks for less than no head room: others go on", level);
+	   "%d: sched_cls asks for head room of %#x: EINVAL", level, room);
+	ok(others_run(), "%d: sched_cls asks for head room of %#x: others go on", level, room);
 	close(fd);
 }
 
 static void attacks(void)
 {
 	helper_arguments();
-	head_room();
+	head_room((s32)0x80001000);
+	head_room(0x7fffffff);
 	return_address();
 	registers();
 }
