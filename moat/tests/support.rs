@@ -92,7 +92,7 @@ What is isolated differs from a plain program in this:
 
 Classic filters are those of sockets, fanout groups, `cls_bpf`, `act_bpf`, `xt_bpf`, team
 and ppp, under `kernel.moat.socket_filter`. Those of seccomp are plain. Stopped, they
-return 0, which is "no match" or "drop" to all of these but `act_bpf`, where it is
+return 0, which is no match or a drop to all of these but `act_bpf`, where it is
 TC_ACT_OK.
 
 ## Hardware
