@@ -183,8 +183,18 @@ static void endless_without_interrupts(void)
 		EXIT(),
 	};
 
+	struct bpf_insn calls[] = {
+		LDX(BPF_W, R6, R1, offsetof(struct __sk_buff, len)),
+		CALL(ktime_get_ns),
+		JMP_IMM(BPF_JNE, R6, 0, -2),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+
 	stopped_in_time("an endless program with interrupts off",
 			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10);
+	stopped_in_time("endless helper calls with interrupts off",
+			PROG_LOAD(sched_cls.type, "endless", calls), run_irqoff, 10);
 }
 
 int main(void)
