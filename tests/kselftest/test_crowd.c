@@ -82,8 +82,10 @@ int main(int argc, char **argv)
 	bool rogues = test_kernel();
 	s64 violations;
 
-	/* All of them where they are attacked, unless lockdep makes that long. */
-	total = argc > 1 ? atoi(argv[1]) : kernel && !strcmp(kernel, "test") ? 1024 : 256;
+	most_keys = read_number("/proc/sys/kernel/moat/keys");
+	/* All of them where they are attacked, unless lockdep or want of keys makes that long. */
+	total = argc > 1 ? atoi(argv[1]) :
+		kernel && !strcmp(kernel, "test") && most_keys > 1 ? 1024 : 256;
 	if (total <= 2 * PAIRS || total > MOST) {
 		fprintf(stderr, "usage: test_crowd [PROGRAMS (%d to %d) [SECONDS]]\n",
 			2 * PAIRS + 1, MOST);
@@ -94,7 +96,6 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_NOFILE, &files);
 	violations = moat_counter("violations");
 	assemble();
-	most_keys = read_number("/proc/sys/kernel/moat/keys");
 	for (i = 0; i < CPUS; i++)
 		pthread_create(&thread[i], NULL, traffic, (void *)(long)i);
 	pthread_create(&thread[CPUS], NULL, come_and_go, NULL);
