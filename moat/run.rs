@@ -219,7 +219,15 @@ impl<'a> Run<'a> {
         if unsafe { !bindings::moat_overdue(self.run) } {
             return false;
         }
-        violation::too_long(self, site);
+        let fault = ffi::moat_fault {
+            ip: site.ret.ip,
+            addr: 0,
+            error_code: 0,
+            vector: bindings::MOAT_FAULT_BUDGET,
+            reserved: 0,
+        };
+        // SAFETY: this is the current invocation.
+        unsafe { violation::fault(self.run, &fault) };
         true
     }
 

@@ -84,7 +84,7 @@ fn trace(program: &Program, ip: u64, addr: u64, what: u32) {
     unsafe { bindings::moat_trace_violation(program.aux, ip, addr, what) };
 }
 
-/// `moat_ops.violation`: an exception in BPF mode.
+/// `moat_ops.violation`: an exception in BPF mode, or a run that would not end.
 ///
 /// # Safety
 ///
@@ -176,18 +176,6 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
         why,
         At(program, site.ret.ip)
     );
-}
-
-/// A run that spent its time in helpers.
-pub fn too_long(run: &Run<'_>, site: &moat_site) {
-    trace(run.program, site.ret.ip, 0, BUDGET);
-    if count(run.program) {
-        pr_err!(
-            "{}: ran too long at {}; stopped\n",
-            Who(run.program),
-            At(run.program, site.ret.ip)
-        );
-    }
 }
 
 /// A return to nowhere: only forged control flow gets there.

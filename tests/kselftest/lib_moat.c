@@ -260,6 +260,22 @@ int moat_keys_free(void)
 	return keys_in("free");
 }
 
+int moat_set_budget(int seconds)
+{
+	int before = read_number("/proc/sys/kernel/moat/budget");
+
+	write_file("/proc/sys/kernel/moat/budget", "%d", seconds);
+	return before;
+}
+
+void host_nmis(bool on)
+{
+	if (!atoi(getenv("MOAT_NMI") ?: "0"))
+		return;
+	printf("MOAT-NMI-%s\n", on ? "START" : "STOP");
+	fflush(stdout);
+}
+
 void moat_set_keys(int keys)
 {
 	FILE *f = fopen("/proc/sys/kernel/moat/keys", "w");

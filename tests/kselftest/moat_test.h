@@ -122,6 +122,11 @@ int moat_keys_free(void);
 /* How many keys programs may use; waits until it is so. */
 void moat_set_keys(int keys);
 
+/* How long a run may go on, in seconds; returns what it was before. */
+int moat_set_budget(int seconds);
+/* NMIs come from the host from now on, or no more, if the test asks for any. */
+void host_nmis(bool on);
+
 /* The test kernel */
 
 bool test_kernel(void);

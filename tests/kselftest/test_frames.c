@@ -328,7 +328,7 @@ static bool still_isolated(int cpu)
 
 int main(void)
 {
-	bool isolated = moat_present(), nmi = atoi(getenv("MOAT_NMI") ?: "0");
+	bool isolated = moat_present();
 	int rounds = 0, dead = 0, perf[2], cpu;
 	u64 content[ARRAY_SIZE(canaries)], until;
 	size_t i;
@@ -345,17 +345,11 @@ int main(void)
 		content[i] = canary(canaries[i]);
 	perf[0] = perf_on(1);
 	perf[1] = perf_on(2);
-	if (nmi) {
-		printf("MOAT-NMI-START\n");
-		fflush(stdout);
-	}
+	host_nmis(true);
 	until = now_ns() + SECONDS * 1000000000ULL;
 	while (now_ns() < until)
 		dead += fight(rounds++, isolated);
-	if (nmi) {
-		printf("MOAT-NMI-STOP\n");
-		fflush(stdout);
-	}
+	host_nmis(false);
 	diag("%d programs, %d of them stopped", rounds, dead);
 	if (isolated)
 		ok(image && gates[0] && gates[1] && gates[2] && entries[0] && entries[1] &&

@@ -362,7 +362,7 @@ int main(void)
 	s64 violations, isolated_runs, plain;
 	struct worker *w;
 	size_t i;
-	int cpu;
+	int cpu, budget;
 
 	sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = wake }, NULL);
 	cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -372,7 +372,7 @@ int main(void)
 	else
 		diag("no moat.ko: at level 0");
 	/* On a busy host interrupts may be all that a CPU gets to. */
-	write_file("/proc/sys/kernel/moat/budget", "60");
+	budget = moat_set_budget(60);
 	violations = moat_counter("violations");
 	isolated_runs = moat_counter("runs");
 	plain = moat_counter("plain");
@@ -394,10 +394,7 @@ int main(void)
 	for (i = 0; i < ARRAY_SIZE(storms); i++)
 		pthread_create(&storm[i], NULL, storms[i], NULL);
 
-	if (nmis) {
-		printf("MOAT-NMI-START\n");
-		fflush(stdout);
-	}
+	host_nmis(true);
 	/* until both the time and the NMIs are through */
 	began = now_ns();
 	while (now_ns() - began < MAX_SECONDS * 1000000000ULL) {
@@ -408,10 +405,7 @@ int main(void)
 		    interrupts("NMI:") - nmi0 >= nmis)
 			break;
 	}
-	if (nmis) {
-		printf("MOAT-NMI-STOP\n");
-		fflush(stdout);
-	}
+	host_nmis(false);
 	over = true;
 	for (cpu = 0; cpu < cpus; cpu++)
 		join(workers[cpu].thread);
@@ -446,6 +440,6 @@ int main(void)
 		ok(moat_counter("violations") == violations, "no program is stopped");
 		ok(moat_counter("runs") > isolated_runs && moat_counter("plain") == plain, "the programs are isolated");
 	}
-	write_file("/proc/sys/kernel/moat/budget", "5");
+	moat_set_budget(budget);
 	return finish();
 }

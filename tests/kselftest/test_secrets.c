@@ -27,8 +27,6 @@ struct order {
 /* Words of the map */
 enum { CONTEXT, STACK, PACKET, FOUND, WHERE, WHAT, RUNS };
 
-#define BUDGET "/proc/sys/kernel/moat/budget"
-
 static int map, prog;
 static volatile bool over;
 
@@ -144,9 +142,9 @@ static void packet_pointers(void)
 	nothing_found("no packet pointer of the kernel's is ever there");
 }
 
-static void landing_areas(bool nmi)
+static void landing_areas(void)
 {
-	s64 budget = read_number(BUDGET);
+	int budget;
 	u64 until, from, to, before;
 	bool fine = true;
 
@@ -158,20 +156,14 @@ static void landing_areas(bool nmi)
 	from = map_word(map, CONTEXT);
 	to = from + 3 * (map_word(map, STACK) - from) + 4 * 96;
 	/* What handles NMIs, and prints that it does not know them, takes its time. */
-	write_file(BUDGET, "60");
-	if (nmi) {
-		printf("MOAT-NMI-START\n");
-		fflush(stdout);
-	}
+	budget = moat_set_budget(60);
+	host_nmis(true);
 	before = moat_counter("resumes");
 	until = now_ns() + 12000000000ULL;
 	while (fine && now_ns() < until)
 		fine = run(from, to, 0);
-	if (nmi) {
-		printf("MOAT-NMI-STOP\n");
-		fflush(stdout);
-	}
-	write_file(BUDGET, "%lld", (long long)budget);
+	host_nmis(false);
+	moat_set_budget(budget);
 	ok(fine && map_word(map, RUNS) > 10 && moat_counter("resumes") > (s64)before + 10,
 	   "a program runs and is interrupted");
 	nothing_found("nothing of the kernel's stays where its runs were interrupted");
@@ -179,8 +171,6 @@ static void landing_areas(bool nmi)
 
 int main(void)
 {
-	bool nmi = atoi(getenv("MOAT_NMI") ?: "0");
-
 	if (!test_kernel())
 		skip_all("needs the test kernel");
 	map = map_of_words(0);
@@ -198,7 +188,7 @@ int main(void)
 	moat_set_level(2);
 	load();
 	packet_pointers();
-	landing_areas(nmi);
+	landing_areas();
 	close(prog);
 	bypass_verifier(false);
 	return finish();

@@ -83,68 +83,61 @@ static void lost_stack(u64 rsp, const char *what, int cpu)
 
 #define BUDGET "/proc/sys/kernel/moat/budget"
 
-static void endless(void)
+/* Run by @run, it is stopped when it should be: before @most ms are over. */
+static void stopped_in_time(const char *what, int fd, void (*run)(const char *, int), u64 most)
 {
-	s64 before = read_number(BUDGET);
 	u64 began;
-	struct bpf_insn insns[] = {
-		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
-		JMP_IMM(BPF_JNE, R2, 0, -1),
-		MOV_IMM(R0, 0),
-		EXIT(),
-	};
-	int fd;
-
-	pin_to_cpu(3);
-	fd = PROG_LOAD(sched_cls.type, "endless", insns);
-	ok(fd >= 0, "an endless program: loads");
-	if (fd < 0)
-		return;
-	ok(write_file(BUDGET, "0") && write_file(BUDGET, "61") && write_file(BUDGET, "x") &&
-	   read_number(BUDGET) == before, "no other budget than 1 to 60 seconds");
-	write_file(BUDGET, "2");
-	kmsg_mark();
-	began = now_ns();
-	ok(prog_run_once(fd) == sched_cls.safe, "an endless program: stopped");
-	began = now_ns() - began;
-	ok(began > 1000000000 && began < 4000000000, "an endless program: when its time is up");
-	write_file(BUDGET, "%lld", (long long)before);
-	ok(kmsg_stopped(fd, "endless"), "an endless program: reported");
-	ok(alive(3), "an endless program: its CPU goes on");
-	close(fd);
-}
-
-/* Run by @run, it is stopped when it should be: before @most seconds are over. */
-static void stopped_in_time(const char *what, int fd, void (*run)(int fd), int most)
-{
-	s64 before = read_number(BUDGET);
-	u64 began;
+	int budget;
 
 	if (!ok(fd >= 0, "%s: loads", what)) {
 		diag("%s\n%s", strerror(errno), prog_log);
 		return;
 	}
 	pin_to_cpu(3);
-	write_file(BUDGET, "2");
+	budget = moat_set_budget(2);
 	kmsg_mark();
 	began = now_ns();
-	run(fd);
+	run(what, fd);
 	began = (now_ns() - began) / 1000000;
-	if (!ok(began > 1000 && began < most * 1000u, "%s: stopped when its time is up", what))
+	if (!ok(began > 1000 && began < most, "%s: when its time is up", what))
 		diag("after %llu ms", (unsigned long long)began);
-	write_file(BUDGET, "%lld", (long long)before);
+	moat_set_budget(budget);
 	ok(kmsg_stopped(fd, "endless"), "%s: reported", what);
 	ok(alive(3), "%s: its CPU goes on", what);
 	close(fd);
 }
 
-static void run_plainly(int fd)
+static void run_plainly(const char *what, int fd)
 {
-	prog_run_once(fd);
+	ok(prog_run_once(fd) == sched_cls.safe, "%s: stopped", what);
+}
+
+/* In a task, but no interrupt finds it: another CPU has to look after it. */
+static void run_irqoff(const char *what, int fd)
+{
+	write_file("/sys/kernel/debug/moat_test/run_in", "%d irqoff 3 1", fd);
+}
+
+static void endless(void)
+{
+	s64 before = read_number(BUDGET);
+	struct bpf_insn insns[] = {
+		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
+		JMP_IMM(BPF_JNE, R2, 0, -1),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+
+	ok(write_file(BUDGET, "0") && write_file(BUDGET, "61") && write_file(BUDGET, "x") &&
+	   read_number(BUDGET) == before, "no other budget than 1 to 60 seconds");
+	stopped_in_time("an endless program", PROG_LOAD(sched_cls.type, "endless", insns),
+			run_plainly, 4000);
+	stopped_in_time("an endless program with interrupts off",
+			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10000);
 }
 
 /* One that hardly ever runs code of its own, for an interrupt to find it there */
-static void endless_calls(void)
+static void endless_long_calls(void)
 {
 	static char spaces[8 << 20];
 	int map = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(spaces), 1);
@@ -164,26 +157,13 @@ static void endless_calls(void)
 	memset(spaces, ' ', sizeof(spaces));
 	map_update(map, &zero, spaces);
 	stopped_in_time("an endless program of long calls",
-			PROG_LOAD(sched_cls.type, "endless", insns), run_plainly, 6);
+			PROG_LOAD(sched_cls.type, "endless", insns), run_plainly, 6000);
 	close(map);
 }
 
-static void run_irqoff(int fd)
-{
-	write_file("/sys/kernel/debug/moat_test/run_in", "%d irqoff 3 1", fd);
-}
-
-/* One that no interrupt finds: another CPU has to look after it */
-static void endless_without_interrupts(void)
+static void endless_short_calls(void)
 {
 	struct bpf_insn insns[] = {
-		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
-		JMP_IMM(BPF_JNE, R2, 0, -1),
-		MOV_IMM(R0, 0),
-		EXIT(),
-	};
-
-	struct bpf_insn calls[] = {
 		LDX(BPF_W, R6, R1, offsetof(struct __sk_buff, len)),
 		CALL(ktime_get_ns),
 		JMP_IMM(BPF_JNE, R6, 0, -2),
@@ -191,10 +171,8 @@ static void endless_without_interrupts(void)
 		EXIT(),
 	};
 
-	stopped_in_time("an endless program with interrupts off",
-			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10);
 	stopped_in_time("endless helper calls with interrupts off",
-			PROG_LOAD(sched_cls.type, "endless", calls), run_irqoff, 10);
+			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10000);
 }
 
 int main(void)
@@ -209,8 +187,8 @@ int main(void)
 	lost_stack(target("data"), "in kernel memory", 2);
 	lost_stack(0x8000000000000000, "not canonical", 1);
 	endless();
-	endless_calls();
-	endless_without_interrupts();
+	endless_long_calls();
+	endless_short_calls();
 	bypass_verifier(false);
 	return finish();
 }
