@@ -7,7 +7,8 @@
 //! |------------------------------------------|-----------------|
 //! | where is the boundary crossed            | `gates.S`, and `arch/x86/entry/moat_64.S` in the kernel |
 //! | what is where in the window              | `domains.rs`    |
-//! | who uses what, keyed or in a view        | `sets.rs`       |
+//! | who uses what                            | `sets.rs`       |
+//! | who is keyed, and who in a view          | `layers.rs`     |
 //! | what do maps of maps lead to             | `inner.rs`      |
 //! | who deserves a key                       | `balance.rs`    |
 //! | what memory does a program have          | `program.rs`    |
@@ -50,6 +51,7 @@ mod domains;
 mod ffi;
 mod inner;
 mod jit_hook;
+mod layers;
 mod policy;
 mod program;
 mod run;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Keyed or in a view: what the gates go by.  `sets.rs` decides.
+//! Keyed or in a view: what the gates go by.  `layers.rs` decides.
 //!
 //! Context: process, with the lock held, but for [`Program::is_keyed`].
 

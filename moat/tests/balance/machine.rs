@@ -25,8 +25,8 @@ pub enum Event {
     Demoted(usize),
 }
 
-/// What `sets.rs` has in the kernel: programs, the domains of their sets, and who
-/// has keys.
+/// What `sets.rs` and `layers.rs` have in the kernel: programs, the domains of their
+/// sets, and who has keys.
 pub struct Machine {
     pub sets: Vec<Vec<usize>>,
     users: Vec<Vec<usize>>,

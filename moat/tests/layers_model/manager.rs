@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the functions of `sets.rs` and `domains.rs` do, as steps that CPUs see one at
-//! a time.
+//! What the functions of `sets.rs`, `layers.rs` and `domains.rs` do, as steps that CPUs
+//! see one at a time.
 
 use crate::machine::{Change, Machine};
 use crate::state::*;
@@ -31,7 +31,7 @@ pub enum Step {
     Absent(usize),
 }
 
-/// What the functions of `sets.rs` and `domains.rs` do.
+/// What the functions of `sets.rs`, `layers.rs` and `domains.rs` do.
 impl Machine {
     pub fn uses(&self, program: usize, page: usize) -> bool {
         page == program || self.shared && page == SHARED && program < 2

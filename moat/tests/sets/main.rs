@@ -28,6 +28,8 @@ mod domains;
 mod ffi;
 #[path = "../../inner.rs"]
 mod inner;
+#[path = "../../layers.rs"]
+mod layers;
 #[allow(dead_code)]
 #[path = "../../sets.rs"]
 mod sets;
