@@ -9,6 +9,7 @@
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
@@ -37,6 +38,11 @@ struct module *moat_shim_module(void)
 void moat_shim_synchronize_rcu(void)
 {
 	synchronize_rcu();
+}
+
+void moat_shim_cond_resched(void)
+{
+	cond_resched();
 }
 
 u32 moat_shim_nr_cpus(void)

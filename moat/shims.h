@@ -16,6 +16,7 @@ void moat_shim_lock(void);
 void moat_shim_unlock(void);
 struct module *moat_shim_module(void);
 void moat_shim_synchronize_rcu(void);
+void moat_shim_cond_resched(void);
 u32 moat_shim_nr_cpus(void);
 void *moat_shim_zalloc(size_t size);
 void moat_shim_free(const void *p);

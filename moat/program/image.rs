@@ -3,7 +3,7 @@
 //!
 //! Context: process; the thread that loads the program.
 
-use super::{Coded, Name, Program, INVAL, NOMEM};
+use super::{Coded, Name, Program, INVAL, NOMEM, PAGE};
 use crate::boundary::{self, Builder};
 use crate::ffi::{self, Zeroed};
 use crate::helpers::contract::{Arg, Contract, Ret};
@@ -144,7 +144,13 @@ impl Program {
                 return Err(-(bindings::EACCES as i32));
             }
             let _ = map.mark(at);
-            at += insn.len();
+            let next = at + insn.len();
+            if at / PAGE as usize != next / PAGE as usize {
+                // Images may have a million instructions.
+                // SAFETY: process context, no lock held.
+                unsafe { ffi::moat_shim_cond_resched() };
+            }
+            at = next;
         }
         self.boundaries.try_push(bits).map_err(|_| NOMEM)?;
         let boundaries = match self.boundaries.last() {

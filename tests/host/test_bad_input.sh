@@ -49,6 +49,7 @@ mkdir "$scratch/empty"
 printf '#!/bin/sh\necho "rustc 1.99.0 (0 2026-01-01)"\n' >"$scratch/rustc"
 chmod +x "$scratch/rustc"
 
+cache=${MOAT_CACHE:-}
 export MOAT_CACHE="$scratch/cache"
 refused "KERNEL_SRC that is no tree" 'not a Linux source tree' \
 	env KERNEL_SRC="$scratch/empty" "$copy/scripts/source" product
@@ -64,7 +65,7 @@ refused "no rustc" 'no rustc at /nonexistent' \
 refused "a CPU model without pks" 'has no pks' env CPU=max,-pks "$top/scripts/cpu-has-pks"
 refused "no such CPU model" "CPU=nonesuch: " env CPU=nonesuch "$top/scripts/cpu-has-pks"
 refused "no such kernel variant" "no kernel variant 'big'" "$top/scripts/kernel" big
-unset MOAT_CACHE
+MOAT_CACHE=$cache
 refused "no such level" 'LEVEL=7: none, 0, 1 or 2' \
 	env CMD=true LEVEL=7 "$top/scripts/in-guest" product
 refused "CPUS that is no number" 'CPUS=many: not a number' \

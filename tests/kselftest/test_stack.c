@@ -14,6 +14,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "moat_test.h"
 
@@ -83,6 +85,9 @@ static void lost_stack(u64 rsp, const char *what, int cpu)
 
 #define BUDGET "/proc/sys/kernel/moat/budget"
 
+/* Where runs have to be stopped */
+static int run_cpu = 3;
+
 /* Run by @run, it is stopped when it should be: before @most ms are over. */
 static void stopped_in_time(const char *what, int fd, void (*run)(const char *, int), u64 most)
 {
@@ -93,7 +98,7 @@ static void stopped_in_time(const char *what, int fd, void (*run)(const char *, 
 		diag("%s\n%s", strerror(errno), prog_log);
 		return;
 	}
-	pin_to_cpu(3);
+	pin_to_cpu(run_cpu);
 	budget = moat_set_budget(2);
 	kmsg_mark();
 	began = now_ns();
@@ -103,7 +108,7 @@ static void stopped_in_time(const char *what, int fd, void (*run)(const char *, 
 		diag("after %llu ms", (unsigned long long)began);
 	moat_set_budget(budget);
 	ok(kmsg_stopped(fd, "endless"), "%s: reported", what);
-	ok(alive(3), "%s: its CPU goes on", what);
+	ok(alive(run_cpu), "%s: its CPU goes on", what);
 	close(fd);
 }
 
@@ -115,7 +120,52 @@ static void run_plainly(const char *what, int fd)
 /* In a task, but no interrupt finds it: another CPU has to look after it. */
 static void run_irqoff(const char *what, int fd)
 {
-	write_file("/sys/kernel/debug/moat_test/run_in", "%d irqoff 3 1", fd);
+	write_file("/sys/kernel/debug/moat_test/run_in", "%d irqoff %d 1", fd, run_cpu);
+}
+
+/* Else jiffies may stop with the CPU that counts them: see decision 0015. */
+static bool timers_have_high_resolution(void)
+{
+	struct timespec res = {};
+
+	return !clock_getres(CLOCK_MONOTONIC, &res) && !res.tv_sec && res.tv_nsec == 1;
+}
+
+/* Whoever would look at the second and third CPU is in such a run itself. */
+static void endless_on_three(void)
+{
+	struct bpf_insn insns[] = {
+		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
+		JMP_IMM(BPF_JNE, R2, 0, -1),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+	int budget = moat_set_budget(2), fds[3], stopped = 0;
+	u64 began;
+
+	pin_to_cpu(0);
+	kmsg_mark();
+	for (int i = 0; i < 3; i++)
+		fds[i] = PROG_LOAD(sched_cls.type, "endless", insns);
+	began = now_ns();
+	for (run_cpu = 1; run_cpu <= 3; run_cpu++) {
+		if (fork())
+			continue;
+		run_irqoff("", fds[run_cpu - 1]);
+		_exit(0);
+	}
+	while (wait(NULL) > 0)
+		;
+	run_cpu = 3;
+	began = (now_ns() - began) / 1000000;
+	if (!ok(began > 1000 && began < 9000, "with interrupts off on three of four CPUs: in time"))
+		diag("after %llu ms", (unsigned long long)began);
+	moat_set_budget(budget);
+	for (int i = 0; i < 3; i++) {
+		stopped += !!kmsg_stopped(fds[i], "endless");
+		close(fds[i]);
+	}
+	ok(stopped == 3, "with interrupts off on three of four CPUs: all stopped");
 }
 
 static void endless(void)
@@ -134,6 +184,16 @@ static void endless(void)
 			run_plainly, 4000);
 	stopped_in_time("an endless program with interrupts off",
 			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10000);
+	if (!timers_have_high_resolution()) {
+		skip("jiffies stop with it", "an endless program with interrupts off on CPU 0");
+		skip("and timers are late", "with interrupts off on three of four CPUs");
+		return;
+	}
+	endless_on_three();
+	run_cpu = 0;
+	stopped_in_time("an endless program with interrupts off on CPU 0",
+			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10000);
+	run_cpu = 3;
 }
 
 /* One that hardly ever runs code of its own, for an interrupt to find it there */
