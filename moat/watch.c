@@ -12,6 +12,7 @@
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
 #include <linux/percpu.h>
+#include <linux/timekeeping.h>
 #include <asm/moat.h>
 
 #include "shims.h"
@@ -20,15 +21,15 @@ struct moat_watch {
 	struct hrtimer timer;
 	/* How often this CPU has looked */
 	u64 looks;
-	/* What whoever looked at this CPU last saw; two at once may mix it up */
-	u64 seen_looks, seen_run, seen_runs;
+	/* When somebody looked at this CPU last, and what was seen; two may mix it up */
+	u64 seen_at, seen_looks, seen_run, seen_runs;
 };
 
 static DEFINE_PER_CPU(struct moat_watch, watches);
 static int state;
 
-/* Is @cpu itself on watch? */
-static bool look_at(int cpu)
+/* Is somebody looking at those after @cpu? */
+static bool look_at(int cpu, u64 now)
 {
 	struct moat_watch *w = per_cpu_ptr(&watches, cpu);
 	u64 run = READ_ONCE(per_cpu(moat_run, cpu));
@@ -36,8 +37,12 @@ static bool look_at(int cpu)
 	u64 looks = READ_ONCE(w->looks);
 	bool awake = looks != READ_ONCE(w->seen_looks);
 
+	/* Another one just did. */
+	if (now - READ_ONCE(w->seen_at) < NSEC_PER_SEC / 2)
+		return true;
 	if (run && run == READ_ONCE(w->seen_run) && runs == READ_ONCE(w->seen_runs))
 		moat_nudge(cpu);
+	WRITE_ONCE(w->seen_at, now);
 	WRITE_ONCE(w->seen_looks, looks);
 	WRITE_ONCE(w->seen_run, run);
 	WRITE_ONCE(w->seen_runs, runs);
@@ -48,10 +53,11 @@ static enum hrtimer_restart watch(struct hrtimer *timer)
 {
 	struct moat_watch *w = container_of(timer, struct moat_watch, timer);
 	int this_cpu = smp_processor_id(), cpu;
+	u64 now = ktime_get_ns();
 
 	WRITE_ONCE(w->looks, w->looks + 1);
 	for_each_cpu_wrap(cpu, cpu_online_mask, this_cpu) {
-		if (cpu != this_cpu && look_at(cpu))
+		if (cpu != this_cpu && look_at(cpu, now))
 			break;
 	}
 	hrtimer_forward_now(timer, NSEC_PER_SEC);

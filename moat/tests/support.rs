@@ -83,7 +83,9 @@ What is isolated differs from a plain program in this:
   the kernel gets them before a helper that looks, and at the end.
 - More than 3 invocations of one program nested on one CPU get the verdict of a
   stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept.
-- Preemption is off while it runs.
+- Preemption is off while it runs. A run that began with interrupts off, on the CPU that
+  counts jiffies, has no budget where the tick is periodic
+  ([0015](decisions/0015-who-looks-at-the-clock.md)).
 - Scalars go to helpers as the program passes them, not checked against the ranges
   that the verifier assumed. `skb_change_head` by more than 32 KiB, of which the kernel
   can die if the packet is a GSO one, is answered with EINVAL.

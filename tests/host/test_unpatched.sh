@@ -14,10 +14,10 @@ package=$(depends linux-image-cloud-amd64)
 version=$(apt-cache show --no-all-versions "$package" 2>/dev/null | sed -n 's/^Version: //p')
 kernel=$dir/$version/vmlinuz
 if [ -n "$version" ] && [ ! -f "$kernel" ]; then
-	rm -rf "$dir" && mkdir -p "$dir/$version" &&
+	mkdir -p "$dir/$version" &&
 		(cd "$scratch" && apt-get -qq download "$package" 2>/dev/null &&
 		 dpkg-deb --fsys-tarfile ./*.deb | tar -xO "./boot/vmlinuz-${package#linux-image-}") \
-		>"$dir/new" && mv "$dir/new" "$kernel"
+		>"$kernel.$$" && mv "$kernel.$$" "$kernel"
 fi
 if [ ! -s "$kernel" ]; then
 	echo "ok 1 - # SKIP Debian's kernel package cannot be had here"
