@@ -7,10 +7,8 @@ dir=${out%/*}/unpatched
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-depends() { apt-cache depends --important "$1" | sed -n 's/^ *Depends: //p' | head -n 1; }
-
 # The package is large: unpacked once for each of its versions.
-package=$(depends linux-image-cloud-amd64)
+package=$(apt-cache depends --important linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p' | head -n 1)
 version=$(apt-cache show --no-all-versions "$package" 2>/dev/null | sed -n 's/^Version: //p')
 kernel=$dir/$version/vmlinuz
 if [ -n "$version" ] && [ ! -f "$kernel" ]; then

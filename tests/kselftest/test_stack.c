@@ -85,11 +85,9 @@ static void lost_stack(u64 rsp, const char *what, int cpu)
 
 #define BUDGET "/proc/sys/kernel/moat/budget"
 
-/* Where runs have to be stopped */
-static int run_cpu = 3;
-
-/* Run by @run, it is stopped when it should be: before @most ms are over. */
-static void stopped_in_time(const char *what, int fd, void (*run)(const char *, int), u64 most)
+/* Run by @run on @cpu, it is stopped when it should be: before @most ms are over. */
+static void stopped_in_time(const char *what, int fd, int cpu,
+			    void (*run)(const char *, int, int), u64 most)
 {
 	u64 began;
 	int budget;
@@ -98,29 +96,41 @@ static void stopped_in_time(const char *what, int fd, void (*run)(const char *, 
 		diag("%s\n%s", strerror(errno), prog_log);
 		return;
 	}
-	pin_to_cpu(run_cpu);
+	pin_to_cpu(cpu);
 	budget = moat_set_budget(2);
 	kmsg_mark();
 	began = now_ns();
-	run(what, fd);
+	run(what, fd, cpu);
 	began = (now_ns() - began) / 1000000;
 	if (!ok(began > 1000 && began < most, "%s: when its time is up", what))
 		diag("after %llu ms", (unsigned long long)began);
 	moat_set_budget(budget);
 	ok(kmsg_stopped(fd, "endless"), "%s: reported", what);
-	ok(alive(run_cpu), "%s: its CPU goes on", what);
+	ok(alive(cpu), "%s: its CPU goes on", what);
 	close(fd);
 }
 
-static void run_plainly(const char *what, int fd)
+static void run_plainly(const char *what, int fd, int cpu)
 {
 	ok(prog_run_once(fd) == sched_cls.safe, "%s: stopped", what);
 }
 
 /* In a task, but no interrupt finds it: another CPU has to look after it. */
-static void run_irqoff(const char *what, int fd)
+static void run_irqoff(const char *what, int fd, int cpu)
 {
-	write_file("/sys/kernel/debug/moat_test/run_in", "%d irqoff %d 1", fd, run_cpu);
+	write_file("/sys/kernel/debug/moat_test/run_in", "%d irqoff %d 1", fd, cpu);
+}
+
+static int endless_load(void)
+{
+	struct bpf_insn insns[] = {
+		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
+		JMP_IMM(BPF_JNE, R2, 0, -1),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+
+	return PROG_LOAD(sched_cls.type, "endless", insns);
 }
 
 /* Else jiffies may stop with the CPU that counts them: see decision 0015. */
@@ -134,29 +144,22 @@ static bool timers_have_high_resolution(void)
 /* Whoever would look at the second and third CPU is in such a run itself. */
 static void endless_on_three(void)
 {
-	struct bpf_insn insns[] = {
-		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
-		JMP_IMM(BPF_JNE, R2, 0, -1),
-		MOV_IMM(R0, 0),
-		EXIT(),
-	};
 	int budget = moat_set_budget(2), fds[3], stopped = 0;
 	u64 began;
 
 	pin_to_cpu(0);
 	kmsg_mark();
 	for (int i = 0; i < 3; i++)
-		fds[i] = PROG_LOAD(sched_cls.type, "endless", insns);
+		fds[i] = endless_load();
 	began = now_ns();
-	for (run_cpu = 1; run_cpu <= 3; run_cpu++) {
+	for (int i = 0; i < 3; i++) {
 		if (fork())
 			continue;
-		run_irqoff("", fds[run_cpu - 1]);
+		run_irqoff("", fds[i], i + 1);
 		_exit(0);
 	}
 	while (wait(NULL) > 0)
 		;
-	run_cpu = 3;
 	began = (now_ns() - began) / 1000000;
 	if (!ok(began > 1000 && began < 12000, "with interrupts off on three of four CPUs: in time"))
 		diag("after %llu ms", (unsigned long long)began);
@@ -171,29 +174,20 @@ static void endless_on_three(void)
 static void endless(void)
 {
 	s64 before = read_number(BUDGET);
-	struct bpf_insn insns[] = {
-		LDX(BPF_W, R2, R1, offsetof(struct __sk_buff, len)),
-		JMP_IMM(BPF_JNE, R2, 0, -1),
-		MOV_IMM(R0, 0),
-		EXIT(),
-	};
 
 	ok(write_file(BUDGET, "0") && write_file(BUDGET, "61") && write_file(BUDGET, "x") &&
 	   read_number(BUDGET) == before, "no other budget than 1 to 60 seconds");
-	stopped_in_time("an endless program", PROG_LOAD(sched_cls.type, "endless", insns),
-			run_plainly, 4000);
+	stopped_in_time("an endless program", endless_load(), 3, run_plainly, 4000);
 	stopped_in_time("an endless program with interrupts off",
-			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10000);
+			endless_load(), 3, run_irqoff, 10000);
 	if (!timers_have_high_resolution()) {
 		skip("jiffies stop with it", "an endless program with interrupts off on CPU 0");
 		skip("and timers are late", "with interrupts off on three of four CPUs");
 		return;
 	}
 	endless_on_three();
-	run_cpu = 0;
 	stopped_in_time("an endless program with interrupts off on CPU 0",
-			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10000);
-	run_cpu = 3;
+			endless_load(), 0, run_irqoff, 10000);
 }
 
 /* One that hardly ever runs code of its own, for an interrupt to find it there */
@@ -217,7 +211,7 @@ static void endless_long_calls(void)
 	memset(spaces, ' ', sizeof(spaces));
 	map_update(map, &zero, spaces);
 	stopped_in_time("an endless program of long calls",
-			PROG_LOAD(sched_cls.type, "endless", insns), run_plainly, 6000);
+			PROG_LOAD(sched_cls.type, "endless", insns), 3, run_plainly, 6000);
 	close(map);
 }
 
@@ -232,7 +226,7 @@ static void endless_short_calls(void)
 	};
 
 	stopped_in_time("endless helper calls with interrupts off",
-			PROG_LOAD(sched_cls.type, "endless", insns), run_irqoff, 10000);
+			PROG_LOAD(sched_cls.type, "endless", insns), 3, run_irqoff, 10000);
 }
 
 int main(void)
