@@ -19,45 +19,49 @@
 
 struct moat_watch {
 	struct hrtimer timer;
-	/* How often this CPU has looked */
-	u64 looks;
-	/* When somebody looked at this CPU last, and what was seen; two may mix it up */
-	u64 seen_at, seen_looks, seen_run, seen_runs;
+	/* When this CPU has looked at others last */
+	u64 looked_at;
+	/* When somebody has looked at this CPU last, and what was seen; two may mix it up */
+	u64 seen_at, seen_run, seen_runs;
 };
 
 static DEFINE_PER_CPU(struct moat_watch, watches);
 static int state;
 
-/* Is somebody looking at those after @cpu? */
-static bool look_at(int cpu, u64 now)
+/* Did that happen less than @ns ago? Others may have seen a later time than @now. */
+static bool is_recent(u64 then, u64 now, s64 ns)
+{
+	return (s64)(now - then) < ns;
+}
+
+static void look_at(int cpu, u64 now)
 {
 	struct moat_watch *w = per_cpu_ptr(&watches, cpu);
 	u64 run = READ_ONCE(per_cpu(moat_run, cpu));
 	u64 runs = READ_ONCE(per_cpu(moat_runs, cpu));
-	u64 looks = READ_ONCE(w->looks);
-	bool awake = looks != READ_ONCE(w->seen_looks);
 
 	/* Another one just did. */
-	if (now - READ_ONCE(w->seen_at) < NSEC_PER_SEC / 2)
-		return true;
+	if (is_recent(READ_ONCE(w->seen_at), now, NSEC_PER_SEC / 2))
+		return;
 	if (run && run == READ_ONCE(w->seen_run) && runs == READ_ONCE(w->seen_runs))
 		moat_nudge(cpu);
 	WRITE_ONCE(w->seen_at, now);
-	WRITE_ONCE(w->seen_looks, looks);
 	WRITE_ONCE(w->seen_run, run);
 	WRITE_ONCE(w->seen_runs, runs);
-	return awake;
 }
 
 static enum hrtimer_restart watch(struct hrtimer *timer)
 {
-	struct moat_watch *w = container_of(timer, struct moat_watch, timer);
 	int this_cpu = smp_processor_id(), cpu;
-	u64 now = ktime_get_ns();
+	u64 now = ktime_get_ns(), looked_at;
 
-	WRITE_ONCE(w->looks, w->looks + 1);
+	WRITE_ONCE(this_cpu_ptr(&watches)->looked_at, now);
 	for_each_cpu_wrap(cpu, cpu_online_mask, this_cpu) {
-		if (cpu != this_cpu && look_at(cpu, now))
+		if (cpu == this_cpu)
+			continue;
+		look_at(cpu, now);
+		looked_at = READ_ONCE(per_cpu(watches, cpu).looked_at);
+		if (is_recent(looked_at, now, NSEC_PER_SEC * 3 / 2))
 			break;
 	}
 	hrtimer_forward_now(timer, NSEC_PER_SEC);
