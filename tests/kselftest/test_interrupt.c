@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=product,preempt levels=2 cpus=4 nmi=10000 keys=13,1,0 timeout=400 */
+/* moat-test: kernel=product,preempt levels=2 nmi=10000 keys=13,1,0 timeout=400 cpu=max,vendor=GenuineIntel,+pks */
 /*
  * Do programs compute what they should while everything interrupts them?
  *
  * On each CPU a thread runs two programs in turn, over and over: one of long loops
  * with values in registers, on the stack and in a map and a function, of another
  * type on each CPU, and a short one that is in and out of helpers. Each run finds
- * in its map the result it must come to, and counts there if it has not. Meanwhile: timer ticks, IPIs (membarrier, TLB shootdowns,
- * migrations, programs that come and go), NMIs from the host, a hardware
- * breakpoint on a word the programs write, and perf samples with user and
- * kernel callchains. Not one result may be wrong.
+ * in its map the result it must come to, and counts there if it has not. Meanwhile:
+ * timer ticks, IPIs (membarrier, TLB shootdowns, migrations, programs that come and
+ * go), NMIs from the host, a hardware breakpoint on a word the programs write, and perf
+ * samples with user and kernel callchains. Machine checks follow when the NMIs are
+ * through: the first turns lockdep off, and QEMU delivers one that comes together with
+ * an NMI at the first instruction for that, which Linux does not survive. Not one
+ * result may be wrong.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/membarrier.h>
 #include <linux/perf_event.h>
@@ -341,6 +345,57 @@ static u64 interrupts(const char *name)
 	return sum;
 }
 
+#define CHECKS 100
+
+/* Machine checks: how many the host was asked for, and reports of one in a program */
+static u64 checks, checked_programs;
+
+/* Does the kernel survive them? */
+static bool intel(void)
+{
+	char text[4096] = "";
+	int fd = open("/proc/cpuinfo", O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		bail("/proc/cpuinfo: %s", strerror(errno));
+	close(fd);
+	return strstr(text, "GenuineIntel");
+}
+
+static bool in_machine_check(int cpu)
+{
+	char path[32];
+	u64 status = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/cpu/%d/msr", cpu);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || pread(fd, &status, sizeof(status), 0x17a) < 0)	/* IA32_MCG_STATUS */
+		bail("%s: %s", path, strerror(errno));
+	close(fd);
+	return status & 4;	/* MCIP */
+}
+
+/*
+ * One on each CPU, an error to be dealt with some time. One that comes before the last
+ * was seen to would be the end of the machine.
+ */
+static void machine_check(u64 arrived)
+{
+	int cpu;
+
+	/* The rest of the line may be a record of its own. */
+	checked_programs += kmsg_find("{moat_resume+", NULL) != NULL;
+	kmsg_mark();
+	if (arrived < checks * cpus)
+		return;
+	for (cpu = 0; cpu < cpus; cpu++)
+		if (in_machine_check(cpu))
+			return;
+	printf("MOAT-MCE %lu\n", checks++ % cpus);
+	fflush(stdout);
+}
+
 static void wake(int sig)
 {
 }
@@ -355,10 +410,11 @@ static void join(pthread_t thread)
 
 int main(void)
 {
-	u64 nmis = atoi(getenv("MOAT_NMI") ?: "0"), nmi0, loc0, cal0, tlb0, began;
+	u64 nmis = atoi(getenv("MOAT_NMI") ?: "0"), nmi0, loc0, cal0, tlb0, mce0, began;
 	static void *(*const storms[])(void *) = { barriers, shoot, load_unload };
 	pthread_t storm[ARRAY_SIZE(storms)];
-	u64 runs = 0, bad, hits = 0;
+	u64 runs = 0, bad, hits = 0, round = 0;
+	bool checkable = intel();
 	s64 violations, isolated_runs, plain;
 	struct worker *w;
 	size_t i;
@@ -384,6 +440,8 @@ int main(void)
 	loc0 = interrupts("LOC:");
 	cal0 = interrupts("CAL:");
 	tlb0 = interrupts("TLB:");
+	mce0 = interrupts("MCE:");
+	kmsg_mark();
 	for (cpu = 0; cpu < cpus; cpu++)
 		pthread_create(&workers[cpu].thread, NULL, work, &workers[cpu]);
 	for (cpu = 0; cpu < cpus; cpu++)
@@ -395,17 +453,22 @@ int main(void)
 		pthread_create(&storm[i], NULL, storms[i], NULL);
 
 	host_nmis(true);
-	/* until both the time and the NMIs are through */
+	/* until both the time and the NMIs are through, and then the machine checks */
 	began = now_ns();
 	while (now_ns() - began < MAX_SECONDS * 1000000000ULL) {
 		for (cpu = 0; cpu < cpus; cpu++)
 			perf_drain(cpu);
 		usleep(20000);
-		if (now_ns() - began > MIN_SECONDS * 1000000000ULL &&
-		    interrupts("NMI:") - nmi0 >= nmis)
+		if (now_ns() - began < MIN_SECONDS * 1000000000ULL ||
+		    interrupts("NMI:") - nmi0 < nmis)
+			continue;
+		if (!round)
+			host_nmis(false);
+		if (!checkable || checks > CHECKS)
 			break;
+		if (!(++round % 5))
+			machine_check(interrupts("MCE:") - mce0);
 	}
-	host_nmis(false);
 	over = true;
 	for (cpu = 0; cpu < cpus; cpu++)
 		join(workers[cpu].thread);
@@ -428,6 +491,8 @@ int main(void)
 	diag("%lu runs, %lu s", runs, (now_ns() - began) / 1000000000);
 	diag("%lu ticks, %lu call IPIs, %lu shootdowns, %lu NMIs", interrupts("LOC:") - loc0,
 	     interrupts("CAL:") - cal0, interrupts("TLB:") - tlb0, interrupts("NMI:") - nmi0);
+	diag("%lu machine checks, %lu reported of programs", interrupts("MCE:") - mce0,
+	     checked_programs);
 	diag("%lu samples with %lu kernel frames, %lu breakpoints", samples, kernel_frames, hits);
 	diag("%lu membarriers, %lu mprotects, %lu migrations, %lu loads", membarriers, shootdowns,
 	     migrations, loads);
@@ -436,7 +501,13 @@ int main(void)
 	ok(interrupts("CAL:") - cal0 > 1000 && interrupts("TLB:") - tlb0 > 100, "IPIs arrive");
 	if (nmis)
 		ok(interrupts("NMI:") - nmi0 >= nmis, "%lu NMIs arrive", nmis);
+	if (checkable)
+		ok(interrupts("MCE:") - mce0 >= (u64)CHECKS * cpus, "machine checks arrive");
+	else
+		skip("not Intel's CPU", "machine checks arrive");
 	if (moat_present() && atoi(getenv("MOAT_LEVEL") ?: "2") == 2) {
+		if (checkable)
+			ok(checked_programs > 0, "machine checks arrive in programs");
 		ok(moat_counter("violations") == violations, "no program is stopped");
 		ok(moat_counter("runs") > isolated_runs && moat_counter("plain") == plain, "the programs are isolated");
 	}
