@@ -117,6 +117,8 @@ with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
 - Real costs of PKRS writes, of flushes, and of entries with PCID are not measured.
 - PCIDs: QEMU's emulation has none. Views of CPUs that have them are built from what
   the host tests check, and have not run.
+- Machine checks that come together with NMIs: in QEMU's order Linux itself does not
+  survive them.
 - PREEMPT_RT, and hypervisors that pass PKS on, have not been tried.
 ";
 
