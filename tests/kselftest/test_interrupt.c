@@ -324,6 +324,15 @@ static void perf_drain(int cpu)
 	__atomic_store_n(&page->data_tail, tail, __ATOMIC_RELEASE);
 }
 
+static void drain_and_sleep(void)
+{
+	int cpu;
+
+	for (cpu = 0; cpu < cpus; cpu++)
+		perf_drain(cpu);
+	usleep(20000);
+}
+
 /* The sum over all CPUs of a line in /proc/interrupts. */
 static u64 interrupts(const char *name)
 {
@@ -349,18 +358,6 @@ static u64 interrupts(const char *name)
 
 /* Machine checks: how many the host was asked for, and reports of one in a program */
 static u64 checks, checked_programs;
-
-/* Does the kernel survive them? */
-static bool intel(void)
-{
-	char text[4096] = "";
-	int fd = open("/proc/cpuinfo", O_RDONLY);
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		bail("/proc/cpuinfo: %s", strerror(errno));
-	close(fd);
-	return strstr(text, "GenuineIntel");
-}
 
 static bool in_machine_check(int cpu)
 {
@@ -413,8 +410,9 @@ int main(void)
 	u64 nmis = atoi(getenv("MOAT_NMI") ?: "0"), nmi0, loc0, cal0, tlb0, mce0, began;
 	static void *(*const storms[])(void *) = { barriers, shoot, load_unload };
 	pthread_t storm[ARRAY_SIZE(storms)];
-	u64 runs = 0, bad, hits = 0, round = 0;
-	bool checkable = intel();
+	u64 runs = 0, bad, hits = 0, until;
+	/* On other CPUs the kernel does not survive them. */
+	bool checkable = __builtin_cpu_is("intel");
 	s64 violations, isolated_runs, plain;
 	struct worker *w;
 	size_t i;
@@ -453,21 +451,19 @@ int main(void)
 		pthread_create(&storm[i], NULL, storms[i], NULL);
 
 	host_nmis(true);
-	/* until both the time and the NMIs are through, and then the machine checks */
+	/* until both the time and the NMIs are through */
 	began = now_ns();
-	while (now_ns() - began < MAX_SECONDS * 1000000000ULL) {
-		for (cpu = 0; cpu < cpus; cpu++)
-			perf_drain(cpu);
-		usleep(20000);
-		if (now_ns() - began < MIN_SECONDS * 1000000000ULL ||
-		    interrupts("NMI:") - nmi0 < nmis)
-			continue;
-		if (!round)
-			host_nmis(false);
-		if (!checkable || checks > CHECKS)
-			break;
-		if (!(++round % 5))
-			machine_check(interrupts("MCE:") - mce0);
+	until = began + MAX_SECONDS * 1000000000ULL;
+	do {
+		drain_and_sleep();
+	} while (now_ns() < until && (now_ns() - began < MIN_SECONDS * 1000000000ULL ||
+				      interrupts("NMI:") - nmi0 < nmis));
+	host_nmis(false);
+	while (checkable && checks <= CHECKS && now_ns() < until) {
+		/* Not more often: it holds up all CPUs. */
+		for (i = 0; i < 5; i++)
+			drain_and_sleep();
+		machine_check(interrupts("MCE:") - mce0);
 	}
 	over = true;
 	for (cpu = 0; cpu < cpus; cpu++)
