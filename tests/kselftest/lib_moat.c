@@ -260,6 +260,12 @@ int moat_keys_free(void)
 	return keys_in("free");
 }
 
+void moat_wait_for_keys(int keys)
+{
+	for (int i = 0; i < 250 && moat_keys_free() < keys; i++)
+		usleep(20000);
+}
+
 int moat_set_budget(int seconds)
 {
 	int before = read_number("/proc/sys/kernel/moat/budget");

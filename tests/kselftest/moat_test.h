@@ -119,6 +119,11 @@ enum moat_layer { NONE, KEYED, VIEW };
 extern const char *const moat_layer_name[];
 enum moat_layer moat_layer(int prog);
 int moat_keys_free(void);
+/*
+ * Until so many are, or for five seconds: programs and maps that are closed give
+ * theirs back after a grace period.
+ */
+void moat_wait_for_keys(int keys);
 /* How many keys programs may use; waits until it is so. */
 void moat_set_keys(int keys);
 

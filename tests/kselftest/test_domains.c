@@ -54,12 +54,6 @@ static int honest(const char *name, int own, int both)
 	return fd;
 }
 
-static void wait_for_keys(int keys)
-{
-	for (int i = 0; i < 250 && moat_keys_free() < keys; i++)
-		usleep(20000);
-}
-
 /*
  * One attack. @watch, @slot: the word it is after. @shares: a map that it may read,
  * or -1. Returns what it read there.
@@ -73,8 +67,7 @@ static u64 attack(enum moat_layer layer, const char *what, u64 where, bool write
 	s64 verdict;
 	bool got;
 
-	/* The last one's memory and keys come back a little later. */
-	wait_for_keys(rogues_keys);
+	moat_wait_for_keys(rogues_keys);
 	rogue = rogue_load(&xdp, write, shares);
 	is = moat_layer(rogue.prog);
 	kmsg_mark();
@@ -105,7 +98,7 @@ static void combination(enum moat_layer attacked, enum moat_layer attacker)
 	u32 zero = 0;
 
 	if (attacked != NONE)
-		wait_for_keys(13);
+		moat_wait_for_keys(13);
 	moat_set_keys(attacked == VIEW ? 0 : 13);
 	victim = honest("attacked", own, both);
 	third = honest("third", third_own, both);

@@ -217,7 +217,7 @@ static void layers(void)
 		return;
 	}
 	/* keys of the cycles come back */
-	usleep(500000);
+	moat_wait_for_keys(8);
 	moat_set_level(2);
 	for (i = 0; i < MAX_PROGS; i++) {
 		map[i] = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
@@ -235,8 +235,7 @@ static void layers(void)
 		close(prog[i]);
 		close(map[i]);
 	}
-	for (i = 0; i < 100 && moat_keys_free() < keyed; i++)
-		usleep(50000);
+	moat_wait_for_keys(keyed);
 	ok(moat_keys_free() >= keyed, "keys come back");
 }
 
