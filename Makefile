@@ -10,7 +10,7 @@ $(error cannot find out where the cache is; is HOME set?)
 endif
 
 KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
-export CMD LEVEL CPUS CPU ICOUNT NMI TIMEOUT QEMU_OPTS KERNEL_SRC MOAT_CACHE JOBS
+export CMD LEVEL CPUS CPU ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
 
 help:
 	@echo 'make run                  build all, boot a guest, show programs at work and one stopped'
@@ -29,6 +29,7 @@ help:
 	@echo 'ICOUNT=1                  one CPU, one instruction is one nanosecond'
 	@echo 'NMI=n                     inject n NMIs once the command prints MOAT-NMI-START'
 	@echo 'CPU=model  QEMU_OPTS=...  CPU model (max,+pks), more QEMU options'
+	@echo 'BOOT=...                  more of the kernel command line'
 	@echo 'KERNEL_SRC=DIR            build on this 6.1.y tree (it is not modified)'
 	@echo 'JOBS=n                    parallel compilers (all CPUs)'
 	@echo 'MOAT_CACHE=DIR            where everything is built (~/.cache/moat)'
