@@ -126,7 +126,7 @@ static int datagrams(void)
 		diag("bind: %s", strerror(errno));
 	for (i = 1; i <= 20; i++)
 		sendto(s, data, i, 0, (struct sockaddr *)&to, sizeof(to));
-	usleep(10000);
+	usleep(100000);
 	while (read(s, data, sizeof(data)) > 0)
 		n++;
 	close(s);
