@@ -588,6 +588,20 @@ s64 read_number(const char *path)
 	return n > 0 ? strtoll(text, NULL, 0) : -1;
 }
 
+bool command_fails(const char *command, const char *saying)
+{
+	char line[512], said[256] = "";
+	bool so;
+	FILE *f;
+
+	snprintf(line, sizeof(line), "%s 2>&1", command);
+	f = popen(line, "r");
+	if (!f)
+		return false;
+	so = fgets(said, sizeof(said), f) && strstr(said, saying);
+	return pclose(f) && so;
+}
+
 u64 now_ns(void)
 {
 	struct timespec t;

@@ -7,24 +7,11 @@
 #include "moat_test.h"
 #include "refused.h"
 
-/* What the insmod command says and returns */
-static int insmod_command(const char *path, char *said, size_t size)
-{
-	char command[512];
-	FILE *f;
-
-	snprintf(command, sizeof(command), "insmod '%s' 2>&1", path);
-	f = popen(command, "r");
-	if (!f || !fgets(said, size, f))
-		*said = '\0';
-	return f ? pclose(f) : -1;
-}
-
 int refused(int err, const char *why)
 {
 	const struct bpf_insn insns[] = { MOV_IMM(R0, 20), EXIT() };
 	const char *path = getenv("MOAT_KO");
-	char said[256];
+	char insmod[512];
 	int is, prog;
 
 	if (!path || access(path, R_OK))
@@ -33,8 +20,8 @@ int refused(int err, const char *why)
 	is = moat_insmod(path) ? errno : 0;
 	ok(is == err, "the module is not loaded (%s)", strerror(is));
 	ok(kmsg_find("moat: not loaded: ", why), "the kernel log says why");
-	ok(insmod_command(path, said, sizeof(said)) && strstr(said, strerror(err)),
-	   "and so does insmod, and fails");
+	snprintf(insmod, sizeof(insmod), "insmod '%s'", path);
+	ok(command_fails(insmod, strerror(err)), "and so does insmod, and fails");
 	ok(!moat_present(), "there are no sysctls");
 	prog = PROG_LOAD(socket_filter.type, "plain", insns);
 	ok(prog >= 0 && prog_run_once(prog) == 20, "programs run");
