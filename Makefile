@@ -44,6 +44,10 @@ check: packages
 
 kernel: check
 	@$(SCRIPTS)/kernel $(KERNEL)
+ifneq ($(filter kernel,$(MAKECMDGOALS)),)
+	@echo "moat: $(OUT)/kernel/$(KERNEL)/bzImage"
+	@echo "moat: $(OUT)/kernel/$(KERNEL)/moat.ko"
+endif
 
 # The test kernel starts from the product kernel. Linking keeps one CPU busy: the other
 # one compiles the third.
