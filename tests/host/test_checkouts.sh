@@ -93,6 +93,24 @@ is "another variant" $? 0
 is "it is found, too" "$(grep -c "^moat: $a/kernel/test/" "$scratch/A.said")" 2
 is "nothing is left behind" "$(find "$MOAT_CACHE" -maxdepth 1 -name 'stage.*')" ""
 
+# Cleaning up in one does not take the tree from under a build of the other.
+tree=$(cat "$a/kernel/product/tree")
+(
+	flock -s 9
+	"$scratch/B/scripts/clean" 2>"$scratch/B.said" 9>&- &
+	for i in $(seq 300); do
+		! grep -q waiting "$scratch/B.said" && [ -d "$tree" ] || break
+		sleep 0.1
+	done
+	[ -f "$tree/owner" ] && echo kept >"$scratch/kept"
+) 9>"$tree.lock"
+for i in $(seq 300); do
+	[ -d "$tree" ] || break
+	sleep 0.1
+done
+is "make clean waits for a build" "$(cat "$scratch/kept")" kept
+is "and cleans then" "$([ -d "$tree" ] || echo gone)" gone
+
 # A configuration that fails.
 printf '#!/bin/sh\necho "x: error: no such option" >&2\nexit 1\n' >"$scratch/A/scripts/kmake"
 make -s -C "$scratch/A" kernel >"$scratch/A.said" 2>&1

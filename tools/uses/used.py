@@ -261,7 +261,7 @@ def rust_uses(kernel, scratch):
 
 
 def symbols(kernel):
-    """What our objects need of others: (undefined, defined)."""
+    """What our objects need of others."""
     objects = [kernel.module + "/moat.ko"]
     for f in kernel.touched:
         o = "%s/%s.o" % (kernel.build, f.rsplit(".", 1)[0])
