@@ -23,9 +23,12 @@ use kernel::prelude::*;
 const STACK: u64 = 512 + 8 * 8 * 8;
 /// Bytes below the stack for what an exception pushes, and its entry stub.
 const EXCEPTION: u64 = 128;
-/// Bytes of packet a program can be shown.  A longer linear part is shown cut
-/// short, as if the rest were in fragments.
-const MAX_PACKET: u64 = 4096;
+/// Bytes of packet that the verifier lets a program reach: its `MAX_PACKET_OFF`, and
+/// the byte at that offset.
+const MAX_PACKET: u64 = 0xffff + 1;
+/// Bytes of packet that classic filters have at hand.  What is behind they call for, and
+/// anybody may attach one.
+const CLASSIC_PACKET: u64 = 4096;
 /// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
 pub const MAX_META: u64 = 256;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
@@ -280,10 +283,14 @@ impl Program {
             self.plan.snap_size.into()
         };
         let snap = round_up(size, 64);
-        self.packet = if self.plan.reads_pkt || self.plan.reads_meta {
-            round_up(u64::from(self.plan.max_pkt_offset).min(MAX_PACKET), 64)
-        } else {
-            0
+        let reach = u64::from(self.plan.max_pkt_offset);
+        if !self.plan.classic && reach > MAX_PACKET {
+            return Err("reach into packets beyond MAX_PACKET_OFF");
+        }
+        self.packet = match self.plan.classic {
+            _ if !self.plan.reads_pkt && !self.plan.reads_meta => 0,
+            true => round_up(reach.min(CLASSIC_PACKET), 64),
+            false => round_up(reach, 64),
         };
         let meta = if self.plan.reads_meta { MAX_META } else { 0 };
         let slot = round_up(snap + meta + self.packet + EXCEPTION + self.stack(prog), 64);
