@@ -7,7 +7,7 @@ use crate::balance::Heat;
 use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
 use crate::ffi::{self, Lock, Slots, Zeroed};
 use crate::helpers::audit::MapInfo;
-use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::contract::{Uncovers, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
 use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
@@ -100,6 +100,8 @@ pub struct Program {
     local_calls: bool,
     /// Whether it calls a helper that the context is stored for, or loaded after.
     reloads: bool,
+    /// Whether it calls one that may move the start of an XDP packet down.
+    pub uncovers: bool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
@@ -156,6 +158,7 @@ impl Program {
             area: None,
             local_calls: false,
             reloads: false,
+            uncovers: false,
             packet: 0,
             shadows: None,
             slots: None,
@@ -267,6 +270,7 @@ impl Program {
                         return Err("a helper without a contract");
                     }
                     self.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
+                    self.uncovers |= contract.uncovers != Uncovers::Nothing;
                 }
                 None => return Err("a helper without a contract"),
             }
@@ -314,13 +318,15 @@ impl Program {
             && !self.plan.reads_pkt
             && !self.plan.reads_meta
             && !self.plan.writes_pkt
+            && !self.uncovers
             && self.plan.store.is_null()
         {
             // Nothing is read back from the snapshot, so the loader may fill it in.
             // SAFETY: `admit` was given a compiled program.
             self.dom.load = unsafe { (*self.plan.load).bpf_func }.map_or(0, |f| f as usize as u64);
             self.dom.flags |= bindings::MOAT_DOM_LOAD;
-        } else if self.plan.words != 0 || self.packet != 0 || self.plan.writes_pkt {
+        } else if self.plan.words != 0 || self.packet != 0 || self.plan.writes_pkt || self.uncovers
+        {
             self.dom.flags |= bindings::MOAT_DOM_PREPARE;
         }
         if !self.plan.store.is_null() || self.plan.writes_pkt {

@@ -7,7 +7,7 @@
 
 use crate::ffi::{self, moat_run, moat_site};
 use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
-use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
+use crate::helpers::contract::{Arg, Bounce, Contract, Ret, Uncovers, BOUNCE_MAX};
 use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
 use crate::program::Program;
 use crate::violation;
@@ -116,6 +116,14 @@ impl<'a> Run<'a> {
             }
         }
         0
+    }
+
+    /// Loads them again after a helper that may have changed them.
+    fn reload(&self, contract: &Contract) -> u64 {
+        if contract.uncovers != Uncovers::Nothing {
+            self.cover(contract.uncovers);
+        }
+        self.load()
     }
 
     /// Writes back what the program changed.
@@ -231,7 +239,7 @@ impl<'a> Run<'a> {
                 };
             }
         }
-        if (contract.effects.load_ctx && self.load() != 0) || self.is_over(site) {
+        if (contract.effects.load_ctx && self.reload(contract) != 0) || self.is_over(site) {
             self.stop();
         }
         Ok(match contract.ret {
@@ -333,7 +341,11 @@ pub unsafe extern "C" fn moat_prepare(run: *mut moat_run) -> u64 {
     // SAFETY: by contract of this function.
     unsafe {
         (*run).pkt_len = 0;
-        Run::new(run).load()
+        let run = Run::new(run);
+        if run.program.uncovers {
+            run.begin_at_start();
+        }
+        run.load()
     }
 }
 

@@ -14,6 +14,7 @@
 #include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
+#include <net/xdp.h>
 #include <asm/moat.h>
 
 #include "shims.h"
@@ -142,6 +143,21 @@ u64 moat_shim_skb_data(const void *skb)
 u32 moat_shim_skb_headlen(const void *skb)
 {
 	return skb_headlen(skb);
+}
+
+/* Where the packet starts, or its metadata if @meta and if there can be any. */
+u64 moat_shim_xdp_start(const void *ctx, bool meta)
+{
+	const struct xdp_buff *xdp = ctx;
+
+	if (meta && !xdp_data_meta_unsupported((struct xdp_buff *)xdp))
+		return (u64)xdp->data_meta;
+	return (u64)xdp->data;
+}
+
+void moat_shim_zero(u64 from, u64 to)
+{
+	memset((void *)from, 0, to - from);
 }
 
 /*

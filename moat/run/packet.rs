@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The packet of a run: its copy in the slot.
+//! The packet of a run: its copy in the slot, and what lies before it.
 //!
 //! The program sees a copy of what it can reach; where it ends it sees as it is.
 //! Context: as in `run.rs`.
 
 use super::Run;
 use crate::ffi;
+use crate::helpers::contract::Uncovers;
 use crate::program::MAX_META;
 
 /// Bytes from which on copying in one instruction is worth its start.
@@ -91,6 +92,32 @@ impl Run<'_> {
                 return 0;
             }
             (*self.shadow(self.program.plan.pkt_off)).wrapping_sub((*self.run).pkt)
+        }
+    }
+
+    /// Notes where what the program is given begins.  What is before that is old
+    /// kernel memory, until the program has been there.
+    pub(super) fn begin_at_start(&self) {
+        // SAFETY: asked for XDP only.
+        unsafe { (*self.run).covered = ffi::moat_shim_xdp_start(self.ctx(), true) };
+    }
+
+    /// After a helper that may have moved the start of the packet, or of its metadata,
+    /// to old kernel memory: clears that, in the kernel's buffer, since the program is
+    /// not the only one who may see it.
+    #[cold]
+    pub(super) fn cover(&self, what: Uncovers) {
+        // SAFETY: XDP; the kernel's own pointers, both in the buffer that the packet is
+        // in, and what is between them lies before the packet's first byte so far.
+        unsafe {
+            // Metadata moved along, and is between its start and the packet's.
+            let from = ffi::moat_shim_xdp_start(self.ctx(), what == Uncovers::Meta);
+            let covered = (*self.run).covered;
+            if from < covered {
+                ffi::moat_shim_zero(from, covered);
+            }
+            let start = ffi::moat_shim_xdp_start(self.ctx(), true);
+            (*self.run).covered = covered.min(start);
         }
     }
 }

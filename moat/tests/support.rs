@@ -77,6 +77,9 @@ load is also refused for
 
 What is isolated differs from a plain program in this:
 
+- Old kernel memory, to which `xdp_adjust_head` or `xdp_adjust_meta` move the start of a
+  packet or of its metadata, reads as zeros and leaves as zeros, at both levels
+  ([0018](decisions/0018-old-memory-in-the-head-room.md)).
 - A program has memory for three packets on each possible CPU, of as many bytes as the
   verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that
   the verifier cannot bound. It is taken at load, and accounted to the memory cgroup
