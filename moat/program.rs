@@ -204,10 +204,10 @@ impl Program {
             return Err("program type");
         }
         self.check_calls(prog)?;
+        self.lay_out(prog)?;
 
         let mut lock = Lock::take();
         let domains = domains(&mut lock);
-        self.lay_out(domains, prog)?;
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
@@ -278,8 +278,8 @@ impl Program {
         Ok(())
     }
 
-    /// Lays out the slots: snapshot, packet, stack, landing areas.
-    fn lay_out(&mut self, domains: &mut Domains, prog: &bindings::bpf_prog) -> Tried<()> {
+    /// Lays out the slots: snapshot, packet, stack, landing areas.  Takes the lock.
+    fn lay_out(&mut self, prog: &bindings::bpf_prog) -> Tried<()> {
         // A program that reads nothing of its context has only an address for it.
         let size = if self.plan.load.is_null() && self.plan.store.is_null() {
             1
@@ -305,10 +305,11 @@ impl Program {
         let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
 
         // A margin at either end, so that what a stub pushes stays inside.
-        let area = Area::new(
-            domains,
-            round_up(MARGIN.0 + per_cpu * u64::from(nr_cpus) + MARGIN.1, PAGE),
-        )?;
+        let mut area = Area::new(round_up(
+            MARGIN.0 + per_cpu * u64::from(nr_cpus) + MARGIN.1,
+            PAGE,
+        ))?;
+        area.place(domains(&mut Lock::take()))?;
         let base = area.base;
         self.dom.slot_lo = base;
         self.dom.slot_hi = base + area.len;
