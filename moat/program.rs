@@ -100,7 +100,8 @@ pub struct Program {
     local_calls: bool,
     /// Whether it calls a helper that the context is stored for, or loaded after.
     reloads: bool,
-    /// Whether it calls one that may move the start of an XDP packet down.
+    /// Whether it calls one that may move the start of the packet, or of its metadata,
+    /// down to old kernel memory, or looks at metadata whose start others may have moved.
     pub uncovers: bool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
@@ -270,7 +271,10 @@ impl Program {
                         return Err("a helper without a contract");
                     }
                     self.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
-                    self.uncovers |= contract.uncovers != Uncovers::Nothing;
+                    self.uncovers |= match self.ty {
+                        XDP => contract.uncovers != Uncovers::Nothing,
+                        _ => contract.effects.load_ctx,
+                    };
                 }
                 None => return Err("a helper without a contract"),
             }
@@ -287,6 +291,7 @@ impl Program {
             self.plan.snap_size.into()
         };
         let snap = round_up(size, 64);
+        self.uncovers |= self.ty != XDP && self.plan.reads_meta;
         let reach = u64::from(self.plan.max_pkt_offset);
         if !self.plan.classic && reach > MAX_PACKET {
             return Err("reach into packets beyond MAX_PACKET_OFF");

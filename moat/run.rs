@@ -7,7 +7,7 @@
 
 use crate::ffi::{self, moat_run, moat_site};
 use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
-use crate::helpers::contract::{Arg, Bounce, Contract, Ret, Uncovers, BOUNCE_MAX};
+use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
 use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
 use crate::program::Program;
 use crate::violation;
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
 
     /// Loads them again after a helper that may have changed them.
     fn reload(&self, contract: &Contract) -> u64 {
-        if contract.uncovers != Uncovers::Nothing {
+        if self.program.uncovers {
             self.cover(contract.uncovers);
         }
         self.load()

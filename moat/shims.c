@@ -145,6 +145,22 @@ u32 moat_shim_skb_headlen(const void *skb)
 	return skb_headlen(skb);
 }
 
+/*
+ * Where the metadata starts, or the packet without it. Who moves skb->data down does not
+ * move metadata along, nor look whether there is room: what begins before the buffer is
+ * given up, as it is when the buffer is replaced.
+ */
+u64 moat_shim_skb_start(void *ctx)
+{
+	struct sk_buff *skb = ctx;
+
+	if (skb_metadata_len(skb) > skb_headroom(skb)) {
+		skb_metadata_clear(skb);
+		bpf_compute_data_pointers(skb);
+	}
+	return (u64)skb->data - skb_metadata_len(skb);
+}
+
 /* Where the packet starts, or its metadata if @meta and if there can be any. */
 u64 moat_shim_xdp_start(const void *ctx, bool meta)
 {

@@ -98,8 +98,8 @@ pub struct Effects {
     pub load_ctx: bool,
 }
 
-/// Which end of what lies before `data_end` a helper may move down, to where the
-/// packet's page has old kernel memory.
+/// What an XDP helper may move down, to where the packet's page has old kernel memory.
+/// Of socket buffers, any helper that changes packets may move the metadata.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Uncovers {
     Nothing,

@@ -6,7 +6,7 @@
 
 use super::Run;
 use crate::ffi;
-use crate::helpers::contract::Uncovers;
+use crate::helpers::contract::{Uncovers, XDP};
 use crate::program::MAX_META;
 
 /// Bytes from which on copying in one instruction is worth its start.
@@ -95,28 +95,45 @@ impl Run<'_> {
         }
     }
 
+    /// Where what the program may see begins: the metadata, or the packet.
+    fn start(&self) -> u64 {
+        // SAFETY: the context is what the program's type says.
+        unsafe {
+            match self.program.ty {
+                XDP => ffi::moat_shim_xdp_start(self.ctx(), true),
+                _ => ffi::moat_shim_skb_start(self.ctx()),
+            }
+        }
+    }
+
     /// Notes where what the program is given begins.  What is before that is old
     /// kernel memory, until the program has been there.
     pub(super) fn begin_at_start(&self) {
-        // SAFETY: asked for XDP only.
-        unsafe { (*self.run).covered = ffi::moat_shim_xdp_start(self.ctx(), true) };
+        // SAFETY: see `new`; only this CPU touches it.
+        unsafe { (*self.run).covered = self.start() };
     }
 
     /// After a helper that may have moved the start of the packet, or of its metadata,
     /// to old kernel memory: clears that, in the kernel's buffer, since the program is
     /// not the only one who may see it.
-    #[cold]
     pub(super) fn cover(&self, what: Uncovers) {
-        // SAFETY: XDP; the kernel's own pointers, both in the buffer that the packet is
-        // in, and what is between them lies before the packet's first byte so far.
+        let start = self.start();
+        // SAFETY: the kernel's own pointers.  What is between them is in the packet's
+        // buffer and before its first byte so far.  If a socket buffer has another
+        // buffer now, it has no metadata: that starts at the packet.
         unsafe {
-            // Metadata moved along, and is between its start and the packet's.
-            let from = ffi::moat_shim_xdp_start(self.ctx(), what == Uncovers::Meta);
             let covered = (*self.run).covered;
-            if from < covered {
-                ffi::moat_shim_zero(from, covered);
+            let (from, to) = match (self.program.ty, what) {
+                (XDP, Uncovers::Nothing) => return,
+                // Metadata moved along, and is between its start and the packet's.
+                (XDP, Uncovers::Head) => (ffi::moat_shim_xdp_start(self.ctx(), false), covered),
+                (XDP, Uncovers::Meta) => (start, covered),
+                // What the packet got more, the helper has filled in.
+                _ => (start, covered.min(ffi::moat_shim_skb_data(self.ctx()))),
+            };
+            if from < to {
+                ffi::moat_shim_zero(from, to);
             }
-            let start = ffi::moat_shim_xdp_start(self.ctx(), true);
             (*self.run).covered = covered.min(start);
         }
     }

@@ -77,8 +77,9 @@ load is also refused for
 
 What is isolated differs from a plain program in this:
 
-- Old kernel memory, to which `xdp_adjust_head` or `xdp_adjust_meta` move the start of a
-  packet or of its metadata, reads as zeros and leaves as zeros, at both levels
+- Old kernel memory, to which a helper moves the start of an XDP packet or of the metadata
+  of any packet, reads as zeros and leaves as zeros, at both levels; metadata for which
+  a socket buffer has no room is lost
   ([0018](decisions/0018-old-memory-in-the-head-room.md)).
 - A program has memory for three packets on each possible CPU, of as many bytes as the
   verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that

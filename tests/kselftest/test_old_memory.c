@@ -217,6 +217,47 @@ static void look_at_metadata(void)
 	otherwise(jump);
 }
 
+/* Not for those that come after it */
+static void by_real_metadata(void)
+{
+	int i, jump;
+
+	start();
+	move(BPF_FUNC_xdp_adjust_meta, -META);
+	jump = between(XDP_DATA_META, XDP_DATA, META);
+	for (i = 0; i < META; i += 8)
+		E(ST(BPF_DW, R7, i, 0x1111));
+	otherwise(jump);
+}
+
+/* The packet grows at its head, and the metadata is said to be before that. */
+static void by_change_head(void)
+{
+	int jump;
+
+	start();
+	E(MOV_IMM(R3, 0));
+	move(BPF_FUNC_skb_change_head, 64);
+	jump = between(offsetof(struct __sk_buff, data_meta),
+		       offsetof(struct __sk_buff, data), META);
+	look(R7, 0, META / 8);
+	otherwise(jump);
+}
+
+/* By as much as there is room for, but not for the metadata */
+static void by_filling_the_head_room(void)
+{
+	int jump;
+
+	start();
+	E(MOV_IMM(R3, 0));
+	move(BPF_FUNC_skb_change_head, 240);
+	jump = between(offsetof(struct __sk_buff, data_meta),
+		       offsetof(struct __sk_buff, data), META);
+	count(FOUND);
+	insns[jump].off = cnt - jump - 1;
+}
+
 static int load(const struct prog_type *type, int level, void (*body)(void), u32 verdict)
 {
 	int fd;
@@ -376,6 +417,41 @@ static u64 left_as_metadata(enum hook hook, int level, void (*body)(void))
 	return n;
 }
 
+/* The metadata of an XDP program, after a tc program has moved the packet */
+static u64 before_packet(enum hook hook, int level, void (*body)(void))
+{
+	int out = frame_socket("mtob"), prog, mover, map, i, k;
+	u64 found;
+
+	told = map_of_words(0);
+	map = told;
+	prog = load(&xdp, level, by_real_metadata, xdp.pass);
+	told = map_of_words(0);
+	mover = load(&sched_cls, level, body, sched_cls.safe);
+	hook_attach(hook, "mtoa", prog);
+	hook_attach(TC_INGRESS, "mtoa", mover);
+	for (i = 0; i < PACKETS; i++) {
+		leave_secrets();
+		frame_fill(frame, FRAME, i);
+		frame_send(out, frame, FRAME, true);
+		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
+			usleep(1000);
+	}
+	hook_detach(TC_INGRESS, "mtoa");
+	hook_detach(hook, "mtoa");
+	found = map_word(told, FOUND);
+	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS),
+	     map_word(told, ERRORS));
+	if (map_word(map, ERRORS) || map_word(told, ERRORS) || map_word(told, RUNS) != PACKETS)
+		found = -1;
+	close(prog);
+	close(mover);
+	close(map);
+	close(told);
+	close(out);
+	return found;
+}
+
 /* A plain program calls it. */
 static u64 tail_called(enum hook hook, int level, void (*body)(void))
 {
@@ -501,6 +577,8 @@ int main(void)
 	both_ways("a packet sent back", NATIVE_XDP, sent_back, by_sending);
 	both_ways("metadata left", GENERIC_XDP, left_as_metadata, by_leaving_metadata);
 	both_ways("metadata left", NATIVE_XDP, left_as_metadata, by_leaving_metadata);
+	both_ways("metadata after skb_change_head", NATIVE_XDP, before_packet, by_change_head);
+	both_ways("metadata without room", NATIVE_XDP, before_packet, by_filling_the_head_room);
 	both_ways("tail called", GENERIC_XDP, tail_called, by_head);
 	same_moves();
 	return finish();
