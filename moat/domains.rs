@@ -262,8 +262,9 @@ pub struct Area {
 }
 
 impl Area {
-    /// `len` zeroed bytes, a multiple of the page size, parked.
-    pub fn new(domains: &mut Domains, len: u64) -> Tried<Area> {
+    /// `len` zeroed bytes, a multiple of the page size, mapped nowhere yet.  Not to be
+    /// called with the lock: they may be many.
+    pub fn new(len: u64) -> Tried<Area> {
         let pages = ffi::Zeroed::new((len >> 12) as usize).ok_or("no memory")?;
         let mut area = Area {
             pages,
@@ -278,10 +279,15 @@ impl Area {
                 return Err("no memory");
             }
         }
-        let slot = domains.map(area.pages.slice_mut(), Key::PARKED, true)?;
-        area.base = slot.addr();
-        area.slot = Some(slot);
         Ok(area)
+    }
+
+    /// Maps them, parked.
+    pub fn place(&mut self, domains: &mut Domains) -> Tried<()> {
+        let slot = domains.map(self.pages.slice_mut(), Key::PARKED, true)?;
+        self.base = slot.addr();
+        self.slot = Some(slot);
+        Ok(())
     }
 
     /// Unmaps it.

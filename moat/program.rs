@@ -7,7 +7,7 @@ use crate::balance::Heat;
 use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
 use crate::ffi::{self, Lock, Slots, Zeroed};
 use crate::helpers::audit::MapInfo;
-use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::contract::{Uncovers, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
 use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
@@ -23,9 +23,12 @@ use kernel::prelude::*;
 const STACK: u64 = 512 + 8 * 8 * 8;
 /// Bytes below the stack for what an exception pushes, and its entry stub.
 const EXCEPTION: u64 = 128;
-/// Bytes of packet a program can be shown.  A longer linear part is shown cut
-/// short, as if the rest were in fragments.
-const MAX_PACKET: u64 = 4096;
+/// Bytes of packet that the verifier lets a program reach: its `MAX_PACKET_OFF`, and
+/// the byte at that offset.
+const MAX_PACKET: u64 = 0xffff + 1;
+/// Bytes of packet that classic filters have at hand.  What is behind they call for, and
+/// anybody may attach one.
+const CLASSIC_PACKET: u64 = 4096;
 /// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
 pub const MAX_META: u64 = 256;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
@@ -97,6 +100,9 @@ pub struct Program {
     local_calls: bool,
     /// Whether it calls a helper that the context is stored for, or loaded after.
     reloads: bool,
+    /// Whether it calls one that may move the start of the packet, or of its metadata,
+    /// down to old kernel memory, or looks at metadata whose start others may have moved.
+    pub uncovers: bool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
@@ -153,6 +159,7 @@ impl Program {
             area: None,
             local_calls: false,
             reloads: false,
+            uncovers: false,
             packet: 0,
             shadows: None,
             slots: None,
@@ -198,10 +205,10 @@ impl Program {
             return Err("program type");
         }
         self.check_calls(prog)?;
+        self.lay_out(prog)?;
 
         let mut lock = Lock::take();
         let domains = domains(&mut lock);
-        self.lay_out(domains, prog)?;
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
@@ -264,6 +271,10 @@ impl Program {
                         return Err("a helper without a contract");
                     }
                     self.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
+                    self.uncovers |= match self.ty {
+                        XDP => contract.uncovers != Uncovers::Nothing,
+                        _ => contract.effects.load_ctx,
+                    };
                 }
                 None => return Err("a helper without a contract"),
             }
@@ -271,8 +282,8 @@ impl Program {
         Ok(())
     }
 
-    /// Lays out the slots: snapshot, packet, stack, landing areas.
-    fn lay_out(&mut self, domains: &mut Domains, prog: &bindings::bpf_prog) -> Tried<()> {
+    /// Lays out the slots: snapshot, packet, stack, landing areas.  Takes the lock.
+    fn lay_out(&mut self, prog: &bindings::bpf_prog) -> Tried<()> {
         // A program that reads nothing of its context has only an address for it.
         let size = if self.plan.load.is_null() && self.plan.store.is_null() {
             1
@@ -280,10 +291,15 @@ impl Program {
             self.plan.snap_size.into()
         };
         let snap = round_up(size, 64);
-        self.packet = if self.plan.reads_pkt || self.plan.reads_meta {
-            round_up(u64::from(self.plan.max_pkt_offset).min(MAX_PACKET), 64)
-        } else {
-            0
+        self.uncovers |= self.ty != XDP && self.plan.reads_meta;
+        let reach = u64::from(self.plan.max_pkt_offset);
+        if !self.plan.classic && reach > MAX_PACKET {
+            return Err("reach into packets beyond MAX_PACKET_OFF");
+        }
+        self.packet = match self.plan.classic {
+            _ if !self.plan.reads_pkt && !self.plan.reads_meta => 0,
+            true => round_up(reach.min(CLASSIC_PACKET), 64),
+            false => round_up(reach, 64),
         };
         let meta = if self.plan.reads_meta { MAX_META } else { 0 };
         let slot = round_up(snap + meta + self.packet + EXCEPTION + self.stack(prog), 64);
@@ -294,10 +310,11 @@ impl Program {
         let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
 
         // A margin at either end, so that what a stub pushes stays inside.
-        let area = Area::new(
-            domains,
-            round_up(MARGIN.0 + per_cpu * u64::from(nr_cpus) + MARGIN.1, PAGE),
-        )?;
+        let mut area = Area::new(round_up(
+            MARGIN.0 + per_cpu * u64::from(nr_cpus) + MARGIN.1,
+            PAGE,
+        ))?;
+        area.place(domains(&mut Lock::take()))?;
         let base = area.base;
         self.dom.slot_lo = base;
         self.dom.slot_hi = base + area.len;
@@ -307,13 +324,15 @@ impl Program {
             && !self.plan.reads_pkt
             && !self.plan.reads_meta
             && !self.plan.writes_pkt
+            && !self.uncovers
             && self.plan.store.is_null()
         {
             // Nothing is read back from the snapshot, so the loader may fill it in.
             // SAFETY: `admit` was given a compiled program.
             self.dom.load = unsafe { (*self.plan.load).bpf_func }.map_or(0, |f| f as usize as u64);
             self.dom.flags |= bindings::MOAT_DOM_LOAD;
-        } else if self.plan.words != 0 || self.packet != 0 || self.plan.writes_pkt {
+        } else if self.plan.words != 0 || self.packet != 0 || self.plan.writes_pkt || self.uncovers
+        {
             self.dom.flags |= bindings::MOAT_DOM_PREPARE;
         }
         if !self.plan.store.is_null() || self.plan.writes_pkt {

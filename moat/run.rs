@@ -9,12 +9,14 @@ use crate::ffi::{self, moat_run, moat_site};
 use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
 use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
 use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
-use crate::program::{Program, MAX_META};
+use crate::program::Program;
 use crate::violation;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
+
+mod packet;
 
 /// A helper's return value.
 type Called = core::result::Result<u64, AuditError>;
@@ -116,78 +118,23 @@ impl<'a> Run<'a> {
         0
     }
 
-    /// # Safety
-    ///
-    /// The shadow holds what `load` put there.
-    unsafe fn load_packet(&self) {
-        let plan = &self.program.plan;
-        if !plan.reads_pkt && !plan.reads_meta {
-            return;
+    /// Loads them again after a helper that may have changed them.
+    fn reload(&self, contract: &Contract) -> u64 {
+        if self.program.uncovers {
+            self.cover(contract.uncovers);
         }
-        // SAFETY: three pointers that `load` stored; the packet they delimit is
-        // the context's own, which stays while the program runs.
-        unsafe {
-            let data = *self.shadow(plan.pkt_off);
-            let end = *self.shadow(plan.pkt_off + 8);
-            let mut len = end.wrapping_sub(data);
-            if len > 1 << 20 {
-                len = 0;
-            }
-            // Fewer bytes than there are must not be told apart from fragments.
-            let shown = if u64::from(plan.max_pkt_offset) > self.program.packet {
-                len.min(self.program.packet)
-            } else {
-                len
-            };
-            let copied = shown.min(self.program.packet);
-            let mut meta = 0;
-            if plan.reads_meta {
-                meta = data.wrapping_sub(*self.shadow(plan.pkt_off + 16));
-                if meta > MAX_META {
-                    meta = 0;
-                }
-            }
-            copy(data - meta, self.slot.pkt - meta, meta + copied);
-            (*self.run).pkt = data - meta;
-            (*self.run).pkt_len = meta + copied;
-            let snap = (self.slot.snap + u64::from(plan.pkt_off)) as *mut u64;
-            *snap = self.slot.pkt;
-            *snap.add(1) = self.slot.pkt + shown;
-            *snap.add(2) = self.slot.pkt - meta;
-        }
-    }
-
-    /// # Safety
-    ///
-    /// The shadow holds what `load` put there.
-    unsafe fn load_classic_packet(&self) {
-        let plan = &self.program.plan;
-        if !plan.reads_pkt {
-            return;
-        }
-        let at = |off: u32| self.slot.snap + u64::from(off);
-        // SAFETY: a classic context is a socket buffer.
-        unsafe {
-            let headlen = ffi::moat_shim_skb_headlen(self.ctx());
-            let copied = u64::from(headlen).min(self.program.packet);
-            copy(ffi::moat_shim_skb_data(self.ctx()), self.slot.pkt, copied);
-            let len = *((self.slot.shadow + u64::from(plan.len_off)) as *const u32);
-            *(at(plan.data_len_off) as *mut u32) = len.wrapping_sub(copied as u32);
-            *(at(plan.data_off) as *mut u64) = self.slot.pkt;
-        }
+        self.load()
     }
 
     /// Writes back what the program changed.
     fn store(&self) {
         let plan = &self.program.plan;
-        // SAFETY: the packet area and the packet both have `pkt_len` bytes, since
-        // nothing that moves the packet comes between load and store.
-        unsafe {
-            if plan.writes_pkt {
-                let (to, len) = ((*self.run).pkt, (*self.run).pkt_len);
-                copy(self.slot.pkt - self.meta(), to, len);
-            }
-            if !plan.store.is_null() {
+        if plan.writes_pkt {
+            self.store_packet();
+        }
+        if !plan.store.is_null() {
+            // SAFETY: `store` reads `snap_size` bytes of both.
+            unsafe {
                 ffi::moat_shim_run_plan(
                     plan.store,
                     self.ctx(),
@@ -195,17 +142,6 @@ impl<'a> Run<'a> {
                     self.slot.shadow as *mut c_void,
                 );
             }
-        }
-    }
-
-    /// Bytes of metadata that were copied before the packet.
-    fn meta(&self) -> u64 {
-        // SAFETY: see `new`; the shadow is the kernel's.
-        unsafe {
-            if (*self.run).pkt_len == 0 || !self.program.plan.reads_meta {
-                return 0;
-            }
-            (*self.shadow(self.program.plan.pkt_off)).wrapping_sub((*self.run).pkt)
         }
     }
 
@@ -303,7 +239,7 @@ impl<'a> Run<'a> {
                 };
             }
         }
-        if (contract.effects.load_ctx && self.load() != 0) || self.is_over(site) {
+        if (contract.effects.load_ctx && self.reload(contract) != 0) || self.is_over(site) {
             self.stop();
         }
         Ok(match contract.ret {
@@ -337,27 +273,6 @@ impl<'a> Run<'a> {
             values.base + off
         } else {
             0
-        }
-    }
-}
-
-/// `len` bytes from `from` to `to`; short ones, in words.
-///
-/// # Safety
-///
-/// Both ranges are mapped and do not overlap.
-unsafe fn copy(from: u64, to: u64, len: u64) {
-    // SAFETY: by contract of this function.
-    unsafe {
-        let mut at = 0;
-        while at + 8 <= len {
-            let word = ((from + at) as *const u64).read_unaligned();
-            ((to + at) as *mut u64).write_unaligned(word);
-            at += 8;
-        }
-        while at < len {
-            *((to + at) as *mut u8) = *((from + at) as *const u8);
-            at += 1;
         }
     }
 }
@@ -426,7 +341,11 @@ pub unsafe extern "C" fn moat_prepare(run: *mut moat_run) -> u64 {
     // SAFETY: by contract of this function.
     unsafe {
         (*run).pkt_len = 0;
-        Run::new(run).load()
+        let run = Run::new(run);
+        if run.program.uncovers {
+            run.begin_at_start();
+        }
+        run.load()
     }
 }
 

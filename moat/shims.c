@@ -14,6 +14,7 @@
 #include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
+#include <net/xdp.h>
 #include <asm/moat.h>
 
 #include "shims.h"
@@ -142,6 +143,37 @@ u64 moat_shim_skb_data(const void *skb)
 u32 moat_shim_skb_headlen(const void *skb)
 {
 	return skb_headlen(skb);
+}
+
+/*
+ * Where the metadata starts, or the packet without it. Who moves skb->data down does not
+ * move metadata along, nor look whether there is room: what begins before the buffer is
+ * given up, as it is when the buffer is replaced.
+ */
+u64 moat_shim_skb_start(void *ctx)
+{
+	struct sk_buff *skb = ctx;
+
+	if (skb_metadata_len(skb) > skb_headroom(skb)) {
+		skb_metadata_clear(skb);
+		bpf_compute_data_pointers(skb);
+	}
+	return (u64)skb->data - skb_metadata_len(skb);
+}
+
+/* Where the packet starts, or its metadata if @meta and if there can be any. */
+u64 moat_shim_xdp_start(const void *ctx, bool meta)
+{
+	const struct xdp_buff *xdp = ctx;
+
+	if (meta && !xdp_data_meta_unsupported((struct xdp_buff *)xdp))
+		return (u64)xdp->data_meta;
+	return (u64)xdp->data;
+}
+
+void moat_shim_zero(u64 from, u64 to)
+{
+	memset((void *)from, 0, to - from);
 }
 
 /*

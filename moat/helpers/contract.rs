@@ -98,6 +98,17 @@ pub struct Effects {
     pub load_ctx: bool,
 }
 
+/// What an XDP helper may move down, to where the packet's page has old kernel memory.
+/// Of socket buffers, any helper that changes packets may move the metadata.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Uncovers {
+    Nothing,
+    /// `data`; the metadata before it moves along.
+    Head,
+    /// `data_meta`.
+    Meta,
+}
+
 /// An argument that the helper reads more than once and believes every time.
 ///
 /// The program may change it in between from another CPU, so the gate passes a
@@ -172,6 +183,7 @@ pub struct Contract {
     pub args: [Arg; 5],
     pub ret: Ret,
     pub effects: Effects,
+    pub uncovers: Uncovers,
     /// Whether it changes what its map holds.
     pub writes_map: bool,
     pub bounce: Option<Bounce>,
@@ -248,6 +260,7 @@ pub(super) const fn helper(
             store_ctx: false,
             load_ctx: false,
         },
+        uncovers: Uncovers::Nothing,
         writes_map: false,
         bounce: None,
         limit: None,
@@ -280,6 +293,12 @@ impl Contract {
         self.effects.store_ctx = true;
         self.effects.load_ctx = true;
         self
+    }
+
+    /// It may move the start of an XDP packet, or of its metadata.
+    pub(super) const fn uncovers(mut self, what: Uncovers) -> Contract {
+        self.uncovers = what;
+        self.changes_ctx()
     }
 
     pub(super) const fn returns(mut self, ret: Ret) -> Contract {

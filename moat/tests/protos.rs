@@ -295,3 +295,28 @@ fn who_changes_packets_has_them_reloaded() {
         );
     }
 }
+
+#[test]
+fn who_moves_the_start_of_an_xdp_packet_says_so() {
+    let Some(kernel) = kernel() else { return };
+    let mut seen = 0;
+    for c in all().filter(|c| c.types.contains(XDP) && c.id < INTERNAL_BASE) {
+        let head = format!("(bpf_{}, struct xdp_buff", c.name);
+        let Some(at) = kernel.filter.find(&head) else {
+            assert_eq!(c.uncovers, Uncovers::Nothing, "{}", c.name);
+            continue;
+        };
+        let body = &kernel.filter[at..];
+        let body = &body[..body.find("\n}").unwrap()];
+        let moves = if body.contains("xdp->data = ") {
+            Uncovers::Head
+        } else if body.contains("xdp->data_meta = ") {
+            Uncovers::Meta
+        } else {
+            Uncovers::Nothing
+        };
+        assert_eq!(c.uncovers, moves, "{}", c.name);
+        seen += usize::from(moves != Uncovers::Nothing);
+    }
+    assert_eq!(seen, 2);
+}

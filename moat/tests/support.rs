@@ -77,8 +77,14 @@ load is also refused for
 
 What is isolated differs from a plain program in this:
 
-- A linear packet is shown cut at 4096 bytes, as if the rest were in fragments, to a
-  program that by the verifier's reckoning may go further.
+- Old kernel memory, to which a helper moves the start of an XDP packet or of the metadata
+  of any packet, reads as zeros and leaves as zeros, at both levels; metadata for which
+  a socket buffer has no room is lost
+  ([0018](decisions/0018-old-memory-in-the-head-room.md)).
+- A program has memory for three packets on each possible CPU, of as many bytes as the
+  verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that
+  the verifier cannot bound. It is taken at load, and accounted to the memory cgroup
+  ([0017](decisions/0017-large-packets.md)).
 - Packet, context fields and what helpers change in them are copies during a run;
   the kernel gets them before a helper that looks, and at the end.
 - More than 3 invocations of one program nested on one CPU get the verdict of a

@@ -127,7 +127,8 @@ impl Program {
     }
 
     fn lay_out(&mut self, domains: &mut Domains) -> Tried<()> {
-        let area = Area::new(domains, 4096)?;
+        let mut area = Area::new(4096)?;
+        area.place(domains)?;
         self.dom.slot_lo = area.base;
         self.dom.slot_hi = area.base + area.len;
         self.area = Some(area);
