@@ -10,7 +10,7 @@ $(error cannot find out where the cache is; is HOME set?)
 endif
 
 KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
-export CMD LEVEL CPUS CPU ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
+export CMD LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
 
 help:
 	@echo 'make run                  build all, boot a guest, show programs at work and one stopped'

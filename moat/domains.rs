@@ -262,8 +262,9 @@ pub struct Area {
 }
 
 impl Area {
-    /// `len` zeroed bytes, a multiple of the page size, parked.
-    pub fn new(domains: &mut Domains, len: u64) -> Tried<Area> {
+    /// `len` zeroed bytes, a multiple of the page size, parked.  Takes the lock once it has
+    /// the memory, for which it may have to wait.
+    pub fn new(len: u64) -> Tried<Area> {
         let pages = ffi::Zeroed::new((len >> 12) as usize).ok_or("no memory")?;
         let mut area = Area {
             pages,
@@ -278,7 +279,8 @@ impl Area {
                 return Err("no memory");
             }
         }
-        let slot = domains.map(area.pages.slice_mut(), Key::PARKED, true)?;
+        let mut lock = Lock::take();
+        let slot = domains(&mut lock).map(area.pages.slice_mut(), Key::PARKED, true)?;
         area.base = slot.addr();
         area.slot = Some(slot);
         Ok(area)

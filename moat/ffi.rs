@@ -43,7 +43,6 @@ extern "C" {
     pub fn moat_shim_call(func: u64, args: *const u64) -> u64;
     pub fn moat_shim_skb_data(skb: *const c_void) -> u64;
     pub fn moat_shim_skb_headlen(skb: *const c_void) -> u32;
-    pub fn moat_shim_inner_maps(outer: *mut bpf_map, found: *mut *mut bpf_map, most: u32) -> i32;
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();
     pub fn moat_watch_init() -> i32;

@@ -4,7 +4,7 @@
 //! Lives in `prog->aux->moat` from before verification until after the last run.
 
 use crate::balance::Heat;
-use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
+use crate::domains::{domains, Area, MapValues, Tried, View};
 use crate::ffi::{self, Lock, Slots, Zeroed};
 use crate::helpers::audit::MapInfo;
 use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
@@ -198,10 +198,10 @@ impl Program {
             return Err("program type");
         }
         self.check_calls(prog)?;
+        self.lay_out(prog)?;
 
         let mut lock = Lock::take();
         let domains = domains(&mut lock);
-        self.lay_out(domains, prog)?;
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
@@ -271,8 +271,9 @@ impl Program {
         Ok(())
     }
 
-    /// Lays out the slots: snapshot, packet, stack, landing areas.
-    fn lay_out(&mut self, domains: &mut Domains, prog: &bindings::bpf_prog) -> Tried<()> {
+    /// Lays out the slots: snapshot, packet, stack, landing areas.  The lock is free: their
+    /// memory is charged to who loads the program, and may have to be waited for.
+    fn lay_out(&mut self, prog: &bindings::bpf_prog) -> Tried<()> {
         // A program that reads nothing of its context has only an address for it.
         let size = if self.plan.load.is_null() && self.plan.store.is_null() {
             1
@@ -294,10 +295,10 @@ impl Program {
         let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
 
         // A margin at either end, so that what a stub pushes stays inside.
-        let area = Area::new(
-            domains,
-            round_up(MARGIN.0 + per_cpu * u64::from(nr_cpus) + MARGIN.1, PAGE),
-        )?;
+        let area = Area::new(round_up(
+            MARGIN.0 + per_cpu * u64::from(nr_cpus) + MARGIN.1,
+            PAGE,
+        ))?;
         let base = area.base;
         self.dom.slot_lo = base;
         self.dom.slot_hi = base + area.len;

@@ -33,7 +33,6 @@ u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c);
 u64 moat_shim_call(u64 func, const u64 *args);
 u64 moat_shim_skb_data(const void *skb);
 u32 moat_shim_skb_headlen(const void *skb);
-int moat_shim_inner_maps(struct bpf_map *outer, struct bpf_map **found, u32 most);
 
 int moat_counters_init(void);
 void moat_counters_exit(void);
