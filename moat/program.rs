@@ -5,7 +5,7 @@
 
 use crate::balance::Heat;
 use crate::domains::{domains, Area, MapValues, Tried, View};
-use crate::ffi::{self, Lock, Slots, Zeroed};
+use crate::ffi::{self, Lock, Slots, Table, Zeroed};
 use crate::helpers::audit::MapInfo;
 use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
@@ -101,10 +101,10 @@ pub struct Program {
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
     slots: Option<Slots>,
-    sites: Vec<ffi::moat_site>,
-    site_names: Vec<Name>,
-    returns: Vec<ffi::moat_return_t>,
-    return_names: Vec<Name>,
+    sites: Table<ffi::moat_site>,
+    site_names: Table<Name>,
+    returns: Table<ffi::moat_return_t>,
+    return_names: Table<Name>,
     images: Vec<ffi::moat_image>,
     boundaries: Vec<Zeroed<u64>>,
 }
@@ -156,10 +156,10 @@ impl Program {
             packet: 0,
             shadows: None,
             slots: None,
-            sites: Vec::new(),
-            site_names: Vec::new(),
-            returns: Vec::new(),
-            return_names: Vec::new(),
+            sites: Table::new(),
+            site_names: Table::new(),
+            returns: Table::new(),
+            return_names: Table::new(),
             images: Vec::new(),
             boundaries: Vec::new(),
         })

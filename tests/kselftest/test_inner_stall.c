@@ -30,33 +30,35 @@
 static u32 *page;
 static int faults;
 
-static void page_make(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	faults = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	reg.range.start = (unsigned long)page;
-	reg.range.len = 4096;
-	if (page == MAP_FAILED || faults < 0 || ioctl(faults, UFFDIO_API, &api) ||
-	    ioctl(faults, UFFDIO_REGISTER, &reg))
-		bail("userfaultfd: %s", strerror(errno));
-}
-
+/* The kernel of the guests has no madvise(). */
 static void page_hide(void)
 {
-	madvise(page, 4096, MADV_DONTNEED);
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	page = mmap(page, 4096, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | (page ? MAP_FIXED : 0), -1, 0);
+	reg.range.start = (unsigned long)page;
+	reg.range.len = 4096;
+	if (page == MAP_FAILED || ioctl(faults, UFFDIO_REGISTER, &reg))
+		bail("a page: %s", strerror(errno));
+}
+
+static void faults_open(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+
+	faults = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (faults < 0 || ioctl(faults, UFFDIO_API, &api))
+		bail("userfaultfd: %s", strerror(errno));
 }
 
 static void page_wait(void)
 {
 	struct pollfd p = { .fd = faults, .events = POLLIN };
 	struct uffd_msg msg;
-	int polled = poll(&p, 1, 60000);
 
-	if (polled != 1 || read(faults, &msg, sizeof(msg)) != sizeof(msg))
-		bail("nobody touches the page: %d, %x, %s", polled, p.revents, strerror(errno));
+	if (poll(&p, 1, 60000) != 1 || read(faults, &msg, sizeof(msg)) != sizeof(msg))
+		bail("nobody touches the page");
 }
 
 static void page_give(const u32 *with)
@@ -220,7 +222,7 @@ int main(void)
 
 	if (!test_kernel())
 		skip_all("needs the test kernel");
-	page_make();
+	faults_open();
 	for (level = 0; level <= 2; level += 2) {
 		if (!moat_set_level(level))
 			skip_all("no moat.ko");

@@ -112,8 +112,8 @@ fn kinds(own: &[Map]) -> (BTreeSet<Map>, Vec<Map>) {
 fn due(own: &[Map], leaving: &[(Map, Map)]) -> BTreeSet<Map> {
     let (mut maps, outers) = kinds(own);
     for outer in outers {
-        // SAFETY: as above; the module is not being called by the account.
-        maps.extend(unsafe { account::counts(outer) }.keys());
+        // SAFETY: as above; nobody uses the account now.
+        maps.extend(unsafe { account::of(outer) }.counts().keys());
         maps.extend(leaving.iter().filter(|l| l.0 == outer).map(|l| l.1));
     }
     maps

@@ -7,8 +7,9 @@ use crate::domains::domains;
 use crate::ffi::Lock;
 use crate::system::{Ended, System};
 use crate::victims::Victims;
-use kernel::account::{self, Gone};
+use kernel::account::{self, Account, Gone};
 use kernel::bindings::{bpf_map_inc, bpf_map_put};
+use kernel::machine;
 use kernel::memory::Shortage;
 use std::collections::BTreeMap;
 use std::ptr::{addr_of_mut, null_mut};
@@ -21,6 +22,12 @@ pub struct Collected {
     gone: Gone,
     /// Isolated programs used the map of maps.
     used: bool,
+}
+
+/// For as long as one call to it takes.
+fn account<'a>(outer: Map) -> &'a mut Account {
+    // SAFETY: maps outlive the system, and the module is not being called.
+    unsafe { account::of(outer) }
 }
 
 /// The one of that number, modulo how many there are.
@@ -37,14 +44,11 @@ impl System {
         if books(|books| books.changes.len()) == MOST_CHANGES {
             return Ok(());
         }
-        // SAFETY: maps outlive the system.
-        unsafe { account::hold(outer, map) };
-        // SAFETY: as above.
-        if unsafe { account::is_used(outer) } {
+        account(outer).hold(map);
+        if account(outer).is_used() {
             let begin = || domains(&mut Lock::take()).inner_begin(outer, map);
             if self.attempt(shortage, begin)? == Ended::Failed {
-                // SAFETY: as above.
-                unsafe { account::drop(outer, map) };
+                account(outer).release(map);
                 self.settle_all(outer, shortage.filter(|shortage| shortage.lasts))?;
                 return self.finish();
             }
@@ -88,7 +92,7 @@ impl System {
             }
             let old = std::mem::replace(&mut inner[slot], map);
             if !old.is_null() {
-                account::drop(outer, old);
+                account(outer).release(old);
                 bpf_map_put(old);
             }
         }
@@ -96,15 +100,12 @@ impl System {
 
     /// Somebody sees what is gone from `outer`, and waits for runs.
     pub fn collect(&mut self, outer: Map) -> Checked {
-        // SAFETY: maps outlive the system.
-        let collected = unsafe {
-            Collected {
-                outer,
-                used: account::is_used(outer),
-                gone: account::collect(outer),
-            }
-        };
-        self.collected.push(collected);
+        let used = account(outer).is_used();
+        let gone = account(outer).collect();
+        if used {
+            machine::synchronize_rcu();
+        }
+        self.collected.push(Collected { outer, gone, used });
         self.finish()
     }
 
@@ -113,13 +114,11 @@ impl System {
         let Some(collected) = nth(&mut self.collected, i) else {
             return Ok(());
         };
-        let Collected { outer, gone, .. } = collected;
+        let (outer, mut gone) = (collected.outer, collected.gone);
         if !collected.used {
-            // SAFETY: maps outlive the system.
-            unsafe { account::forget(outer, gone) };
+            account(outer).forget(gone);
             return self.finish();
         }
-        let mut gone = gone;
         books(|books| books.leaving.extend(gone.iter().map(|&map| (outer, map))));
         let before = Victims::possible();
         let list = addr_of_mut!(gone).cast();
@@ -136,8 +135,7 @@ impl System {
 
     /// Until nothing is gone that nobody was told of.
     pub fn settle_all(&mut self, outer: Map, shortage: Option<Shortage>) -> Checked {
-        // SAFETY: maps outlive the system.
-        while !unsafe { account::is_settled(outer) } {
+        while !account(outer).is_settled() {
             self.collect(outer)?;
             self.settle(self.collected.len() - 1, shortage)?;
         }
@@ -150,8 +148,7 @@ impl System {
             return Ok(());
         };
         if !change.written {
-            // SAFETY: maps outlive the system.
-            unsafe { account::drop(change.outer, change.announced) };
+            account(change.outer).release(change.announced);
         }
         self.settle_all(change.outer, shortage)?;
         self.finish()
@@ -161,7 +158,7 @@ impl System {
     pub fn accounted(outer: Map) -> Checked {
         let mut due = BTreeMap::new();
         // SAFETY: maps outlive the system.
-        let (inner, counts) = unsafe { (&(*outer).inner, account::counts(outer)) };
+        let (inner, counts) = unsafe { (&(*outer).inner, account(outer).counts()) };
         books(|books| {
             let changes = books.changes.iter();
             let announced = changes.filter(|c| c.outer == outer && !c.written);

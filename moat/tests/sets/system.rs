@@ -146,13 +146,14 @@ impl System {
             // SAFETY: the map lives, and those in its slots are referred to.
             unsafe {
                 let inner = std::mem::take(&mut (*outer).inner).into_iter();
+                let account = account::of(outer);
                 for map in inner.filter(|map| !map.is_null()) {
-                    account::drop(outer, map);
+                    account.release(map);
                     bpf_map_put(map);
                 }
-                while !account::is_settled(outer) {
-                    let gone = account::collect(outer);
-                    account::forget(outer, gone);
+                while !account.is_settled() {
+                    let gone = account.collect();
+                    account.forget(gone);
                 }
             }
         }

@@ -7,7 +7,7 @@
 #![allow(clippy::missing_safety_doc)]
 
 use crate::bindings::{bpf_map, bpf_map_inc, bpf_map_put, llist_node};
-use crate::machine::{self, machine};
+use crate::machine::machine;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -36,115 +36,118 @@ pub struct Account {
 /// Maps that are gone, as the module is given them: it has the address of this.
 pub type Gone = Vec<Map>;
 
+/// The account of `outer`.
+///
 /// # Safety
 ///
 /// The map lives, and no other reference to its account is in use.
-unsafe fn account<'a>(outer: *const bpf_map) -> &'a mut Account {
+pub unsafe fn of<'a>(outer: *const bpf_map) -> &'a mut Account {
     // SAFETY: by contract of this function.
     unsafe { &mut (*(outer as Map)).account }
 }
 
-/// As `moat_hold`: `map` is about to go into `outer`.
-pub unsafe fn hold(outer: Map, map: Map) {
-    let account = unsafe { account(outer) };
-    let held = account.held.entry(map).or_insert_with(|| {
-        unsafe { bpf_map_inc(map) };
-        Held::default()
-    });
-    held.count += 1;
-    held.again |= held.count == 1;
-}
+impl Account {
+    /// As `moat_hold`: `map`, which the caller has a reference on, is about to go in.
+    pub fn hold(&mut self, map: Map) {
+        let held = self.held.entry(map).or_insert_with(|| {
+            // SAFETY: the caller has a reference.
+            unsafe { bpf_map_inc(map) };
+            Held::default()
+        });
+        held.count += 1;
+        held.again |= held.count == 1;
+    }
 
-/// As `moat_drop`: an entry of `outer` less holds `map`.
-pub unsafe fn drop(outer: Map, map: Map) {
-    let account = unsafe { account(outer) };
-    match account.held.get_mut(&map) {
-        Some(held) if held.count != 0 => {
-            held.count -= 1;
-            if held.count == 0 && !held.listed {
-                held.listed = true;
-                account.gone.push(map);
+    /// As `moat_drop`: an entry less holds `map`.
+    pub fn release(&mut self, map: Map) {
+        match self.held.get_mut(&map) {
+            Some(held) if held.count != 0 => {
+                held.count -= 1;
+                if held.count == 0 && !held.listed {
+                    held.listed = true;
+                    self.gone.push(map);
+                }
+            }
+            _ => machine(|m| m.report("a map that is not in the account is taken out")),
+        }
+    }
+
+    /// Whether the module is to be told.
+    pub fn is_used(&self) -> bool {
+        !self.users.is_null()
+    }
+
+    /// What is gone, as `moat_inner_settle` takes it: if the map is used, the caller waits
+    /// for a grace period, and tells the module.
+    pub fn collect(&mut self) -> Gone {
+        let gone = std::mem::take(&mut self.gone);
+        for map in &gone {
+            if let Some(held) = self.held.get_mut(map) {
+                held.again = held.count != 0;
             }
         }
-        _ => machine(|m| m.report("a map that is not in the account is taken out")),
+        gone
     }
-}
 
-/// Whether the module is to be told.
-pub unsafe fn is_used(outer: Map) -> bool {
-    !unsafe { account(outer) }.users.is_null()
-}
+    /// As `moat_take`.
+    fn take(&mut self, gone: &mut Gone, told: bool) -> Option<Map> {
+        let used = self.is_used();
+        while let Some(map) = gone.pop() {
+            let Some(held) = self.held.get_mut(&map) else {
+                machine(|m| m.report("a map is gone twice"));
+                continue;
+            };
+            if held.count == 0 && !if told { held.again } else { used } {
+                self.held.remove(&map);
+                return Some(map);
+            }
+            held.listed = held.count == 0;
+            if held.listed {
+                self.gone.push(map);
+            }
+        }
+        None
+    }
 
-/// The first half of `moat_inner_settle`: what is gone, when no run has it any more.
-pub unsafe fn collect(outer: Map) -> Gone {
-    let account = unsafe { account(outer) };
-    let gone = std::mem::take(&mut account.gone);
-    for map in &gone {
-        if let Some(held) = account.held.get_mut(map) {
-            held.again = held.count != 0;
+    /// Nobody was given what is gone.
+    pub fn forget(&mut self, mut gone: Gone) {
+        while let Some(map) = self.take(&mut gone, false) {
+            // SAFETY: `hold` took the reference.
+            unsafe { bpf_map_put(map) };
         }
     }
-    if !account.users.is_null() {
-        machine::synchronize_rcu();
+
+    /// Whether nothing is gone that nobody has collected.
+    pub fn is_settled(&self) -> bool {
+        self.gone.is_empty()
     }
-    gone
-}
 
-/// As `moat_take`.
-unsafe fn take(outer: Map, gone: &mut Gone, told: bool) -> Option<Map> {
-    let account = unsafe { account(outer) };
-    while let Some(map) = gone.pop() {
-        let Some(held) = account.held.get_mut(&map) else {
-            machine(|m| m.report("a map is gone twice"));
-            continue;
-        };
-        let unused = account.users.is_null();
-        if held.count == 0 && if told { !held.again } else { unused } {
-            account.held.remove(&map);
-            return Some(map);
-        }
-        held.listed = held.count == 0;
-        if held.listed {
-            account.gone.push(map);
-        }
+    /// The maps in the account, and how often each is counted.
+    pub fn counts(&self) -> BTreeMap<Map, usize> {
+        let held = self.held.iter();
+        held.map(|(&map, held)| (map, held.count)).collect()
     }
-    None
-}
-
-/// Nobody was given what is gone.
-pub unsafe fn forget(outer: Map, mut gone: Gone) {
-    while let Some(map) = unsafe { take(outer, &mut gone, false) } {
-        unsafe { bpf_map_put(map) };
-    }
-}
-
-/// Whether something is gone.
-pub unsafe fn is_settled(outer: Map) -> bool {
-    unsafe { account(outer) }.gone.is_empty()
-}
-
-/// The maps in the account, and how often each is counted.
-pub unsafe fn counts(outer: Map) -> BTreeMap<Map, usize> {
-    let held = unsafe { account(outer) }.held.iter();
-    held.map(|(&map, held)| (map, held.count)).collect()
 }
 
 pub unsafe fn moat_outer_users(outer: *const bpf_map) -> *mut c_void {
-    unsafe { account(outer) }.users
+    // SAFETY: the module's map; the reference ends here.
+    unsafe { of(outer) }.users
 }
 
 pub unsafe fn moat_outer_use(outer: Map, users: *mut c_void) -> bool {
-    unsafe { account(outer) }.users = users;
+    // SAFETY: as above.
+    unsafe { of(outer) }.users = users;
     true
 }
 
 /// Maps go by their addresses here.
 pub unsafe fn moat_inner_next(outer: *const bpf_map, id: *mut u64) -> Map {
-    let account = unsafe { account(outer) };
-    let mut rest = account.held.range(unsafe { *id } as Map..);
+    // SAFETY: as above, and the module's variable.
+    let (account, id) = unsafe { (of(outer), &mut *id) };
+    let mut rest = account.held.range(*id as Map..);
     match rest.find(|(_, held)| held.count != 0) {
         Some((&map, _)) => {
-            unsafe { *id = map as u64 + 1 };
+            *id = map as u64 + 1;
             map
         }
         None => null_mut(),
@@ -152,7 +155,8 @@ pub unsafe fn moat_inner_next(outer: *const bpf_map, id: *mut u64) -> Map {
 }
 
 pub unsafe fn moat_inner_holds(outer: *const bpf_map, inner: *const bpf_map) -> bool {
-    unsafe { account(outer) }.held.contains_key(&(inner as Map))
+    // SAFETY: as above.
+    unsafe { of(outer) }.held.contains_key(&(inner as Map))
 }
 
 pub unsafe fn moat_inner_take(
@@ -161,11 +165,15 @@ pub unsafe fn moat_inner_take(
     maps: *mut Map,
     most: u32,
 ) -> u32 {
-    let list = unsafe { &mut *(*gone as *mut Gone) };
+    // SAFETY: as above; the list is what the module was given, and there is so much room.
+    let (account, gone, maps) = unsafe {
+        let maps = std::slice::from_raw_parts_mut(maps, most as usize);
+        (of(outer), &mut *(*gone as *mut Gone), maps)
+    };
     let mut n = 0;
-    while n < most {
-        match unsafe { take(outer, list, true) } {
-            Some(map) => unsafe { *maps.add(n as usize) = map },
+    for room in maps {
+        match account.take(gone, true) {
+            Some(map) => *room = map,
             None => break,
         }
         n += 1;

@@ -7,10 +7,10 @@
 #![allow(non_camel_case_types, non_upper_case_globals)]
 #![allow(clippy::missing_safety_doc)]
 
+use crate::account::Account;
 pub use crate::account::{
     moat_inner_holds, moat_inner_next, moat_inner_take, moat_outer_use, moat_outer_users,
 };
-use crate::account::Account;
 use crate::machine::{self, machine};
 use crate::memory;
 use std::ffi::c_void;
