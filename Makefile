@@ -24,6 +24,7 @@ help:
 	@echo
 	@echo 'LEVEL=none|0|1|2          MOAT in the guest: not loaded, or this level for all types'
 	@echo 'CPUS=n  TIMEOUT=seconds   guest size (4) and patience (600); with ICOUNT one CPU runs'
+	@echo 'MEM=size                  memory of the guest (2G)'
 	@echo 'TESTKERNEL=1              the kernel with patches/test/: a way past the verifier'
 	@echo 'KERNEL=preempt            that, with PREEMPT, lockdep and PROVE_RCU'
 	@echo 'ICOUNT=1                  one CPU, one instruction is one nanosecond'
