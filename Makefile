@@ -10,7 +10,7 @@ $(error cannot find out where the cache is; is HOME set?)
 endif
 
 KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
-export CMD LEVEL CPUS CPU ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
+export CMD LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
 
 help:
 	@echo 'make run                  build all, boot a guest, show programs at work and one stopped'
@@ -24,6 +24,7 @@ help:
 	@echo
 	@echo 'LEVEL=none|0|1|2          MOAT in the guest: not loaded, or this level for all types'
 	@echo 'CPUS=n  TIMEOUT=seconds   guest size (4) and patience (600); with ICOUNT one CPU runs'
+	@echo 'MEM=size                  memory of the guest (2G)'
 	@echo 'TESTKERNEL=1              the kernel with patches/test/: a way past the verifier'
 	@echo 'KERNEL=preempt            that, with PREEMPT, lockdep and PROVE_RCU'
 	@echo 'ICOUNT=1                  one CPU, one instruction is one nanosecond'

@@ -262,8 +262,8 @@ pub struct Area {
 }
 
 impl Area {
-    /// `len` zeroed bytes, a multiple of the page size, mapped nowhere yet.  Not to be
-    /// called with the lock: they may be many.
+    /// `len` zeroed bytes, a multiple of the page size, parked.  Takes the lock once it has
+    /// the memory, for which it may have to wait.
     pub fn new(len: u64) -> Tried<Area> {
         let pages = ffi::Zeroed::new((len >> 12) as usize).ok_or("no memory")?;
         let mut area = Area {
@@ -279,15 +279,11 @@ impl Area {
                 return Err("no memory");
             }
         }
+        let mut lock = Lock::take();
+        let slot = domains(&mut lock).map(area.pages.slice_mut(), Key::PARKED, true)?;
+        area.base = slot.addr();
+        area.slot = Some(slot);
         Ok(area)
-    }
-
-    /// Maps them, parked.
-    pub fn place(&mut self, domains: &mut Domains) -> Tried<()> {
-        let slot = domains.map(self.pages.slice_mut(), Key::PARKED, true)?;
-        self.base = slot.addr();
-        self.slot = Some(slot);
-        Ok(())
     }
 
     /// Unmaps it.

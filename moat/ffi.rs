@@ -5,6 +5,7 @@
 //! what its C comment says; the contexts are the C function's.
 
 use core::ffi::c_void;
+use core::ops::{Deref, DerefMut};
 use kernel::bindings;
 use kernel::prelude::*;
 
@@ -46,7 +47,6 @@ extern "C" {
     pub fn moat_shim_skb_start(skb: *mut c_void) -> u64;
     pub fn moat_shim_xdp_start(xdp: *const c_void, meta: bool) -> u64;
     pub fn moat_shim_zero(from: u64, to: u64);
-    pub fn moat_shim_inner_maps(outer: *mut bpf_map, found: *mut *mut bpf_map, most: u32) -> i32;
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();
     pub fn moat_watch_init() -> i32;
@@ -126,8 +126,8 @@ impl Drop for Slots {
 
 /// A zeroed array of plain C data in kernel memory.
 ///
-/// `T` is only ever one of the `repr(C)` integer structures above, for which all
-/// zeroes is a value.
+/// `T` is only ever integers, or one of the `repr(C)` integer structures above, for
+/// which all zeroes is a value.
 pub struct Zeroed<T> {
     ptr: *mut T,
     len: usize,
@@ -164,6 +164,58 @@ impl<T> Drop for Zeroed<T> {
     fn drop(&mut self) {
         // SAFETY: allocated by moat_shim_zalloc(), freed once.
         unsafe { moat_shim_free(self.ptr.cast()) }
+    }
+}
+
+/// A list of such, as large as programs are: `Vec` has memory that is physically one
+/// piece, of 4 MiB at most.
+pub struct Table<T> {
+    room: Option<Zeroed<T>>,
+    len: usize,
+}
+
+impl<T: Copy> Table<T> {
+    pub const fn new() -> Table<T> {
+        Table { room: None, len: 0 }
+    }
+
+    /// Makes room for one more; none if memory is short.  May sleep.
+    pub fn reserve(&mut self) -> Option<()> {
+        if self.room.as_ref().map_or(0, |room| room.slice().len()) == self.len {
+            let mut room = Zeroed::new((2 * self.len).max(16))?;
+            room.slice_mut()[..self.len].copy_from_slice(self);
+            self.room = Some(room);
+        }
+        Some(())
+    }
+
+    /// As `reserve`.
+    pub fn push(&mut self, item: T) -> Option<()> {
+        self.reserve()?;
+        self.room.as_mut()?.slice_mut()[self.len] = item;
+        self.len += 1;
+        Some(())
+    }
+}
+
+impl<T: Copy> Deref for Table<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match &self.room {
+            Some(room) => &room.slice()[..self.len],
+            None => &[],
+        }
+    }
+}
+
+impl<T: Copy> DerefMut for Table<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        let len = self.len;
+        match &mut self.room {
+            Some(room) => &mut room.slice_mut()[..len],
+            None => &mut [],
+        }
     }
 }
 

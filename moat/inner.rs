@@ -2,13 +2,14 @@
 //! Maps of maps: what programs may use because it is in a map that they use.
 //!
 //! A program uses a map that is in one of its maps of maps as if the map were its
-//! own: the values are in its set.  The kernel says what is about to go into a map
-//! of maps, and afterwards that something went in or out.  A map that is in none of
-//! a program's maps of maps any more leaves its set after a grace period; runs that
-//! looked it up before may use it until then.
+//! own: the values are in its set.  The kernel keeps account of what is in a map of
+//! maps (`kernel/bpf/moat_inner.c`).  It says what is about to go in, and, after a
+//! grace period, what is there no more: runs that looked it up before may use it
+//! until then.  A map that is in none of a program's maps of maps leaves its set.
 //!
-//! The kernel lets nobody else change what is in maps of maps from the one call to
-//! the other.
+//! The account changes at any time, but for one thing: while isolated programs use a
+//! map of maps, a map is taken out of its account here and nowhere else.  What comes
+//! in meanwhile is announced when the lock is free again.
 //!
 //! A lookup hands out the kernel's address of a map, if the program may use that.
 //! It is a name and no more: the audit looks for it among the program's maps.
@@ -25,17 +26,14 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
 
-/// A map of maps that isolated programs use; its `map->moat.values` points here.
+/// A map of maps that isolated programs use; the kernel remembers it with the map.
 pub struct Outer {
     /// Ordered by address.
     users: Vec<*mut Program>,
-    /// What is in it, in order.
-    inner: Vec<MapRef>,
-    /// About to be put there; the kernel holds it until it was.
-    pending: Option<*mut ffi::bpf_map>,
-    /// Something went in or out, and there was no memory to see what.
-    stale: bool,
 }
+
+/// So many maps that are gone are looked at together.
+const TOGETHER: usize = 64;
 
 /// Whether `map` holds maps.
 pub fn is_outer(map: *mut ffi::bpf_map) -> bool {
@@ -43,63 +41,18 @@ pub fn is_outer(map: *mut ffi::bpf_map) -> bool {
     MapTypes::OF_MAPS.contains(unsafe { (*map).map_type })
 }
 
-/// A reference on a map.
-struct MapRef(*mut ffi::bpf_map);
-
-impl MapRef {
-    fn new(map: *mut ffi::bpf_map) -> MapRef {
-        // SAFETY: the caller has one.
-        unsafe { bindings::bpf_map_inc(map) };
-        MapRef(map)
-    }
-}
-
-impl Drop for MapRef {
-    fn drop(&mut self) {
-        // SAFETY: it is given back once.
-        unsafe { bindings::bpf_map_put(self.0) };
-    }
-}
-
-/// Whether `map` is among `maps`, which are in order.
-fn has(maps: &[MapRef], map: *mut ffi::bpf_map) -> bool {
-    maps.binary_search_by_key(&map, |m| m.0).is_ok()
-}
-
-/// Those of `maps` that are not among `others`; both in order.
-fn but(maps: &[MapRef], others: &[MapRef]) -> Tried<Vec<*mut ffi::bpf_map>> {
-    let mut some = Vec::new();
-    some.try_reserve(maps.len()).map_err(|_| "no memory")?;
-    for map in maps.iter().filter(|m| !has(others, m.0)) {
-        let _ = some.try_push(map.0);
-    }
-    Ok(some)
-}
-
-/// The maps in `outer`, in order, each once, with room for one that is pending.
-fn maps_in(outer: *mut ffi::bpf_map) -> Tried<Vec<MapRef>> {
-    // SAFETY: the caller holds a reference on the map.
-    let most = unsafe { (*outer).max_entries } as usize;
-    let mut found = ffi::Zeroed::<*mut ffi::bpf_map>::new(most).ok_or("no memory")?;
-    let room = found.slice_mut();
-    // SAFETY: room for as many as there can be.
-    let n = unsafe { ffi::moat_shim_inner_maps(outer, room.as_mut_ptr(), most as u32) };
-    if n < 0 {
-        return Err("no memory");
-    }
-    let found = &mut room[..n as usize];
-    found.sort_unstable();
-    let mut maps: Vec<MapRef> = Vec::new();
-    let reserved = maps.try_reserve(found.len() + 1);
-    for &map in found.iter() {
-        // The shim took the reference.
-        let map = MapRef(map);
-        if reserved.is_ok() && maps.last().map_or(true, |last| last.0 != map.0) {
-            let _ = maps.try_push(map);
+/// What is in `outer`, and what is about to be.
+fn maps_in(outer: *mut ffi::bpf_map) -> Tried<Vec<*mut ffi::bpf_map>> {
+    let mut maps = Vec::new();
+    let mut id = 0;
+    loop {
+        // SAFETY: the caller's map; what is found stays while the lock is held.
+        let map = unsafe { bindings::moat_inner_next(outer, &mut id) };
+        if map.is_null() {
+            return Ok(maps);
         }
+        maps.try_push(map).map_err(|_| "no memory")?;
     }
-    reserved.map_err(|_| "no memory")?;
-    Ok(maps)
 }
 
 /// The maps a program has by way of maps of maps, for its runs to read.
@@ -181,17 +134,17 @@ impl Drop for Reached {
 
 /// # Safety
 ///
-/// The lock is held, `outer` holds maps, and no other reference to it is in use.
+/// The lock is held, `map` holds maps, and no other reference to what is returned is in
+/// use.
 unsafe fn outer_of<'a>(map: *mut ffi::bpf_map) -> Option<&'a mut Outer> {
     // SAFETY: set and cleared here, under the lock.
-    unsafe { ((*map).moat.values as *mut Outer).as_mut() }
+    unsafe { (bindings::moat_outer_users(map) as *mut Outer).as_mut() }
 }
 
-/// Whether the map of maps `outer`, which isolated programs use, has `map` in it.
+/// Whether `map` is in `outer`, or about to be, or not known here to be gone.
 fn holds(outer: *mut ffi::bpf_map, map: *mut ffi::bpf_map) -> bool {
-    // SAFETY: the lock is held; the reference ends here.
-    let outer = unsafe { outer_of(outer) };
-    outer.map_or(false, |o| has(&o.inner, map) || o.pending == Some(map))
+    // SAFETY: the caller's maps.
+    unsafe { bindings::moat_inner_holds(outer, map) }
 }
 
 /// The values of `map`, if isolated programs use it.
@@ -206,24 +159,18 @@ impl Domains {
     pub fn use_outer(&mut self, program: *mut Program, map: *mut ffi::bpf_map) -> Tried<()> {
         // SAFETY: the verifier holds a reference on the map.
         if unsafe { outer_of(map) }.is_none() {
-            let outer = ffi::try_box(Outer {
-                users: Vec::new(),
-                inner: maps_in(map)?,
-                pending: None,
-                stale: false,
-            })
-            .ok_or("no memory")?;
+            let outer = ffi::try_box(Outer { users: Vec::new() }).ok_or("no memory")?;
+            let outer = Box::into_raw(outer);
             // SAFETY: as above; a load that fails gives up its maps before its programs.
             unsafe {
+                if !bindings::moat_outer_use(map, outer.cast()) {
+                    drop(Box::from_raw(outer));
+                    return Err("a map of maps made before MOAT was loaded");
+                }
                 bindings::bpf_map_inc(map);
-                (*map).moat.values = Box::into_raw(outer).cast();
             }
         }
         // SAFETY: it is there now.
-        if matches!(unsafe { outer_of(map) }, Some(outer) if outer.stale) {
-            self.reconcile(map)?;
-        }
-        // SAFETY: as above.
         let outer = match unsafe { outer_of(map) } {
             Some(outer) => outer,
             None => return Err("no memory"),
@@ -239,11 +186,8 @@ impl Domains {
         outer.users.sort_unstable();
         // SAFETY: as above.
         let _ = unsafe { at(program) }.outers.try_push(map);
-        let mut all = but(&outer.inner, &[])?;
-        if let Some(inner) = outer.pending {
-            all.try_push(inner).map_err(|_| "no memory")?;
-        }
-        self.gain(&[program], &all)
+        // Whatever goes in from now on is announced.
+        self.gain(&[program], &maps_in(map)?)
     }
 
     /// Forgets a map of maps that no program uses.
@@ -253,8 +197,9 @@ impl Domains {
             if !matches!(outer_of(map), Some(outer) if outer.users.is_empty()) {
                 return;
             }
-            drop(Box::from_raw((*map).moat.values as *mut Outer));
-            (*map).moat.values = null_mut();
+            let outer = bindings::moat_outer_users(map) as *mut Outer;
+            bindings::moat_outer_use(map, null_mut());
+            drop(Box::from_raw(outer));
             bindings::bpf_map_put(map);
         }
     }
@@ -382,38 +327,6 @@ impl Domains {
         }
     }
 
-    /// Makes what the users of `map` use what is in it.  After an error they have what
-    /// they had.
-    fn reconcile(&mut self, map: *mut ffi::bpf_map) -> Tried<()> {
-        // SAFETY: the lock is held.
-        let outer = match unsafe { outer_of(map) } {
-            Some(outer) => outer,
-            None => return Ok(()),
-        };
-        let is = maps_in(map)?;
-        let users = those(&outer.users, |_| true)?;
-        let new = but(&is, &outer.inner)?;
-        let gone = but(&outer.inner, &is)?;
-        // The references are kept until the values are gone.
-        let _was = core::mem::replace(&mut outer.inner, is);
-        outer.stale = false;
-
-        for &map in new.iter() {
-            if self.gain(&users, &[map]).is_err() {
-                // They find nothing there.
-                pr_err!("no memory: programs do not see a map in a map\n");
-            }
-        }
-        if !gone.is_empty() {
-            // Runs may have looked it up before it was taken out.
-            // SAFETY: process context.
-            unsafe { ffi::moat_shim_synchronize_rcu() };
-            self.lose(&users, &gone);
-        }
-        self.settle(&users);
-        Ok(())
-    }
-
     /// Gives keys to programs, or to those they share with, that a change took out.
     fn settle(&mut self, programs: &[*mut Program]) {
         for &program in programs {
@@ -427,44 +340,50 @@ impl Domains {
 
     /// See `struct moat_ops`.
     pub fn inner_begin(&mut self, map: *mut ffi::bpf_map, inner: *mut ffi::bpf_map) -> Tried<()> {
-        // SAFETY: the kernel holds both maps.
-        let outer = match unsafe { outer_of(map) } {
-            Some(outer) => outer,
-            None => return Ok(()),
-        };
-        // For `inner_end`, which cannot fail.
-        outer.inner.try_reserve(1).map_err(|_| "no memory")?;
-        let users = those(&outer.users, |_| true)?;
-        outer.pending = Some(inner);
+        let users = users_of(map);
         let result = self.gain(&users, &[inner]);
         self.settle(&users);
-        if result.is_err() {
-            outer.pending = None;
-        }
+        give_back(map, users);
         result
     }
 
     /// See `struct moat_ops`.
-    pub fn inner_end(&mut self, map: *mut ffi::bpf_map) {
-        // SAFETY: the kernel holds the map.
-        let outer = match unsafe { outer_of(map) } {
-            Some(outer) => outer,
-            None => return,
-        };
-        if let Some(inner) = outer.pending.take() {
-            // Whether it got there or not: `reconcile` finds out.
-            let _ = outer.inner.try_push(MapRef::new(inner));
-            outer.inner.sort_unstable_by_key(|m| m.0);
+    pub fn inner_end(&mut self, map: *mut ffi::bpf_map, mut gone: *mut bindings::llist_node) {
+        let users = users_of(map);
+        let mut maps = [null_mut(); TOGETHER];
+        loop {
+            // SAFETY: the kernel holds the map, and the list is for this; room for so many.
+            let n = unsafe {
+                let room = maps.as_mut_ptr();
+                bindings::moat_inner_take(map, &mut gone, room, TOGETHER as u32)
+            };
+            if n == 0 {
+                break;
+            }
+            let maps = &mut maps[..n as usize];
+            maps.sort_unstable();
+            self.lose(&users, maps);
+            for &mut map in maps {
+                // SAFETY: it came with a reference.
+                unsafe { bindings::bpf_map_put(map) };
+            }
         }
-        if self.reconcile(map).is_ok() {
-            return;
-        }
-        // They may have what was taken out, and nobody would notice.
-        // SAFETY: as above.
-        if let Some(outer) = unsafe { outer_of(map) } {
-            outer.stale = true;
-            outer.users.iter().for_each(|&user| kill(user));
-        }
+        self.settle(&users);
+        give_back(map, users);
+    }
+}
+
+/// The users of `map`, to be given back before the lock is let go.
+fn users_of(map: *mut ffi::bpf_map) -> Vec<*mut Program> {
+    // SAFETY: the kernel holds the map, and the lock is held; the reference ends here.
+    let outer = unsafe { outer_of(map) };
+    outer.map_or(Vec::new(), |outer| core::mem::take(&mut outer.users))
+}
+
+fn give_back(map: *mut ffi::bpf_map, users: Vec<*mut Program>) {
+    // SAFETY: as in `users_of`.
+    if let Some(outer) = unsafe { outer_of(map) } {
+        outer.users = users;
     }
 }
 

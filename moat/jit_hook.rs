@@ -213,9 +213,9 @@ unsafe extern "C" fn inner_begin(outer: *mut bpf_map, inner: *mut bpf_map) -> c_
     }
 }
 
-unsafe extern "C" fn inner_end(outer: *mut bpf_map) {
+unsafe extern "C" fn inner_end(outer: *mut bpf_map, gone: *mut bindings::llist_node) {
     let mut lock = Lock::take();
-    domains(&mut lock).inner_end(outer);
+    domains(&mut lock).inner_end(outer, gone);
 }
 
 unsafe extern "C" fn jit_gates(prog: *mut bpf_prog, jit: *mut moat_jit) {

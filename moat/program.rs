@@ -4,8 +4,8 @@
 //! Lives in `prog->aux->moat` from before verification until after the last run.
 
 use crate::balance::Heat;
-use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
-use crate::ffi::{self, Lock, Slots, Zeroed};
+use crate::domains::{domains, Area, MapValues, Tried, View};
+use crate::ffi::{self, Lock, Slots, Table, Zeroed};
 use crate::helpers::audit::MapInfo;
 use crate::helpers::contract::{Uncovers, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::helpers::table;
@@ -107,10 +107,10 @@ pub struct Program {
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
     slots: Option<Slots>,
-    sites: Vec<ffi::moat_site>,
-    site_names: Vec<Name>,
-    returns: Vec<ffi::moat_return_t>,
-    return_names: Vec<Name>,
+    sites: Table<ffi::moat_site>,
+    site_names: Table<Name>,
+    returns: Table<ffi::moat_return_t>,
+    return_names: Table<Name>,
     images: Vec<ffi::moat_image>,
     boundaries: Vec<Zeroed<u64>>,
 }
@@ -163,10 +163,10 @@ impl Program {
             packet: 0,
             shadows: None,
             slots: None,
-            sites: Vec::new(),
-            site_names: Vec::new(),
-            returns: Vec::new(),
-            return_names: Vec::new(),
+            sites: Table::new(),
+            site_names: Table::new(),
+            returns: Table::new(),
+            return_names: Table::new(),
             images: Vec::new(),
             boundaries: Vec::new(),
         })
@@ -282,7 +282,8 @@ impl Program {
         Ok(())
     }
 
-    /// Lays out the slots: snapshot, packet, stack, landing areas.  Takes the lock.
+    /// Lays out the slots: snapshot, packet, stack, landing areas.  The lock is free: their
+    /// memory is charged to who loads the program, and may have to be waited for.
     fn lay_out(&mut self, prog: &bindings::bpf_prog) -> Tried<()> {
         // A program that reads nothing of its context has only an address for it.
         let size = if self.plan.load.is_null() && self.plan.store.is_null() {
@@ -310,11 +311,10 @@ impl Program {
         let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
 
         // A margin at either end, so that what a stub pushes stays inside.
-        let mut area = Area::new(round_up(
+        let area = Area::new(round_up(
             MARGIN.0 + per_cpu * u64::from(nr_cpus) + MARGIN.1,
             PAGE,
         ))?;
-        area.place(domains(&mut Lock::take()))?;
         let base = area.base;
         self.dom.slot_lo = base;
         self.dom.slot_hi = base + area.len;

@@ -175,29 +175,3 @@ void moat_shim_zero(u64 from, u64 to)
 {
 	memset((void *)from, 0, to - from);
 }
-
-/*
- * The maps that are in @outer, each with a reference, some perhaps more than once.
- * Returns how many, or a negative error.
- */
-int moat_shim_inner_maps(struct bpf_map *outer, struct bpf_map **found, u32 most)
-{
-	void *keys = kvzalloc(2 * outer->key_size, GFP_KERNEL);
-	void *key = NULL, *next = keys;
-	struct bpf_map *inner;
-	u32 n = 0;
-
-	if (!keys)
-		return -ENOMEM;
-	rcu_read_lock();
-	while (n < most && !outer->ops->map_get_next_key(outer, key, next)) {
-		key = next;
-		next = key == keys ? keys + outer->key_size : keys;
-		inner = outer->ops->map_lookup_elem(outer, key);
-		if (inner && !IS_ERR(bpf_map_inc_not_zero(inner)))
-			found[n++] = inner;
-	}
-	rcu_read_unlock();
-	kvfree(keys);
-	return n;
-}

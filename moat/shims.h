@@ -36,7 +36,6 @@ u32 moat_shim_skb_headlen(const void *skb);
 u64 moat_shim_skb_start(void *skb);
 u64 moat_shim_xdp_start(const void *xdp, bool meta);
 void moat_shim_zero(u64 from, u64 to);
-int moat_shim_inner_maps(struct bpf_map *outer, struct bpf_map **found, u32 most);
 
 int moat_counters_init(void);
 void moat_counters_exit(void);

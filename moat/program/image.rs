@@ -5,7 +5,7 @@
 
 use super::{Coded, Name, Program, INVAL, NOMEM, PAGE};
 use crate::boundary::{self, Builder};
-use crate::ffi::{self, Zeroed};
+use crate::ffi::{self, Table, Zeroed};
 use crate::helpers::contract::{Arg, Contract, Ret};
 use crate::helpers::table;
 use crate::sensitive;
@@ -17,7 +17,12 @@ use kernel::prelude::*;
 
 /// Puts `item` where `name` is, or at the end; images are compiled in order, so
 /// that the names are sorted, and all of them once before the first is finished.
-fn put<T>(names: &mut Vec<Name>, items: &mut Vec<T>, name: Name, item: T) -> Coded<usize> {
+fn put<T: Copy>(
+    names: &mut Table<Name>,
+    items: &mut Table<T>,
+    name: Name,
+    item: T,
+) -> Coded<usize> {
     match names.binary_search(&name) {
         Ok(i) => {
             items[i] = item;
@@ -25,9 +30,9 @@ fn put<T>(names: &mut Vec<Name>, items: &mut Vec<T>, name: Name, item: T) -> Cod
         }
         Err(at) if at < names.len() => Err(INVAL),
         Err(at) => {
-            items.try_reserve(1).map_err(|_| NOMEM)?;
-            names.try_push(name).map_err(|_| NOMEM)?;
-            items.try_push(item).map_err(|_| NOMEM)?;
+            items.reserve().ok_or(NOMEM)?;
+            names.push(name).ok_or(NOMEM)?;
+            items.push(item).ok_or(NOMEM)?;
             Ok(at)
         }
     }

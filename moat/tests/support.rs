@@ -92,6 +92,8 @@ What is isolated differs from a plain program in this:
 - Preemption is off while it runs. A run that began with interrupts off, on the CPU that
   counts jiffies, has no budget where the tick is periodic
   ([0015](decisions/0015-who-looks-at-the-clock.md)).
+- While MOAT is loaded, a descriptor that comes to mean another map in the midst of the
+  system call that puts it into a map of maps is refused (EBADF).
 - Scalars go to helpers as the program passes them, not checked against the ranges
   that the verifier assumed. `skb_change_head` by more than 32 KiB, of which the kernel
   can die if the packet is a GSO one, is answered with EINVAL.

@@ -6,6 +6,7 @@ use crate::pks::{KeySet, Pkrs};
 use crate::program::Program;
 use crate::reach;
 use crate::rest;
+use kernel::account;
 use kernel::bindings::{bpf_map, MOAT_DOM_DEAD};
 use kernel::machine::{machine, Machine, Moment};
 use std::cell::RefCell;
@@ -51,12 +52,12 @@ pub struct Loaded {
     pub over: bool,
 }
 
-/// A change of a map of maps that is under way.
+/// A map that is being put into a map of maps.
 pub struct Change {
     pub outer: Map,
-    pub announced: Option<Map>,
-    /// Still to be had until the change ends.
-    pub removed: Vec<Map>,
+    pub announced: Map,
+    /// It is in a slot, or was.
+    pub written: bool,
 }
 
 /// See the module documentation.
@@ -65,7 +66,10 @@ pub struct Books {
     /// All there are that have values.
     pub maps: Vec<Map>,
     pub programs: Vec<Loaded>,
-    pub change: Option<Change>,
+    /// Those that the module has agreed to.
+    pub changes: Vec<Change>,
+    /// Maps that the module is taking from programs, and which map of maps they were in.
+    pub leaving: Vec<(Map, Map)>,
     /// The first thing that was not as it should be.
     pub wrong: Option<String>,
 }
@@ -84,7 +88,7 @@ pub fn watch(moment: Moment) {
     books(|books| {
         let checked = machine(|machine| {
             for loaded in &mut books.programs {
-                loaded.note(machine, books.change.as_ref(), moment);
+                loaded.note(machine, &books.leaving, moment);
             }
             let mut programs = books.programs.iter();
             programs.try_for_each(|loaded| reach::check(books, machine, loaded))
@@ -95,20 +99,22 @@ pub fn watch(moment: Moment) {
     });
 }
 
+/// Those of `own` that are no maps of maps, and those that are.
+fn kinds(own: &[Map]) -> (BTreeSet<Map>, Vec<Map>) {
+    // SAFETY: maps outlive the books.
+    let (outers, maps) = own.iter().partition(|&&map| unsafe { (*map).span == 0 });
+    let outers: Vec<Map> = outers;
+    let maps: Vec<Map> = maps;
+    (maps.into_iter().collect(), outers)
+}
+
 /// The maps that a program may use that was loaded with `own`.
-fn due(own: &[Map], change: Option<&Change>) -> BTreeSet<Map> {
-    let mut maps = BTreeSet::new();
-    for &map in own {
-        // SAFETY: maps outlive the books.
-        let (holds_maps, inner) = unsafe { ((*map).span == 0, &(*map).inner) };
-        if !holds_maps {
-            maps.insert(map);
-        }
-        maps.extend(inner.iter().filter(|inner| !inner.is_null()));
-        if let Some(change) = change.filter(|change| change.outer == map) {
-            maps.extend(&change.removed);
-            maps.extend(change.announced);
-        }
+fn due(own: &[Map], leaving: &[(Map, Map)]) -> BTreeSet<Map> {
+    let (mut maps, outers) = kinds(own);
+    for outer in outers {
+        // SAFETY: as above; nobody uses the account now.
+        maps.extend(unsafe { account::of(outer) }.counts().keys());
+        maps.extend(leaving.iter().filter(|l| l.0 == outer).map(|l| l.1));
     }
     maps
 }
@@ -145,7 +151,7 @@ impl Loaded {
     }
 
     /// Writes down what a run has that begins now, or may have that is under way.
-    fn note(&mut self, machine: &mut Machine, change: Option<&Change>, moment: Moment) {
+    fn note(&mut self, machine: &mut Machine, leaving: &[(Map, Map)], moment: Moment) {
         // SAFETY: as in `get`, which would borrow all of `self`.
         let program = unsafe { &*self.program };
         if moment == Moment::GraceOver {
@@ -155,7 +161,7 @@ impl Loaded {
         if self.over {
             return;
         }
-        self.runs.had.extend(due(&self.own, change));
+        self.runs.had.extend(due(&self.own, leaving));
         let pkrs = program.pkrs().load(Ordering::Relaxed);
         // Who began keyed has PKRS to read yet, whatever the flags say meanwhile.
         let keyed = program.is_keyed() || moment == Moment::GraceBegins;
@@ -180,6 +186,19 @@ impl Loaded {
 impl Books {
     /// The maps that `loaded` may use.
     pub fn due(&self, loaded: &Loaded) -> BTreeSet<Map> {
-        due(&loaded.own, self.change.as_ref())
+        due(&loaded.own, &self.leaving)
+    }
+
+    /// Those of them that it must have: what is there, and what may be at any moment.
+    pub fn needed(&self, loaded: &Loaded) -> BTreeSet<Map> {
+        let (mut maps, outers) = kinds(&loaded.own);
+        for outer in outers {
+            // SAFETY: maps outlive the books.
+            let inner = unsafe { &(*outer).inner };
+            maps.extend(inner.iter().filter(|map| !map.is_null()));
+            let changes = self.changes.iter().filter(|c| c.outer == outer);
+            maps.extend(changes.filter(|c| !c.written).map(|c| c.announced));
+        }
+        maps
     }
 }

@@ -10,7 +10,6 @@ use kernel::memory::Shortage;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use std::ptr::null_mut;
 
 /// Numbers are taken modulo how many there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,25 +18,24 @@ pub enum Own {
     Outer(usize),
 }
 
-/// What is put into a slot of a map of maps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Written {
-    Announced,
-    /// The kernel cannot know before what user space changes meanwhile.
-    Map(usize),
-    Nothing,
-}
-
 #[derive(Clone, Debug)]
 pub enum Event {
     Load(Vec<Own>, Level),
     Unload(usize),
     Balance(Vec<u16>),
     Keys(usize),
-    /// A map of maps, and what is to be put there, if it is not something that goes.
-    Begin(usize, Option<usize>),
-    Write(usize, Written),
-    End,
+    /// A map of maps, and what is to be put there.
+    Begin(usize, usize),
+    /// Which change that was begun, and a slot.
+    Write(usize, usize),
+    /// Which change.
+    End(usize),
+    /// A map of maps, and a slot.
+    Delete(usize, usize),
+    /// Somebody sees what is gone from a map of maps.
+    Collect(usize),
+    /// Who of them goes on.
+    Settle(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -101,19 +99,13 @@ impl Step {
                 Ok(())
             }
             Event::Begin(outer, map) => {
-                let map = map.map(|i| system.map(i));
-                system.begin(system.outer(*outer), map, *shortage)
+                system.begin(system.outer(*outer), system.map(*map), *shortage)
             }
-            Event::Write(slot, written) => {
-                let map = match written {
-                    Written::Announced => system.announced(),
-                    Written::Map(i) => system.map(*i),
-                    Written::Nothing => null_mut(),
-                };
-                system.write(*slot, map);
-                Ok(())
-            }
-            Event::End => system.end(*shortage),
+            Event::Write(change, slot) => system.write(*change, *slot),
+            Event::End(change) => system.end(*change, *shortage),
+            Event::Delete(outer, slot) => system.delete(system.outer(*outer), *slot),
+            Event::Collect(outer) => system.collect(system.outer(*outer)),
+            Event::Settle(i) => system.settle(*i, *shortage),
         }
     }
 }
@@ -135,24 +127,21 @@ fn events() -> impl Strategy<Value = Event> {
     let all: Vec<Own> = maps.chain((0..2).map(Own::Outer)).collect();
     let own = subsequence(all, 0..5).prop_shuffle();
     let level = select(vec![Level::Confidentiality, Level::Integrity]);
-    let map = proptest::option::weighted(0.7, 0usize..5);
     let runs = (0u32..13, any::<bool>()).prop_map(|(power, runs)| match runs {
         true => 1 << power,
         false => 0,
     });
-    let written = prop_oneof![
-        2 => Just(Written::Announced),
-        2 => (0usize..5).prop_map(Written::Map),
-        1 => Just(Written::Nothing),
-    ];
     prop_oneof![
         6 => (own, level).prop_map(|(own, level)| Event::Load(own, level)),
         2 => any::<usize>().prop_map(Event::Unload),
         4 => vec(runs, 1..7).prop_map(Event::Balance),
         1 => select(&KEYS[..]).prop_map(Event::Keys),
-        8 => (0usize..2, map).prop_map(|(outer, map)| Event::Begin(outer, map)),
-        10 => (0usize..3, written).prop_map(|(slot, written)| Event::Write(slot, written)),
-        7 => Just(Event::End),
+        8 => (0usize..2, 0usize..5).prop_map(|(outer, map)| Event::Begin(outer, map)),
+        8 => (0usize..3, 0usize..3).prop_map(|(change, slot)| Event::Write(change, slot)),
+        5 => (0usize..3).prop_map(Event::End),
+        4 => (0usize..2, 0usize..3).prop_map(|(outer, slot)| Event::Delete(outer, slot)),
+        3 => (0usize..2).prop_map(Event::Collect),
+        4 => (0usize..3).prop_map(Event::Settle),
     ]
 }
 

@@ -100,9 +100,9 @@ impl Program {
     }
 
     pub fn admit(&mut self, maps: &[*mut ffi::bpf_map]) -> Tried<()> {
+        self.lay_out()?;
         let mut lock = Lock::take();
         let domains = domains(&mut lock);
-        self.lay_out(domains)?;
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
@@ -126,9 +126,8 @@ impl Program {
         Ok(())
     }
 
-    fn lay_out(&mut self, domains: &mut Domains) -> Tried<()> {
-        let mut area = Area::new(4096)?;
-        area.place(domains)?;
+    fn lay_out(&mut self) -> Tried<()> {
+        let area = Area::new(4096)?;
         self.dom.slot_lo = area.base;
         self.dom.slot_hi = area.base + area.len;
         self.area = Some(area);

@@ -157,7 +157,8 @@ fn set(books: &Books, loaded: &Loaded, exact: bool) -> Checked {
     ensure(has == loaded.finds(), || "finds not what it has".into())?;
     let due = books.due(loaded);
     ensure(has.is_subset(&due), || "has what is not there".into())?;
-    ensure(!exact || books.change.is_some() || has == due, || {
+    let needed = books.needed(loaded);
+    ensure(!exact || has.is_superset(&needed), || {
         "lacks what is there".into()
     })?;
 

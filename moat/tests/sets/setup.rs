@@ -3,6 +3,7 @@
 
 use crate::books::Map;
 use crate::helpers::maptype::{ARRAY, ARRAY_OF_MAPS};
+use kernel::account::Account;
 use kernel::bindings::{bpf_map, moat_values, BPF_F_RDONLY_PROG};
 use kernel::machine::GRANULE;
 use std::ptr::null_mut;
@@ -47,6 +48,7 @@ fn new_map(span: u64, slots: usize, flags: u32) -> Map {
         refcnt: 1,
         span,
         inner: vec![null_mut(); slots],
+        account: Account::default(),
     }))
 }
 

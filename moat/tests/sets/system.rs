@@ -4,10 +4,12 @@
 //! What it calls it for is in `programs.rs` and `changes.rs`.
 
 use crate::books::{books, watch, Books, Checked, Map};
+use crate::changes::Collected;
 use crate::module::{self, Turn};
 use crate::policy;
 use crate::rest;
 use crate::setup::Setup;
+use kernel::account;
 use kernel::bindings::bpf_map_put;
 use kernel::machine::{self, machine, Broken, Moment};
 use kernel::memory::{self, Shortage};
@@ -27,6 +29,8 @@ pub struct System {
     outers: Vec<Map>,
     /// Programs loaded so far: the last one's number.
     pub last: usize,
+    /// See `collect`.
+    pub collected: Vec<Collected>,
     ever_short: bool,
     broken: Broken,
     /// What the module logged.
@@ -51,6 +55,7 @@ impl System {
             maps,
             outers: setup.outers(),
             last: 0,
+            collected: Vec::new(),
             ever_short: false,
             broken,
             messages: Vec::new(),
@@ -92,6 +97,9 @@ impl System {
     pub fn finish(&mut self) -> Checked {
         machine::look(Moment::Rest);
         self.messages.append(&mut messages());
+        for &outer in &self.outers {
+            System::accounted(outer)?;
+        }
         let wrong = machine(|m| m.wrong.take()).or_else(|| books(|books| books.wrong.take()));
         if let Some(why) = wrong {
             return Err(why);
@@ -122,7 +130,12 @@ impl System {
 
     /// All programs go.  What is left?
     pub fn shut_down(mut self) -> Checked {
-        self.end(None)?;
+        while books(|books| !books.changes.is_empty()) {
+            self.end(0, None)?;
+        }
+        while !self.collected.is_empty() {
+            self.settle(0, None)?;
+        }
         while books(|books| !books.programs.is_empty()) {
             self.unload(0, None)?;
         }
@@ -133,9 +146,15 @@ impl System {
             // SAFETY: the map lives, and those in its slots are referred to.
             unsafe {
                 let inner = std::mem::take(&mut (*outer).inner).into_iter();
-                inner
-                    .filter(|map| !map.is_null())
-                    .for_each(|map| bpf_map_put(map));
+                let account = account::of(outer);
+                for map in inner.filter(|map| !map.is_null()) {
+                    account.release(map);
+                    bpf_map_put(map);
+                }
+                while !account.is_settled() {
+                    let gone = account.collect();
+                    account.forget(gone);
+                }
             }
         }
         for map in self.outers.into_iter().chain(self.maps) {

@@ -4,43 +4,29 @@
 use crate::books::{books, Checked, Loaded, Map};
 use std::collections::BTreeSet;
 
-/// The programs that live when a change ends.
-pub struct Victims {
-    outer: Map,
-    /// With what each finds.
-    alive: Vec<(usize, BTreeSet<Map>)>,
-}
+/// The programs that live when something is gone, with what each finds.
+pub struct Victims(Vec<(usize, BTreeSet<Map>)>);
 
 impl Victims {
-    /// `outer` has changed, which the module is about to be told.
-    pub fn possible(outer: Map) -> Victims {
+    /// The module is about to be told.
+    pub fn possible() -> Victims {
         let alive = |loaded: &&Loaded| loaded.is_alive();
         let with_maps = |loaded: &Loaded| (loaded.id, loaded.finds());
-        let alive = books(|books| {
+        Victims(books(|books| {
             let programs = books.programs.iter().filter(alive);
             programs.map(with_maps).collect()
-        });
-        Victims { outer, alive }
+        }))
     }
 
-    /// It was told: who lost nothing lives, unless nobody could see what went, and then
-    /// all users of the map are dead.
+    /// It was told: who lost nothing lives.
     pub fn check(&self) -> Checked {
         books(|books| {
-            let users = || {
-                books
-                    .programs
-                    .iter()
-                    .filter(|p| p.own.contains(&self.outer))
-            };
-            let blind = !users().any(Loaded::is_alive);
-            for (id, found) in &self.alive {
+            for (id, found) in &self.0 {
                 let Some(loaded) = books.programs.iter().find(|p| p.id == *id) else {
                     continue;
                 };
                 let lost = !found.is_subset(&books.due(loaded));
-                let user = loaded.own.contains(&self.outer);
-                if !(loaded.is_alive() || lost || user && blind) {
+                if !(loaded.is_alive() || lost) {
                     return Err(format!("program {id} died and had lost nothing"));
                 }
             }

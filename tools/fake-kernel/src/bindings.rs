@@ -7,6 +7,10 @@
 #![allow(non_camel_case_types, non_upper_case_globals)]
 #![allow(clippy::missing_safety_doc)]
 
+use crate::account::Account;
+pub use crate::account::{
+    moat_inner_holds, moat_inner_next, moat_inner_take, moat_outer_use, moat_outer_users,
+};
 use crate::machine::{self, machine};
 use crate::memory;
 use std::ffi::c_void;
@@ -36,6 +40,8 @@ pub struct bpf_map {
     pub span: u64,
     /// By slot, if it holds maps.
     pub inner: Vec<*mut bpf_map>,
+    /// What is known of these.
+    pub account: Account,
 }
 
 #[repr(C)]
@@ -82,7 +88,7 @@ macro_rules! opaque {
 }
 
 opaque! {
-    bpf_prog module moat_cpu_slots moat_ctx_plan moat_fault moat_gates moat_image moat_jit
+    bpf_prog llist_node module moat_cpu_slots moat_ctx_plan moat_fault moat_gates moat_image moat_jit
     moat_jit_image moat_ops moat_return moat_run moat_site moat_slot seq_file
 }
 

@@ -5,12 +5,14 @@
 //! - [`prelude`]: containers that have only what may fail;
 //! - [`bindings`]: the types and functions of the patches, over a [`machine`] whose
 //!   page tables and TLBs are sets;
+//! - [`account`]: what the patches know of maps of maps;
 //! - `shims`: what `moat/shims.c` exports;
 //! - [`memory`]: allocations, which fail when they are told to.
 //!
 //! What it has seen go wrong is in [`machine::Machine::wrong`]; nothing here panics
 //! because of what the module does, since C cannot be unwound.
 
+pub mod account;
 pub mod bindings;
 pub mod machine;
 pub mod memory;

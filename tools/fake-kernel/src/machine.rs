@@ -289,7 +289,7 @@ pub(crate) fn view_unmap(pgd: u64, addr: u64, len: u64) {
     flush();
 }
 
-pub(crate) fn synchronize_rcu() {
+pub fn synchronize_rcu() {
     look(Moment::GraceBegins);
     if machine(|m| m.broken) != Broken::Grace {
         look(Moment::GraceOver);

@@ -3,7 +3,7 @@
 //!
 //! C header: `moat/shims.h`
 
-use crate::bindings::{bpf_map, bpf_map_inc, page};
+use crate::bindings::page;
 use crate::machine::{self, machine};
 use crate::memory;
 use std::ffi::c_void;
@@ -91,28 +91,4 @@ unsafe extern "C" fn moat_shim_free_page(page: *mut page) {
     });
     // SAFETY: from moat_shim_alloc_page(), once.
     drop(unsafe { Box::from_raw(page) });
-}
-
-#[no_mangle]
-unsafe extern "C" fn moat_shim_inner_maps(
-    outer: *const bpf_map,
-    found: *mut *mut bpf_map,
-    most: u32,
-) -> i32 {
-    if memory::fails() {
-        return -12;
-    }
-    // SAFETY: the caller has a reference on the map.
-    let inner = unsafe { &(*outer).inner };
-    let maps = inner.iter().copied().filter(|map| !map.is_null());
-    let mut n = 0;
-    for map in maps.take(most as usize) {
-        // SAFETY: what is in the map it has a reference on; room for `most`.
-        unsafe {
-            bpf_map_inc(map);
-            *found.add(n) = map;
-        }
-        n += 1;
-    }
-    n as i32
 }
