@@ -43,6 +43,8 @@ pub struct MapValues {
 pub struct Domains {
     pub keys: KeyAlloc,
     pub budget: Budget,
+    /// Nobody had reason to compare programs when that was done last.
+    pub rested: bool,
     /// Every isolated program.
     pub programs: Vec<*mut Program>,
     /// Domains made so far: the last one's number.
@@ -55,6 +57,7 @@ pub struct Domains {
 static mut DOMAINS: Domains = Domains {
     keys: KeyAlloc::new(),
     budget: Budget::new(),
+    rested: false,
     programs: Vec::new(),
     last_domain: 0,
     drain: Drain::new(),
