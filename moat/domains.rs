@@ -91,7 +91,15 @@ impl Domains {
     /// Maps `pages` into a range of their own.
     pub fn map(&mut self, pages: &mut [*mut ffi::page], key: Key, writable: bool) -> Tried<Slot> {
         let bytes = (pages.len() as u64) << 12;
-        let slot = self.window().alloc(bytes).ok_or("no room in the window")?;
+        // SAFETY: process context.
+        let slot = match unsafe { ffi::moat_shim_privileged() } {
+            true => self.window().alloc(bytes).ok_or("no room in the window")?,
+            // Each classic filter takes some of it, and anybody can have these.
+            false => self
+                .window()
+                .alloc_low(bytes)
+                .ok_or("no room in the half of the window that unprivileged users can have")?,
+        };
         // SAFETY: the range is ours and nothing is mapped there.
         let err = unsafe {
             bindings::moat_map(

@@ -23,6 +23,7 @@ extern "C" {
     pub fn moat_shim_synchronize_rcu();
     pub fn moat_shim_cond_resched();
     pub fn moat_shim_nr_cpus() -> u32;
+    pub fn moat_shim_privileged() -> bool;
     pub fn moat_shim_zalloc(size: usize) -> *mut c_void;
     pub fn moat_shim_free(p: *const c_void);
     pub fn moat_shim_runs(slots: u64) -> u64;

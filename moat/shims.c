@@ -3,6 +3,7 @@
  * What the kernel offers only as macros and inline functions, for Rust.
  */
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -13,6 +14,7 @@
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 #include <linux/workqueue.h>
 #include <asm/moat.h>
 
@@ -48,6 +50,14 @@ void moat_shim_cond_resched(void)
 u32 moat_shim_nr_cpus(void)
 {
 	return nr_cpu_ids;
+}
+
+/* May the caller load any program of a type that is isolated? No audit record. */
+bool moat_shim_privileged(void)
+{
+	return ns_capable_noaudit(&init_user_ns, CAP_BPF) ||
+	       ns_capable_noaudit(&init_user_ns, CAP_NET_ADMIN) ||
+	       ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 }
 
 void *moat_shim_zalloc(size_t size)

@@ -18,6 +18,7 @@ struct module *moat_shim_module(void);
 void moat_shim_synchronize_rcu(void);
 void moat_shim_cond_resched(void);
 u32 moat_shim_nr_cpus(void);
+bool moat_shim_privileged(void);
 void *moat_shim_zalloc(size_t size);
 void moat_shim_free(const void *p);
 u64 moat_shim_runs(u64 slots);

@@ -90,7 +90,8 @@ What is isolated differs from a plain program in this:
   that the verifier assumed. `skb_change_head` by more than 32 KiB, of which the kernel
   can die if the packet is a GSO one, is answered with EINVAL.
 - The window has room for 65,000 programs. Unprivileged users can attach classic filters,
-  each of which takes that of one and some 25 KiB, accounted to their memory cgroup.
+  each of which takes that of one and some 25 KiB, accounted to their memory cgroup, in the
+  lower half of the window.
 
 Classic filters are those of sockets, fanout groups, `cls_bpf`, `act_bpf`, `xt_bpf`, team
 and ppp, under `kernel.moat.socket_filter`. Those of seccomp are plain. Stopped, they
