@@ -44,6 +44,11 @@ extern "C" {
     pub fn moat_shim_call(func: u64, args: *const u64) -> u64;
     pub fn moat_shim_skb_data(skb: *const c_void) -> u64;
     pub fn moat_shim_skb_headlen(skb: *const c_void) -> u32;
+    pub fn moat_shim_skb_line(skb: *const c_void) -> u32;
+    pub fn moat_shim_set_skb_line(skb: *mut c_void, line: u32);
+    pub fn moat_shim_this_slots(slots: u64) -> *mut moat_cpu_slots;
+    pub fn moat_shim_defer(run: *mut moat_run);
+    pub fn moat_shim_clock() -> Clock;
     pub fn moat_shim_inner_maps(outer: *mut bpf_map, found: *mut *mut bpf_map, most: u32) -> i32;
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();
@@ -83,6 +88,17 @@ extern "C" {
     pub fn moat_site_hole_site_long();
     pub fn moat_site_hole_long();
     pub fn moat_site_end();
+}
+
+/// `struct moat_clock`: what time it is on this CPU.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Clock {
+    pub jiffies: u64,
+    /// Jiffies in a second.
+    pub hz: u64,
+    /// Whether the CPU has had packets to see to for longer than the budget.
+    pub busy: bool,
 }
 
 /// Address of something in `gates.S`.

@@ -8,9 +8,17 @@
 struct bpf_map;
 struct bpf_prog;
 struct moat_cpu_slots;
+struct moat_run;
 struct module;
 struct page;
 struct seq_file;
+
+/* What time it is on this CPU */
+struct moat_clock {
+	u64 jiffies;
+	u64 hz;			/* jiffies in a second */
+	bool busy;		/* see moat_busy() */
+};
 
 void moat_shim_lock(void);
 void moat_shim_unlock(void);
@@ -34,6 +42,11 @@ u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c);
 u64 moat_shim_call(u64 func, const u64 *args);
 u64 moat_shim_skb_data(const void *skb);
 u32 moat_shim_skb_headlen(const void *skb);
+u32 moat_shim_skb_line(const void *skb);
+void moat_shim_set_skb_line(void *skb, u32 line);
+struct moat_cpu_slots *moat_shim_this_slots(u64 slots);
+void moat_shim_defer(struct moat_run *run);
+struct moat_clock moat_shim_clock(void);
 int moat_shim_inner_maps(struct bpf_map *outer, struct bpf_map **found, u32 most);
 
 int moat_counters_init(void);
@@ -41,10 +54,11 @@ void moat_counters_exit(void);
 
 int moat_watch_init(void);
 void moat_watch_exit(void);
+bool moat_busy(void);
 
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
-extern u64 moat_freed;
+extern u64 moat_freed, moat_refused_sends;
 
 /* In Rust */
 u32 moat_balance(void);
