@@ -140,6 +140,12 @@ impl Heat {
         self.value = (self.value / 2).saturating_add(new.min(1 << 40));
     }
 
+    /// Takes note of a reading after a time in which nobody read: how long that was is
+    /// not known, so those runs do not count.
+    pub fn skip(&mut self, runs: u64) {
+        self.seen = runs;
+    }
+
     pub const fn value(self) -> u64 {
         self.value
     }

@@ -75,6 +75,7 @@ int moat_counters_init(void)
 	debugfs_create_file_unsafe("cr3_writes", 0444, dir, NULL, &cr3_writes_fops);
 	debugfs_create_u64("violations", 0444, dir, &moat_violations);
 	debugfs_create_u64("refused", 0444, dir, &moat_refused);
+	debugfs_create_u64("refused_sends", 0444, dir, &moat_refused_sends);
 	debugfs_create_u64("plain", 0444, dir, &moat_plain);
 	debugfs_create_u64("binds", 0444, dir, &moat_binds);
 	debugfs_create_u64("freed", 0444, dir, &moat_freed);

@@ -43,6 +43,8 @@ pub struct MapValues {
 pub struct Domains {
     pub keys: KeyAlloc,
     pub budget: Budget,
+    /// Nobody had reason to compare programs when that was done last.
+    pub rested: bool,
     /// Every isolated program.
     pub programs: Vec<*mut Program>,
     /// Domains made so far: the last one's number.
@@ -55,6 +57,7 @@ pub struct Domains {
 static mut DOMAINS: Domains = Domains {
     keys: KeyAlloc::new(),
     budget: Budget::new(),
+    rested: false,
     programs: Vec::new(),
     last_domain: 0,
     drain: Drain::new(),
@@ -88,7 +91,15 @@ impl Domains {
     /// Maps `pages` into a range of their own.
     pub fn map(&mut self, pages: &mut [*mut ffi::page], key: Key, writable: bool) -> Tried<Slot> {
         let bytes = (pages.len() as u64) << 12;
-        let slot = self.window().alloc(bytes).ok_or("no room in the window")?;
+        // SAFETY: process context.
+        let slot = match unsafe { ffi::moat_shim_privileged() } {
+            true => self.window().alloc(bytes).ok_or("no room in the window")?,
+            // Each classic filter takes some of it, and anybody can have these.
+            false => self
+                .window()
+                .alloc_low(bytes)
+                .ok_or("no room in the half of the window that unprivileged users can have")?,
+        };
         // SAFETY: the range is ours and nothing is mapped there.
         let err = unsafe {
             bindings::moat_map(

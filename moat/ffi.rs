@@ -24,6 +24,7 @@ extern "C" {
     pub fn moat_shim_synchronize_rcu();
     pub fn moat_shim_cond_resched();
     pub fn moat_shim_nr_cpus() -> u32;
+    pub fn moat_shim_privileged() -> bool;
     pub fn moat_shim_zalloc(size: usize) -> *mut c_void;
     pub fn moat_shim_free(p: *const c_void);
     pub fn moat_shim_runs(slots: u64) -> u64;
@@ -47,6 +48,11 @@ extern "C" {
     pub fn moat_shim_skb_start(skb: *mut c_void) -> u64;
     pub fn moat_shim_xdp_start(xdp: *const c_void, meta: bool) -> u64;
     pub fn moat_shim_zero(from: u64, to: u64);
+    pub fn moat_shim_skb_line(skb: *const c_void) -> u32;
+    pub fn moat_shim_set_skb_line(skb: *mut c_void, line: u32);
+    pub fn moat_shim_this_slots(slots: u64) -> *mut moat_cpu_slots;
+    pub fn moat_shim_defer(run: *mut moat_run);
+    pub fn moat_shim_clock() -> Clock;
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();
     pub fn moat_watch_init() -> i32;
@@ -85,6 +91,17 @@ extern "C" {
     pub fn moat_site_hole_site_long();
     pub fn moat_site_hole_long();
     pub fn moat_site_end();
+}
+
+/// `struct moat_clock`: what time it is on this CPU.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Clock {
+    pub jiffies: u64,
+    /// Jiffies in a second.
+    pub hz: u64,
+    /// Whether the CPU has had packets to see to for longer than the budget.
+    pub busy: bool,
 }
 
 /// Address of something in `gates.S`.

@@ -21,6 +21,9 @@ pub mod helpers;
 #[path = "keyalloc.rs"]
 pub mod keyalloc;
 
+#[path = "line.rs"]
+pub mod line;
+
 #[path = "opcodes.rs"]
 pub mod opcodes;
 

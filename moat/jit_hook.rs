@@ -7,6 +7,7 @@ use crate::domains::domains;
 use crate::ffi::{self, addr, moat_jit, moat_jit_image, Lock};
 use crate::policy;
 use crate::program::{type_of, Program};
+use crate::sends;
 use crate::show;
 use crate::sites;
 use crate::violation;
@@ -79,6 +80,7 @@ impl Hooks {
                 violation: Some(violation::fault),
                 inner_begin: Some(inner_begin),
                 inner_end: Some(inner_end),
+                send: Some(sends::send),
                 show: Some(show::program),
             });
             bindings::moat_register(ops.as_ptr())

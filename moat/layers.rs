@@ -150,11 +150,16 @@ impl Domains {
     /// Gives keys to the programs that run most.  Every 100 ms.
     pub fn balance(&mut self) {
         self.budget.refill();
+        self.park_idle();
+        if self.is_settled() {
+            self.rested = true;
+            return;
+        }
+        let rested = core::mem::take(&mut self.rested);
         for &program in &self.programs {
             // SAFETY: a program in a list.
-            unsafe { at(program) }.read_heat();
+            unsafe { at(program) }.read_heat(rested);
         }
-        self.park_idle();
         // The limit may have been lowered.
         while self.keys_used() > policy::keys() {
             match self.coldest() {
@@ -190,6 +195,15 @@ impl Domains {
                 break;
             }
         }
+    }
+
+    /// Whether nobody can gain or lose a key, whoever runs most: there is none, or
+    /// everybody has what it wants.
+    fn is_settled(&self) -> bool {
+        // SAFETY: a program in a list.
+        let wants = |&p: &*mut Program| !unsafe { at(p) }.is_keyed();
+        self.keys_used() <= policy::keys()
+            && (policy::keys() == 0 || !self.programs.iter().any(wants))
     }
 
     fn keys_used(&self) -> usize {

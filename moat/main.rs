@@ -17,6 +17,7 @@
 //! | what may a helper be given               | `helpers/`      |
 //! | what happens on a violation              | `violation.rs`  |
 //! | who looks after runs with interrupts off | `watch.c`       |
+//! | who sends packets for ever               | `line.rs`, `sends.rs` |
 //! | what does the administrator want         | `policy.rs`     |
 
 // A module has no other crate to be reached from, but host.rs has.
@@ -34,6 +35,8 @@ mod drain;
 mod helpers;
 #[allow(dead_code)]
 mod keyalloc;
+#[allow(dead_code)]
+mod line;
 mod opcodes;
 #[allow(dead_code)]
 mod pks;
@@ -55,6 +58,7 @@ mod layers;
 mod policy;
 mod program;
 mod run;
+mod sends;
 mod sets;
 mod show;
 mod sites;

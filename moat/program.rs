@@ -13,7 +13,7 @@ use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
 use crate::policy::Level;
 use crate::sets::{self, Domain};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
 
@@ -94,6 +94,12 @@ pub struct Program {
     /// Where it is in the list of all programs.
     pub place: Option<usize>,
     pub heat: Heat,
+    /// How often packets came back to it for too long; see `sends.rs`.
+    pub loops: AtomicU32,
+    /// Until when, in jiffies, one more does not count.
+    pub loops_until: AtomicU64,
+    /// Whether somebody was told.
+    pub loops_told: AtomicBool,
     view: Option<View>,
     area: Option<Area>,
     /// Whether it has functions of its own.
@@ -155,6 +161,9 @@ impl Program {
             set: Vec::new(),
             place: None,
             heat: Heat::new(),
+            loops: AtomicU32::new(0),
+            loops_until: AtomicU64::new(0),
+            loops_told: AtomicBool::new(false),
             view: None,
             area: None,
             local_calls: false,

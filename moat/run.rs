@@ -9,7 +9,9 @@ use crate::ffi::{self, moat_run, moat_site};
 use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
 use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
 use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
+use crate::line::Line;
 use crate::program::Program;
+use crate::sends;
 use crate::violation;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -167,6 +169,22 @@ impl<'a> Run<'a> {
         true
     }
 
+    /// Whether the packet may be sent.  If so, it and its clones say that they were.
+    fn sends(&self) -> bool {
+        // SAFETY: the context is a socket buffer, as no other is asked about here.
+        unsafe {
+            let line = Line::from_bits(ffi::moat_shim_skb_line(self.ctx()));
+            match sends::may_send(self.program, line) {
+                Some(line) => {
+                    ffi::moat_shim_set_skb_line(self.ctx(), line.bits());
+                    ffi::moat_shim_defer(self.run);
+                    true
+                }
+                None => false,
+            }
+        }
+    }
+
     /// A map lookup, the call that comes most often.
     fn lookup(&self, site: &moat_site, raw: &[Allegation; 5]) -> Called {
         let (map, key) = audit::audit_lookup(raw[0], raw[1], self)?;
@@ -196,6 +214,14 @@ impl<'a> Run<'a> {
         if let Some(limit) = contract.limit {
             if args[limit.arg as usize % 5] as u32 > limit.most {
                 return Ok(limit.answer as u64);
+            }
+        }
+        if let Some(sends) = contract.sends {
+            if !self.sends() {
+                if self.is_over(site) {
+                    self.stop();
+                }
+                return Ok(sends.answer as u64);
             }
         }
         if contract.effects.store_ctx {

@@ -3,8 +3,11 @@
  * What the kernel offers only as macros and inline functions, for Rust.
  */
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/moat_line.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
@@ -13,6 +16,7 @@
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 #include <linux/workqueue.h>
 #include <net/xdp.h>
 #include <asm/moat.h>
@@ -49,6 +53,14 @@ void moat_shim_cond_resched(void)
 u32 moat_shim_nr_cpus(void)
 {
 	return nr_cpu_ids;
+}
+
+/* May the caller load any program of a type that is isolated? No audit record. */
+bool moat_shim_privileged(void)
+{
+	return ns_capable_noaudit(&init_user_ns, CAP_BPF) ||
+	       ns_capable_noaudit(&init_user_ns, CAP_NET_ADMIN) ||
+	       ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 }
 
 void *moat_shim_zalloc(size_t size)
@@ -143,6 +155,38 @@ u64 moat_shim_skb_data(const void *skb)
 u32 moat_shim_skb_headlen(const void *skb)
 {
 	return skb_headlen(skb);
+}
+
+u32 moat_shim_skb_line(const void *skb)
+{
+	return moat_skb_line(skb);
+}
+
+void moat_shim_set_skb_line(void *skb, u32 line)
+{
+	moat_skb_set_line(skb, line);
+}
+
+/* Those of this CPU; no preemption. */
+struct moat_cpu_slots *moat_shim_this_slots(u64 slots)
+{
+	return this_cpu_ptr((struct moat_cpu_slots __percpu *)(unsigned long)slots);
+}
+
+/*
+ * A run that sends a packet waits for all that this starts: give it twice the
+ * budget, and the time in which moat_busy() may be late, so that what it started is
+ * refused before it is stopped.
+ */
+void moat_shim_defer(struct moat_run *run)
+{
+	if (!run->deadline)
+		run->deadline = jiffies + (2UL * READ_ONCE(moat_budget) + 2) * HZ;
+}
+
+struct moat_clock moat_shim_clock(void)
+{
+	return (struct moat_clock){ .jiffies = get_jiffies_64(), .hz = HZ, .busy = moat_busy() };
 }
 
 /*

@@ -8,9 +8,17 @@
 struct bpf_map;
 struct bpf_prog;
 struct moat_cpu_slots;
+struct moat_run;
 struct module;
 struct page;
 struct seq_file;
+
+/* What time it is on this CPU */
+struct moat_clock {
+	u64 jiffies;
+	u64 hz;			/* jiffies in a second */
+	bool busy;		/* see moat_busy() */
+};
 
 void moat_shim_lock(void);
 void moat_shim_unlock(void);
@@ -18,6 +26,7 @@ struct module *moat_shim_module(void);
 void moat_shim_synchronize_rcu(void);
 void moat_shim_cond_resched(void);
 u32 moat_shim_nr_cpus(void);
+bool moat_shim_privileged(void);
 void *moat_shim_zalloc(size_t size);
 void moat_shim_free(const void *p);
 u64 moat_shim_runs(u64 slots);
@@ -36,16 +45,22 @@ u32 moat_shim_skb_headlen(const void *skb);
 u64 moat_shim_skb_start(void *skb);
 u64 moat_shim_xdp_start(const void *xdp, bool meta);
 void moat_shim_zero(u64 from, u64 to);
+u32 moat_shim_skb_line(const void *skb);
+void moat_shim_set_skb_line(void *skb, u32 line);
+struct moat_cpu_slots *moat_shim_this_slots(u64 slots);
+void moat_shim_defer(struct moat_run *run);
+struct moat_clock moat_shim_clock(void);
 
 int moat_counters_init(void);
 void moat_counters_exit(void);
 
 int moat_watch_init(void);
 void moat_watch_exit(void);
+bool moat_busy(void);
 
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
-extern u64 moat_freed;
+extern u64 moat_freed, moat_refused_sends;
 
 /* In Rust */
 u32 moat_balance(void);

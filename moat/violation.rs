@@ -189,6 +189,27 @@ pub fn no_return(run: &Run<'_>) {
     }
 }
 
+/// Packets that it sent came back to it for too long, again.
+pub fn kept_on(program: &Program) {
+    trace(program, 0, 0, 0x300);
+    if count(program) {
+        pr_err!(
+            "{}: the packets that it sends came back to it for too long once more; stopped\n",
+            Who(program)
+        );
+    }
+}
+
+/// A packet that it may not send.
+pub fn not_sent(program: &Program) {
+    if !program.loops_told.swap(true, Ordering::Relaxed) {
+        pr_err!(
+            "{}: redirect refused: programs have sent this packet on for longer than kernel.moat.budget\n",
+            Who(program)
+        );
+    }
+}
+
 /// Tells why a program runs without isolation, or does not run.
 pub fn not_isolated(program: &Program, refused: bool, reason: &str) {
     let what = if refused {

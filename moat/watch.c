@@ -11,7 +11,10 @@
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
+#include <linux/interrupt.h>
+#include <linux/jiffies.h>
 #include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/timekeeping.h>
 #include <asm/moat.h>
 
@@ -23,6 +26,8 @@ struct moat_watch {
 	u64 looked_at;
 	/* When somebody has looked at this CPU last, and what was seen; two may mix it up */
 	u64 seen_at, seen_run, seen_runs;
+	/* When this CPU was last found with no packets to see to */
+	u64 rested;
 };
 
 static DEFINE_PER_CPU(struct moat_watch, watches);
@@ -50,12 +55,36 @@ static void look_at(int cpu, u64 now)
 	WRITE_ONCE(w->seen_runs, runs);
 }
 
+/* Are packets being seen to here, or waiting for that? Context: hard interrupt. */
+static bool sees_to_packets(void)
+{
+	return softirq_count() ||
+	       local_softirq_pending() & (BIT(NET_TX_SOFTIRQ) | BIT(NET_RX_SOFTIRQ));
+}
+
+/**
+ * moat_busy() - has this CPU had packets to see to for longer than the budget?
+ *
+ * That is looked at once a second. A CPU that answers packets with packets for ever
+ * does so in softirqs or ksoftirqd, and RCU is content with that: each round counts
+ * as a quiescent state.
+ * Context: no preemption.
+ */
+bool moat_busy(void)
+{
+	u64 rested = READ_ONCE(this_cpu_ptr(&watches)->rested);
+
+	return time_after64(get_jiffies_64(), rested + (u64)READ_ONCE(moat_budget) * HZ);
+}
+
 static enum hrtimer_restart watch(struct hrtimer *timer)
 {
 	int this_cpu = smp_processor_id(), cpu;
 	u64 now = ktime_get_ns(), looked_at;
 
 	WRITE_ONCE(this_cpu_ptr(&watches)->looked_at, now);
+	if (!sees_to_packets())
+		WRITE_ONCE(this_cpu_ptr(&watches)->rested, get_jiffies_64());
 	for_each_cpu_wrap(cpu, cpu_online_mask, this_cpu) {
 		if (cpu == this_cpu)
 			continue;
@@ -72,6 +101,9 @@ static int watch_online(unsigned int cpu)
 {
 	struct hrtimer *timer = &per_cpu_ptr(&watches, cpu)->timer;
 
+	/* The nudge that a CPU was sent when it went is not of what it runs now. */
+	per_cpu(moat_nudged, cpu) = false;
+	WRITE_ONCE(per_cpu_ptr(&watches, cpu)->rested, get_jiffies_64());
 	hrtimer_init(timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
 	timer->function = watch;
 	hrtimer_start(timer, NSEC_PER_SEC, HRTIMER_MODE_REL_PINNED_HARD);

@@ -104,7 +104,16 @@ impl<'a> Window<'a> {
     /// First fit from the bottom: last-level page tables are never given back, so
     /// the fewer addresses are ever in use, the less memory they take.
     pub fn alloc(&mut self, bytes: u64) -> Option<Slot> {
-        let total = self.used.len() * 64;
+        self.alloc_below(bytes, self.used.len() * 64)
+    }
+
+    /// The same in the lower half only, so that whoever is content with that cannot
+    /// take everything.
+    pub fn alloc_low(&mut self, bytes: u64) -> Option<Slot> {
+        self.alloc_below(bytes, self.used.len() * 32)
+    }
+
+    fn alloc_below(&mut self, bytes: u64, total: usize) -> Option<Slot> {
         if bytes == 0 || bytes > total as u64 * GRANULE {
             return None;
         }

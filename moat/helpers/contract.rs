@@ -136,6 +136,15 @@ pub struct Limit {
     pub answer: i64,
 }
 
+/// It sends the packet of its context, or a clone.
+///
+/// If the packet may not be sent, the helper is not called, and the program gets
+/// `answer`, as for a bad argument.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sends {
+    pub answer: i64,
+}
+
 /// The most kernel memory one call needs for a [`Bounce`], in bytes: the largest
 /// LPM trie key, `sizeof(struct bpf_lpm_trie_key) + LPM_DATA_SIZE_MAX`.
 pub const BOUNCE_MAX: usize = 4 + 256;
@@ -188,6 +197,8 @@ pub struct Contract {
     pub writes_map: bool,
     pub bounce: Option<Bounce>,
     pub limit: Option<Limit>,
+    /// Of a socket buffer.  What XDP sends is the kernel's to ask about, afterwards.
+    pub sends: Option<Sends>,
     /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
     /// the arguments of such a contract are empty and every audit fails.
     pub refused: Option<&'static str>,
@@ -264,6 +275,7 @@ pub(super) const fn helper(
         writes_map: false,
         bounce: None,
         limit: None,
+        sends: None,
         refused: None,
         checked,
     }
@@ -318,6 +330,11 @@ impl Contract {
 
     pub(super) const fn limited(mut self, arg: u8, most: u32, answer: i64) -> Contract {
         self.limit = Some(Limit { arg, most, answer });
+        self
+    }
+
+    pub(super) const fn sends(mut self, answer: i64) -> Contract {
+        self.sends = Some(Sends { answer });
         self
     }
 

@@ -24,8 +24,11 @@ const TCP_MAX: u16 = 60;
 /// `sizeof(struct bpf_fib_lookup)`, in bytes.
 const FIB_LOOKUP: u16 = 64;
 
+/// `TC_ACT_SHOT`, which the kernel answers to bad arguments of redirects.
+pub(super) const SHOT: i64 = 2;
+
 pub(super) const CONTRACTS: &[Contract] = &[
-    helper(23, "redirect", XDP_TC, [ANY, ANY, NO, NO, NO]),
+    helper(23, "redirect", XDP_TC, [ANY, ANY, NO, NO, NO]).sends(SHOT),
     // Appends up to `flags >> 32` bytes of the packet to the record.
     helper(
         25,

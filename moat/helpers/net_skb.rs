@@ -9,6 +9,7 @@ use super::contract::{
     helper, mem, mem_or_null, Access::*, Arg, Contract, ProgTypes, ANY, CTX, NO, SIZE, SIZE_OR_ZERO,
 };
 use super::maptype::{MapTypes, CGROUP_ARRAY};
+use super::net_both::SHOT;
 
 const SKB: ProgTypes = ProgTypes::SKB;
 const TC: ProgTypes = ProgTypes::TC;
@@ -36,7 +37,8 @@ pub(super) const CONTRACTS: &[Contract] = &[
     .changes_ctx(),
     skb(10, "l3_csum_replace", 4).changes_ctx(),
     skb(11, "l4_csum_replace", 4).changes_ctx(),
-    skb(13, "clone_redirect", 2).changes_ctx(),
+    // -ENETDOWN, as for too deep a recursion.
+    skb(13, "clone_redirect", 2).changes_ctx().sends(-100),
     skb(17, "get_cgroup_classid", 0),
     skb(18, "skb_vlan_push", 2).changes_ctx(),
     skb(19, "skb_vlan_pop", 0).changes_ctx(),
@@ -115,7 +117,8 @@ pub(super) const CONTRACTS: &[Contract] = &[
         "redirect_neigh",
         TC,
         [ANY, mem_or_null(Read, 2), SIZE_OR_ZERO, ANY, NO],
-    ),
-    helper(155, "redirect_peer", TC, [ANY, ANY, NO, NO, NO]),
+    )
+    .sends(SHOT),
+    helper(155, "redirect_peer", TC, [ANY, ANY, NO, NO, NO]).sends(SHOT),
     skb(192, "skb_set_tstamp", 2).changes_ctx(),
 ];

@@ -6,7 +6,7 @@
 use super::{Coded, Name, Program, INVAL, NOMEM, PAGE};
 use crate::boundary::{self, Builder};
 use crate::ffi::{self, Table, Zeroed};
-use crate::helpers::contract::{Arg, Contract, Ret};
+use crate::helpers::contract::{Arg, Contract, Ret, XDP};
 use crate::helpers::table;
 use crate::sensitive;
 use crate::sites;
@@ -79,7 +79,7 @@ impl Program {
             Some(contract) if id > 0 && contract.refused.is_none() => contract,
             _ => return Err(INVAL),
         };
-        let plain = Program::unaudited(contract);
+        let plain = self.unaudited(contract);
         let site = ffi::moat_site {
             ret,
             entry: if plain {
@@ -112,8 +112,9 @@ impl Program {
 
     /// Whether a site can call the helper straight away; then it does not keep
     /// the third argument and those after it.
-    fn unaudited(contract: &Contract) -> bool {
+    fn unaudited(&self, contract: &Contract) -> bool {
         contract.is_plain()
+            && (contract.sends.is_none() || self.ty == XDP)
             && !contract.effects.store_ctx
             && contract.bounce.is_none()
             && matches!(contract.args[2], Arg::None)

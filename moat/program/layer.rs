@@ -125,9 +125,12 @@ impl Program {
         unsafe { ffi::moat_shim_runs(self.dom.slots) }
     }
 
-    /// Reads how often it ran.
-    pub fn read_heat(&mut self) {
-        self.heat.read(self.runs());
+    /// Reads how often it ran; with `rested`, after a time in which nobody did.
+    pub fn read_heat(&mut self, rested: bool) {
+        match rested {
+            true => self.heat.skip(self.runs()),
+            false => self.heat.read(self.runs()),
+        }
     }
 
     /// Unmaps its slots.

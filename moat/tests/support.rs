@@ -97,13 +97,19 @@ What is isolated differs from a plain program in this:
 - Scalars go to helpers as the program passes them, not checked against the ranges
   that the verifier assumed. `skb_change_head` by more than 32 KiB, of which the kernel
   can die if the packet is a GSO one, is answered with EINVAL.
+- Packets that programs have sent one another for longer than `kernel.moat.budget`, on a
+  CPU that has had no rest for as long, are not sent: `clone_redirect` returns -ENETDOWN,
+  other redirects TC_ACT_SHOT, and XDP drops. Counted (`refused_sends`), logged once a
+  program; who does it over and over is stopped
+  ([0019](decisions/0019-packets-that-go-round.md)).
 - The window has room for 65,000 programs. Unprivileged users can attach classic filters,
-  each of which takes that of one and some 25 KiB, accounted to their memory cgroup.
+  each of which takes that of one and some 25 KiB, accounted to their memory cgroup, in the
+  lower half of the window.
 
 Classic filters are those of sockets, fanout groups, `cls_bpf`, `act_bpf`, `xt_bpf`, team
 and ppp, under `kernel.moat.socket_filter`. Those of seccomp are plain. Stopped, they
 return 0, which is no match or a drop to all of these but `act_bpf`, where it is
-TC_ACT_OK.
+TC_ACT_OK ([0024](decisions/0024-left-alone-and-why.md)).
 
 ## Hardware
 

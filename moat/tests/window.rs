@@ -142,6 +142,23 @@ fn odd_bitmaps_are_refused() {
 }
 
 #[test]
+fn who_is_content_with_half_leaves_the_other() {
+    let (mut a, mut b, mut c) = ([0; 4], [0; 4], [0; 4]);
+    let mut window = Window::new(&mut a, &mut b, &mut c).unwrap();
+    let mut n = 0;
+    while let Some(slot) = window.alloc_low(GRANULE) {
+        assert!(slot.addr() + slot.size() <= ARENA + 128 * GRANULE);
+        n += 1;
+    }
+    // A guard before the first and one after each
+    assert_eq!(n, 63);
+    for _ in 0..64 {
+        assert!(window.alloc(GRANULE).unwrap().addr() >= ARENA + 127 * GRANULE);
+    }
+    assert_eq!(window.alloc_low(1), None);
+}
+
+#[test]
 fn nothing_and_too_much_are_refused() {
     let (mut a, mut b, mut c) = ([0; 2], [0; 2], [0; 2]);
     let mut window = Window::new(&mut a, &mut b, &mut c).unwrap();

@@ -340,7 +340,7 @@ int main(int argc, char **argv)
 	struct rlimit files = { 65536, 65536 };
 	int check = argc > 1 && !strcmp(argv[1], "--check");
 	int most = argc > 1 + check ? atoi(argv[1 + check]) : 10000;
-	double growth = 0, shrink = 0, in_views = 0, viewed = 0;
+	double growth = 0, shrink = 0, in_views = 0, viewed = 0, rest = 0, worker = 0;
 	long first = 0, first_gone = 0, evictions = 0;
 	pthread_t spinner;
 	int live = 0, i;
@@ -369,6 +369,11 @@ int main(int argc, char **argv)
 			load(live++, 1);
 		plain = load_cost(live, added);
 		plain_gone = unload_cost(live, &gone);
+		/* With no keys to give, in the four times that the worker comes */
+		if (!i)
+			rest = busy(0, 0);
+		else
+			worker = (busy(0, 0) - rest) / (live - points[0]) / 4;
 		first = first ? first : added[0];
 		first_gone = first_gone ? first_gone : gone;
 		growth = MAX(growth, (double)added[0] / first);
@@ -396,6 +401,7 @@ int main(int argc, char **argv)
 	limit("what MOAT adds to a load, over that with 10", growth, 1.25, 1.25);
 	limit("after a second, runs in views, %", in_views, 1, 1);
 	limit("what it adds to an unload, over that with 10", shrink, 1.25, 1.25);
+	limit("what a program costs the worker without keys", worker, 20, 20);
 	limit("evictions in a second of turns", evictions, EVICTIONS, EVICTIONS);
 	limit("bytes of a program in a view", viewed, 32 * 1024, 32 * 1024);
 	limit("bytes of a program with a key", viewed - VIEW_TABLES, 16 * 1024, 16 * 1024);

@@ -278,6 +278,8 @@ void host_nmis(bool on)
 {
 	if (!atoi(getenv("MOAT_NMI") ?: "0"))
 		return;
+	/* Or each would be two lines on the console. */
+	write_file(MOAT_TEST "expect_nmis", on ? "Y" : "N");
 	printf("MOAT-NMI-%s\n", on ? "START" : "STOP");
 	fflush(stdout);
 }

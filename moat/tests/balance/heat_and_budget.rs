@@ -21,6 +21,16 @@ fn heat_is_runs_half_forgotten() {
 }
 
 #[test]
+fn runs_that_nobody_read_do_not_count() {
+    let mut heat = Heat::new();
+    heat.read(100);
+    heat.skip(1_000_000);
+    assert_eq!(heat.value(), 100);
+    heat.read(1_000_010);
+    assert_eq!(heat.value(), 60);
+}
+
+#[test]
 fn run_counters_may_wrap() {
     let mut heat = Heat::new();
     heat.read(u64::MAX - 4);

@@ -42,6 +42,11 @@ extern "C" fn moat_shim_synchronize_rcu() {
 extern "C" fn moat_shim_start_balancing(_ms: u32) {}
 
 #[no_mangle]
+extern "C" fn moat_shim_privileged() -> bool {
+    true
+}
+
+#[no_mangle]
 extern "C" fn moat_shim_zalloc(size: usize) -> *mut c_void {
     match memory::fails() {
         true => null_mut(),
