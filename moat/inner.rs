@@ -15,10 +15,12 @@
 //!
 //! Context: process, with the lock held.
 
-use crate::domains::{Domains, MapValues, Tried};
+use crate::domains::{map_refused, Domains, MapValues};
 use crate::ffi;
 use crate::helpers::maptype::MapTypes;
 use crate::program::{Program, UsedMap};
+use crate::reason::Failure::NoMemory;
+use crate::reason::{Failure, Tried};
 use crate::sets::{at, those};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -69,7 +71,7 @@ fn has(maps: &[MapRef], map: *mut ffi::bpf_map) -> bool {
 /// Those of `maps` that are not among `others`; both in order.
 fn but(maps: &[MapRef], others: &[MapRef]) -> Tried<Vec<*mut ffi::bpf_map>> {
     let mut some = Vec::new();
-    some.try_reserve(maps.len()).map_err(|_| "no memory")?;
+    some.try_reserve(maps.len()).map_err(|_| NoMemory)?;
     for map in maps.iter().filter(|m| !has(others, m.0)) {
         let _ = some.try_push(map.0);
     }
@@ -80,12 +82,12 @@ fn but(maps: &[MapRef], others: &[MapRef]) -> Tried<Vec<*mut ffi::bpf_map>> {
 fn maps_in(outer: *mut ffi::bpf_map) -> Tried<Vec<MapRef>> {
     // SAFETY: the caller holds a reference on the map.
     let most = unsafe { (*outer).max_entries } as usize;
-    let mut found = ffi::Zeroed::<*mut ffi::bpf_map>::new(most).ok_or("no memory")?;
+    let mut found = ffi::Zeroed::<*mut ffi::bpf_map>::new(most).ok_or(NoMemory)?;
     let room = found.slice_mut();
     // SAFETY: room for as many as there can be.
     let n = unsafe { ffi::moat_shim_inner_maps(outer, room.as_mut_ptr(), most as u32) };
     if n < 0 {
-        return Err("no memory");
+        return Err(NoMemory);
     }
     let found = &mut room[..n as usize];
     found.sort_unstable();
@@ -98,7 +100,7 @@ fn maps_in(outer: *mut ffi::bpf_map) -> Tried<Vec<MapRef>> {
             let _ = maps.try_push(map);
         }
     }
-    reserved.map_err(|_| "no memory")?;
+    reserved.map_err(|_| NoMemory)?;
     Ok(maps)
 }
 
@@ -125,11 +127,11 @@ impl Reached {
     fn copy(&self, which: impl Fn(&UsedMap) -> bool, more: usize) -> Tried<List> {
         let mut list = Vec::new();
         list.try_reserve(self.get().len() + more)
-            .map_err(|_| "no memory")?;
+            .map_err(|_| NoMemory)?;
         for used in self.get().iter().filter(|used| which(used)) {
             let _ = list.try_push(*used);
         }
-        ffi::try_box(list).map(Some).ok_or("no memory")
+        ffi::try_box(list).map(Some).ok_or(NoMemory)
     }
 
     /// Replaces the list.  Runs may have the old one until a grace period later.
@@ -150,7 +152,7 @@ struct Lists(Vec<(*mut Program, List)>);
 impl Lists {
     fn with_room(programs: usize) -> Tried<Lists> {
         let mut lists = Vec::new();
-        lists.try_reserve(programs).map_err(|_| "no memory")?;
+        lists.try_reserve(programs).map_err(|_| NoMemory)?;
         Ok(Lists(lists))
     }
 
@@ -212,7 +214,7 @@ impl Domains {
                 pending: None,
                 stale: false,
             })
-            .ok_or("no memory")?;
+            .ok_or(NoMemory)?;
             // SAFETY: as above; a load that fails gives up its maps before its programs.
             unsafe {
                 bindings::bpf_map_inc(map);
@@ -226,14 +228,14 @@ impl Domains {
         // SAFETY: as above.
         let outer = match unsafe { outer_of(map) } {
             Some(outer) => outer,
-            None => return Err("no memory"),
+            None => return Err(NoMemory),
         };
         let known = outer.users.try_reserve(1);
         // SAFETY: the caller's program.
         let mine = unsafe { at(program) }.outers.try_reserve(1);
         if known.is_err() || mine.is_err() {
             self.drop_outer(map);
-            return Err("no memory");
+            return Err(NoMemory);
         }
         let _ = outer.users.try_push(program);
         outer.users.sort_unstable();
@@ -241,9 +243,9 @@ impl Domains {
         let _ = unsafe { at(program) }.outers.try_push(map);
         let mut all = but(&outer.inner, &[])?;
         if let Some(inner) = outer.pending {
-            all.try_push(inner).map_err(|_| "no memory")?;
+            all.try_push(inner).map_err(|_| NoMemory)?;
         }
-        self.gain(&[program], &all)
+        self.gain(&[program], &all).map_err(Failure::inside)
     }
 
     /// Forgets a map of maps that no program uses.
@@ -308,7 +310,7 @@ impl Domains {
             return Ok(());
         }
         if is_outer(map) {
-            return Err("a map of maps");
+            return Err(map_refused(map, "holds maps"));
         }
         let info = UsedMap::info(map);
         let values = self.use_map(&takers, map)?;
@@ -399,7 +401,7 @@ impl Domains {
         outer.stale = false;
 
         for &map in new.iter() {
-            if self.gain(&users, &[map]).is_err() {
+            if self.gain(&users, &[map]).is_err() && ffi::Who::am_i().may_log() {
                 // They find nothing there.
                 pr_err!("no memory: programs do not see a map in a map\n");
             }
@@ -433,10 +435,10 @@ impl Domains {
             None => return Ok(()),
         };
         // For `inner_end`, which cannot fail.
-        outer.inner.try_reserve(1).map_err(|_| "no memory")?;
+        outer.inner.try_reserve(1).map_err(|_| NoMemory)?;
         let users = those(&outer.users, |_| true)?;
         outer.pending = Some(inner);
-        let result = self.gain(&users, &[inner]);
+        let result = self.gain(&users, &[inner]).map_err(Failure::inside);
         self.settle(&users);
         if result.is_err() {
             outer.pending = None;
@@ -471,7 +473,7 @@ impl Domains {
 /// For want of memory to take something from it.
 fn kill(program: *mut Program) {
     // SAFETY: a program in a list; the lock is held.
-    if unsafe { at(program) }.kill() {
+    if unsafe { at(program) }.kill_and_tell() {
         pr_err!("no memory to take a map from a program: it runs no more\n");
     }
 }

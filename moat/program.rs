@@ -4,14 +4,16 @@
 //! Lives in `prog->aux->moat` from before verification until after the last run.
 
 use crate::balance::Heat;
-use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
+use crate::domains::{domains, Area, Domains, MapValues, View};
 use crate::ffi::{self, Lock, Slots, Zeroed};
 use crate::helpers::audit::MapInfo;
-use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::contract::SOCKET_FILTER;
 use crate::helpers::table;
 use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
 use crate::policy::Level;
+use crate::reason::Failure::NoMemory;
+use crate::reason::Tried;
 use crate::sets::{self, Domain};
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::bindings;
@@ -37,6 +39,7 @@ const PAGE: u64 = 4096;
 /// the first slot has a snapshot and the room for exceptions, or 64 from the end.
 const MARGIN: (u64, u64) = (192, 64);
 
+mod calls;
 mod image;
 mod layer;
 
@@ -80,6 +83,8 @@ pub struct Program {
     pub aux: *mut bindings::bpf_prog_aux,
     pub ty: u32,
     pub level: Level,
+    /// Who loads it.
+    pub by: ffi::Who,
     pub plan: ffi::moat_ctx_plan,
     pub maps: Vec<UsedMap>,
     /// Those of them that hold maps.
@@ -107,6 +112,8 @@ pub struct Program {
     return_names: Vec<Name>,
     images: Vec<ffi::moat_image>,
     boundaries: Vec<Zeroed<u64>>,
+    /// What went wrong first with its images, a negative error.
+    pub failed: Option<i32>,
 }
 
 /// What to treat `prog` as.  A classic filter has no type of its own:
@@ -142,6 +149,7 @@ impl Program {
             aux: prog.aux,
             ty,
             level,
+            by: ffi::Who::am_i(),
             plan,
             maps: Vec::new(),
             outers: Vec::new(),
@@ -162,6 +170,7 @@ impl Program {
             return_names: Vec::new(),
             images: Vec::new(),
             boundaries: Vec::new(),
+            failed: None,
         })
     }
 
@@ -185,6 +194,11 @@ impl Program {
         old & bindings::MOAT_DOM_DEAD == 0
     }
 
+    /// The same.  True if that is to be logged now, and it may be.
+    pub fn kill_and_tell(&self) -> bool {
+        self.kill() && self.by.may_log()
+    }
+
     /// Gives the program all it needs to run, or says what is in the way.
     pub fn admit(
         &mut self,
@@ -194,9 +208,6 @@ impl Program {
     ) -> Tried<()> {
         // From here on `release` frees the plan's programs.
         self.plan = *plan;
-        if !matches!(self.ty, XDP | SCHED_CLS | SCHED_ACT | SOCKET_FILTER) {
-            return Err("program type");
-        }
         self.check_calls(prog)?;
 
         let mut lock = Lock::take();
@@ -205,7 +216,7 @@ impl Program {
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
-            self.maps.try_reserve(1).map_err(|_| "no memory")?;
+            self.maps.try_reserve(1).map_err(|_| NoMemory)?;
             let values = if is_outer(map) {
                 core::ptr::null_mut()
             } else {
@@ -222,52 +233,6 @@ impl Program {
         }
         domains.promote_neighbours(this);
         domains.park_idle();
-        Ok(())
-    }
-
-    /// Every helper must have a contract; before fix-ups the number is still there.
-    fn check_calls(&mut self, prog: &bindings::bpf_prog) -> Tried<()> {
-        if self.plan.classic {
-            return Ok(());
-        }
-        // SAFETY: `len` instructions follow the structure.
-        let insns = unsafe {
-            core::slice::from_raw_parts(
-                prog.__bindgen_anon_1
-                    .__bindgen_anon_2
-                    .as_ref()
-                    .insnsi
-                    .as_ptr(),
-                prog.len as usize,
-            )
-        };
-        let mut skip = false;
-        for insn in insns {
-            if core::mem::take(&mut skip) {
-                continue;
-            }
-            // The second half of a 64-bit load is no instruction.
-            skip = u32::from(insn.code) == bindings::BPF_LD | bindings::BPF_IMM | bindings::BPF_DW;
-            if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL {
-                continue;
-            }
-            if insn.src_reg() != 0 {
-                self.local_calls = true;
-                continue;
-            }
-            match table::contract(insn.imm as u32) {
-                Some(contract) => {
-                    if let Some(why) = contract.refused {
-                        return Err(why);
-                    }
-                    if !contract.types.contains(self.ty) {
-                        return Err("a helper without a contract");
-                    }
-                    self.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
-                }
-                None => return Err("a helper without a contract"),
-            }
-        }
         Ok(())
     }
 
@@ -323,8 +288,8 @@ impl Program {
         // Only what is read back has to be kept where the program cannot write.
         let direct = self.dom.flags & bindings::MOAT_DOM_PREPARE == 0 && !self.reloads;
         let words = if direct { 0 } else { (snap / 8) as usize };
-        let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or("no memory")?;
-        let mut slots = Slots::new().ok_or("no memory")?;
+        let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or(NoMemory)?;
+        let mut slots = Slots::new().ok_or(NoMemory)?;
         for cpu in 0..nr_cpus as usize {
             let mine = slots.of(cpu as u32);
             for (nest, s) in mine.slot.iter_mut().enumerate().rev() {

@@ -7,6 +7,8 @@
 
 struct bpf_map;
 struct bpf_prog;
+struct bpf_verifier_env;
+struct bpf_verifier_log;
 struct moat_cpu_slots;
 struct module;
 struct page;
@@ -33,7 +35,22 @@ u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c);
 u64 moat_shim_call(u64 func, const u64 *args);
 u64 moat_shim_skb_data(const void *skb);
 u32 moat_shim_skb_headlen(const void *skb);
+u64 moat_shim_seconds(void);
+u32 moat_shim_insn_number(const struct bpf_verifier_env *env, u32 i);
+struct bpf_verifier_log *moat_shim_log_of(struct bpf_verifier_env *env);
+u32 moat_shim_log(struct bpf_verifier_log *log, const char *text, u32 len);
 int moat_shim_inner_maps(struct bpf_map *outer, struct bpf_map **found, u32 most);
+
+/* Somebody who calls the kernel; in Rust, too: ffi.rs */
+struct moat_who {
+	u32 pid;	/* of the process; in the initial namespace, as all of these */
+	u32 tid;
+	u32 uid;
+	char comm[16];
+};
+
+bool moat_may_log(u32 uid);
+void moat_whoami(struct moat_who *who);
 
 int moat_counters_init(void);
 void moat_counters_exit(void);
@@ -43,7 +60,9 @@ void moat_watch_exit(void);
 
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
-extern u64 moat_freed;
+extern u64 moat_freed, moat_refused_maps, moat_no_memory;
+
+extern u64 moat_unlogged;
 
 /* In Rust */
 u32 moat_balance(void);
