@@ -82,6 +82,7 @@ int moat_counters_init(void)
 	debugfs_create_u64("binds", 0444, dir, &moat_binds);
 	debugfs_create_u64("freed", 0444, dir, &moat_freed);
 	debugfs_create_u64("evictions", 0444, dir, &moat_evictions);
+	moat_listing_init(dir);
 	debugfs_create_file("domains", 0400, dir, NULL, &moat_domains_fops);
 	debugfs_create_file("keys", 0400, dir, NULL, &moat_keys_fops);
 	return 0;

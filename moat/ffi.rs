@@ -50,6 +50,8 @@ extern "C" {
         env: *mut bindings::bpf_verifier_env,
     ) -> *mut bindings::bpf_verifier_log;
     pub fn moat_shim_log(log: *mut bindings::bpf_verifier_log, text: *const u8, len: u32) -> u32;
+    pub fn moat_list_add(program: *const c_void) -> u32;
+    pub fn moat_list_del(number: u32);
     fn moat_may_log(uid: u32) -> bool;
     fn moat_whoami(who: *mut Who);
     pub fn moat_counters_init() -> i32;

@@ -20,6 +20,7 @@
 //! | who is told so, and what can they do     | `report.rs`     |
 //! | was that told before                     | `again.rs`      |
 //! | may a message go to the log              | `limit.c`       |
+//! | which programs are there                 | `listing.c`     |
 //! | who looks after runs with interrupts off | `watch.c`       |
 //! | what does the administrator want         | `policy.rs`     |
 

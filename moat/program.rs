@@ -15,6 +15,7 @@ use crate::policy::Level;
 use crate::reason::Failure::NoMemory;
 use crate::reason::Tried;
 use crate::sets::{self, Domain};
+use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
@@ -95,6 +96,8 @@ pub struct Program {
     pub set: Vec<*mut Domain>,
     /// Where it is in the list of all programs.
     pub place: Option<usize>,
+    /// Under which it is listed in debugfs, or 0.
+    number: u32,
     pub heat: Heat,
     view: Option<View>,
     area: Option<Area>,
@@ -156,6 +159,7 @@ impl Program {
             reached: Reached::new(),
             set: Vec::new(),
             place: None,
+            number: 0,
             heat: Heat::new(),
             view: None,
             area: None,
@@ -184,6 +188,11 @@ impl Program {
     fn pkrs(&self) -> &AtomicU32 {
         // SAFETY: as in `flags`.
         unsafe { &*(core::ptr::addr_of!(self.dom.pkrs) as *const AtomicU32) }
+    }
+
+    /// Whether it was stopped for good.
+    pub fn is_dead(&self) -> bool {
+        self.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_DEAD != 0
     }
 
     /// Later runs return the verdict at once.  True for the first to say so.
@@ -233,7 +242,12 @@ impl Program {
         }
         domains.promote_neighbours(this);
         domains.park_idle();
-        Ok(())
+        // SAFETY: the lock is held until it is on the list, and when it is taken off.
+        self.number = unsafe { ffi::moat_list_add(this as *const c_void) };
+        match self.number {
+            0 => Err(NoMemory),
+            _ => Ok(()),
+        }
     }
 
     /// Lays out the slots: snapshot, packet, stack, landing areas.
@@ -365,6 +379,10 @@ impl Program {
         let this: *mut Program = self;
         let mut lock = Lock::take();
         let domains = domains(&mut lock);
+        if self.number != 0 {
+            // SAFETY: the lock is held.
+            unsafe { ffi::moat_list_del(self.number) };
+        }
         if let Some(view) = self.view.take() {
             domains.drop_view(view);
         }

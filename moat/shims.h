@@ -9,6 +9,7 @@ struct bpf_map;
 struct bpf_prog;
 struct bpf_verifier_env;
 struct bpf_verifier_log;
+struct dentry;
 struct moat_cpu_slots;
 struct module;
 struct page;
@@ -52,6 +53,10 @@ struct moat_who {
 bool moat_may_log(u32 uid);
 void moat_whoami(struct moat_who *who);
 
+u32 moat_list_add(void *program);
+void moat_list_del(u32 n);
+void moat_listing_init(struct dentry *dir);
+
 int moat_counters_init(void);
 void moat_counters_exit(void);
 
@@ -66,6 +71,7 @@ extern u64 moat_unlogged;
 
 /* In Rust */
 u32 moat_balance(void);
+void moat_show_program(struct seq_file *m, const void *program);
 int moat_show_domains(struct seq_file *m, void *data);
 int moat_show_keys(struct seq_file *m, void *data);
 
