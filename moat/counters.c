@@ -77,9 +77,13 @@ int moat_counters_init(void)
 	debugfs_create_u64("refused", 0444, dir, &moat_refused);
 	debugfs_create_u64("refused_sends", 0444, dir, &moat_refused_sends);
 	debugfs_create_u64("plain", 0444, dir, &moat_plain);
+	debugfs_create_u64("refused_maps", 0444, dir, &moat_refused_maps);
+	debugfs_create_u64("no_memory", 0444, dir, &moat_no_memory);
+	debugfs_create_u64("unlogged", 0444, dir, &moat_unlogged);
 	debugfs_create_u64("binds", 0444, dir, &moat_binds);
 	debugfs_create_u64("freed", 0444, dir, &moat_freed);
 	debugfs_create_u64("evictions", 0444, dir, &moat_evictions);
+	moat_listing_init(dir);
 	debugfs_create_file("domains", 0400, dir, NULL, &moat_domains_fops);
 	debugfs_create_file("keys", 0400, dir, NULL, &moat_keys_fops);
 	return 0;

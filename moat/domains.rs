@@ -11,6 +11,8 @@ use crate::ffi::{self, Lock};
 use crate::keyalloc::KeyAlloc;
 use crate::pks::Key;
 use crate::program::Program;
+use crate::reason::Failure::{self, NoMemory, NoRoom, Refused};
+use crate::reason::{Reason, Subject, Text, Tried};
 use crate::sets::Domain;
 use crate::view::Pcids;
 use crate::window::{Slot, Window};
@@ -71,10 +73,20 @@ pub fn domains(_lock: &mut Lock) -> &mut Domains {
     unsafe { &mut *core::ptr::addr_of_mut!(DOMAINS) }
 }
 
-/// Why something could not be had.
-pub type Reason = &'static str;
-/// What an attempt to have it ends in.
-pub type Tried<T> = core::result::Result<T, Reason>;
+/// Because of `map`, on which the caller has a reference.
+pub fn map_refused(map: *mut ffi::bpf_map, why: &'static str) -> Failure {
+    // SAFETY: by contract of this function; none of it changes.
+    let (name, ty) = unsafe { ((*map).name, (*map).map_type) };
+    Refused(Reason {
+        insn: None,
+        subject: Subject::Map {
+            name: Text::new(name.map(|c| c as u8)),
+            ty,
+            inside: false,
+        },
+        why,
+    })
+}
 
 impl Domains {
     fn window(&mut self) -> &mut Window<'static> {
@@ -93,13 +105,11 @@ impl Domains {
         let bytes = (pages.len() as u64) << 12;
         // SAFETY: process context.
         let slot = match unsafe { ffi::moat_shim_privileged() } {
-            true => self.window().alloc(bytes).ok_or("no room in the window")?,
+            true => self.window().alloc(bytes),
             // Each classic filter takes some of it, and anybody can have these.
-            false => self
-                .window()
-                .alloc_low(bytes)
-                .ok_or("no room in the half of the window that unprivileged users can have")?,
+            false => self.window().alloc_low(bytes),
         };
+        let slot = slot.ok_or(NoRoom)?;
         // SAFETY: the range is ours and nothing is mapped there.
         let err = unsafe {
             bindings::moat_map(
@@ -112,7 +122,7 @@ impl Domains {
         };
         if err != 0 {
             self.unmap(slot, bytes);
-            return Err("no memory");
+            return Err(NoMemory);
         }
         Ok(slot)
     }
@@ -157,13 +167,15 @@ impl Domains {
             )
         };
         if span == 0 {
-            return Err("a map type, or a map made before MOAT was loaded");
+            // SAFETY: as above; it says so in a constant.
+            let why = unsafe { ffi::text(bindings::moat_map_unplaced(map)) };
+            return Err(map_refused(map, why));
         }
         let mut pages =
-            ffi::Zeroed::<*mut ffi::page>::new((span >> 12) as usize).ok_or("no memory")?;
+            ffi::Zeroed::<*mut ffi::page>::new((span >> 12) as usize).ok_or(NoMemory)?;
         // SAFETY: there is room for one pointer per page of the span.
         if unsafe { bindings::moat_map_pages(map, pages.slice_mut().as_mut_ptr()) } != 0 {
-            return Err("no memory");
+            return Err(NoMemory);
         }
         let mut values = ffi::try_box(MapValues {
             map,
@@ -173,7 +185,7 @@ impl Domains {
             domain: null_mut(),
             slot: None,
         })
-        .ok_or("no memory")?;
+        .ok_or(NoMemory)?;
         let slot = self.map(pages.slice_mut(), Key::PARKED, !ro)?;
         // A load that fails gives up its maps before its programs.
         // SAFETY: the verifier holds a reference on the map.
@@ -208,7 +220,7 @@ impl Domains {
         // SAFETY: process context.
         let view = unsafe { bindings::moat_view_create() };
         if view.is_null() {
-            return Err("no memory");
+            return Err(NoMemory);
         }
         // SAFETY: set once, before any program is isolated.
         let noflush = unsafe { bindings::moat_cr3_noflush };
@@ -251,7 +263,7 @@ impl View {
         // SAFETY: ranges are whole granules of one owner, page tables included.
         match unsafe { bindings::moat_view_map(self.view, base, len) } {
             0 => Ok(()),
-            _ => Err("no memory"),
+            _ => Err(NoMemory),
         }
     }
 
@@ -276,7 +288,7 @@ impl Area {
     /// `len` zeroed bytes, a multiple of the page size, parked.  Takes the lock once it has
     /// the memory, for which it may have to wait.
     pub fn new(len: u64) -> Tried<Area> {
-        let pages = ffi::Zeroed::new((len >> 12) as usize).ok_or("no memory")?;
+        let pages = ffi::Zeroed::new((len >> 12) as usize).ok_or(NoMemory)?;
         let mut area = Area {
             pages,
             slot: None,
@@ -287,7 +299,7 @@ impl Area {
             // SAFETY: process context.
             *page = unsafe { ffi::moat_shim_alloc_page() };
             if page.is_null() {
-                return Err("no memory");
+                return Err(NoMemory);
             }
         }
         let mut lock = Lock::take();

@@ -4,7 +4,7 @@
 //! C header: `moat/shims.h`, `arch/x86/include/asm/moat.h`.  Each function does
 //! what its C comment says; the contexts are the C function's.
 
-use core::ffi::c_void;
+use core::ffi::{c_char, c_void};
 use core::ops::{Deref, DerefMut};
 use kernel::bindings;
 use kernel::prelude::*;
@@ -53,6 +53,16 @@ extern "C" {
     pub fn moat_shim_this_slots(slots: u64) -> *mut moat_cpu_slots;
     pub fn moat_shim_defer(run: *mut moat_run);
     pub fn moat_shim_clock() -> Clock;
+    pub fn moat_shim_seconds() -> u64;
+    pub fn moat_shim_insn_number(env: *const bindings::bpf_verifier_env, i: u32) -> u32;
+    pub fn moat_shim_log_of(
+        env: *mut bindings::bpf_verifier_env,
+    ) -> *mut bindings::bpf_verifier_log;
+    pub fn moat_shim_log(log: *mut bindings::bpf_verifier_log, text: *const u8, len: u32) -> u32;
+    pub fn moat_list_add(program: *const c_void) -> u32;
+    pub fn moat_list_del(number: u32);
+    fn moat_may_log(uid: u32) -> bool;
+    fn moat_whoami(who: *mut Who);
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();
     pub fn moat_watch_init() -> i32;
@@ -107,6 +117,56 @@ pub struct Clock {
 /// Address of something in `gates.S`.
 pub fn addr(label: unsafe extern "C" fn()) -> u64 {
     label as usize as u64
+}
+
+/// `s` as Rust has it.
+///
+/// # Safety
+///
+/// `s` is a constant string of the kernel.
+pub unsafe fn text(s: *const c_char) -> &'static str {
+    // SAFETY: by contract of this function.
+    let bytes = unsafe {
+        let mut len = 0;
+        while *s.add(len) != 0 {
+            len += 1;
+        }
+        core::slice::from_raw_parts(s.cast::<u8>(), len)
+    };
+    core::str::from_utf8(bytes).unwrap_or("?")
+}
+
+/// Somebody who calls the kernel; numbers as in the initial namespaces.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Who {
+    /// Of the process.
+    pub pid: u32,
+    pub tid: u32,
+    pub uid: u32,
+    pub comm: [u8; 16],
+}
+
+impl Who {
+    /// Who does what is done here.  Context: process.
+    pub fn am_i() -> Who {
+        let mut who = Who {
+            pid: 0,
+            tid: 0,
+            uid: 0,
+            comm: [0; 16],
+        };
+        // SAFETY: there is room for it.
+        unsafe { moat_whoami(&mut who) };
+        who
+    }
+
+    /// Whether a message may be logged that is because of them: `limit.c`.  To be asked
+    /// once for each.  Context: any.
+    pub fn may_log(&self) -> bool {
+        // SAFETY: any context.
+        unsafe { moat_may_log(self.uid) }
+    }
 }
 
 /// The slots of one program, on every CPU.

@@ -6,6 +6,9 @@
 //! keep to the language of rustc 1.63.
 #![no_std]
 
+#[path = "again.rs"]
+pub mod again;
+
 #[path = "balance.rs"]
 pub mod balance;
 
@@ -29,6 +32,9 @@ pub mod opcodes;
 
 #[path = "pks.rs"]
 pub mod pks;
+
+#[path = "reason.rs"]
+pub mod reason;
 
 #[path = "sensitive.rs"]
 pub mod sensitive;

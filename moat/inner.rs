@@ -16,10 +16,12 @@
 //!
 //! Context: process, with the lock held.
 
-use crate::domains::{Domains, MapValues, Tried};
+use crate::domains::{map_refused, Domains, MapValues};
 use crate::ffi;
 use crate::helpers::maptype::MapTypes;
 use crate::program::{Program, UsedMap};
+use crate::reason::Failure::NoMemory;
+use crate::reason::{Failure, Tried};
 use crate::sets::{at, those};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -51,7 +53,7 @@ fn maps_in(outer: *mut ffi::bpf_map) -> Tried<Vec<*mut ffi::bpf_map>> {
         if map.is_null() {
             return Ok(maps);
         }
-        maps.try_push(map).map_err(|_| "no memory")?;
+        maps.try_push(map).map_err(|_| NoMemory)?;
     }
 }
 
@@ -78,11 +80,11 @@ impl Reached {
     fn copy(&self, which: impl Fn(&UsedMap) -> bool, more: usize) -> Tried<List> {
         let mut list = Vec::new();
         list.try_reserve(self.get().len() + more)
-            .map_err(|_| "no memory")?;
+            .map_err(|_| NoMemory)?;
         for used in self.get().iter().filter(|used| which(used)) {
             let _ = list.try_push(*used);
         }
-        ffi::try_box(list).map(Some).ok_or("no memory")
+        ffi::try_box(list).map(Some).ok_or(NoMemory)
     }
 
     /// Replaces the list.  Runs may have the old one until a grace period later.
@@ -103,7 +105,7 @@ struct Lists(Vec<(*mut Program, List)>);
 impl Lists {
     fn with_room(programs: usize) -> Tried<Lists> {
         let mut lists = Vec::new();
-        lists.try_reserve(programs).map_err(|_| "no memory")?;
+        lists.try_reserve(programs).map_err(|_| NoMemory)?;
         Ok(Lists(lists))
     }
 
@@ -159,13 +161,13 @@ impl Domains {
     pub fn use_outer(&mut self, program: *mut Program, map: *mut ffi::bpf_map) -> Tried<()> {
         // SAFETY: the verifier holds a reference on the map.
         if unsafe { outer_of(map) }.is_none() {
-            let outer = ffi::try_box(Outer { users: Vec::new() }).ok_or("no memory")?;
+            let outer = ffi::try_box(Outer { users: Vec::new() }).ok_or(NoMemory)?;
             let outer = Box::into_raw(outer);
             // SAFETY: as above; a load that fails gives up its maps before its programs.
             unsafe {
                 if !bindings::moat_outer_use(map, outer.cast()) {
                     drop(Box::from_raw(outer));
-                    return Err("a map of maps made before MOAT was loaded");
+                    return Err(map_refused(map, "was made before MOAT was loaded"));
                 }
                 bindings::bpf_map_inc(map);
             }
@@ -173,14 +175,14 @@ impl Domains {
         // SAFETY: it is there now.
         let outer = match unsafe { outer_of(map) } {
             Some(outer) => outer,
-            None => return Err("no memory"),
+            None => return Err(NoMemory),
         };
         let known = outer.users.try_reserve(1);
         // SAFETY: the caller's program.
         let mine = unsafe { at(program) }.outers.try_reserve(1);
         if known.is_err() || mine.is_err() {
             self.drop_outer(map);
-            return Err("no memory");
+            return Err(NoMemory);
         }
         let _ = outer.users.try_push(program);
         outer.users.sort_unstable();
@@ -188,6 +190,7 @@ impl Domains {
         let _ = unsafe { at(program) }.outers.try_push(map);
         // Whatever goes in from now on is announced.
         self.gain(&[program], &maps_in(map)?)
+            .map_err(Failure::inside)
     }
 
     /// Forgets a map of maps that no program uses.
@@ -253,7 +256,7 @@ impl Domains {
             return Ok(());
         }
         if is_outer(map) {
-            return Err("a map of maps");
+            return Err(map_refused(map, "holds maps"));
         }
         let info = UsedMap::info(map);
         let values = self.use_map(&takers, map)?;
@@ -341,7 +344,7 @@ impl Domains {
     /// See `struct moat_ops`.
     pub fn inner_begin(&mut self, map: *mut ffi::bpf_map, inner: *mut ffi::bpf_map) -> Tried<()> {
         let users = users_of(map);
-        let result = self.gain(&users, &[inner]);
+        let result = self.gain(&users, &[inner]).map_err(Failure::inside);
         self.settle(&users);
         give_back(map, users);
         result
@@ -390,7 +393,7 @@ fn give_back(map: *mut ffi::bpf_map, users: Vec<*mut Program>) {
 /// For want of memory to take something from it.
 fn kill(program: *mut Program) {
     // SAFETY: a program in a list; the lock is held.
-    if unsafe { at(program) }.kill() {
+    if unsafe { at(program) }.kill_and_tell() {
         pr_err!("no memory to take a map from a program: it runs no more\n");
     }
 }

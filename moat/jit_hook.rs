@@ -5,24 +5,21 @@
 
 use crate::domains::domains;
 use crate::ffi::{self, addr, moat_jit, moat_jit_image, Lock};
+use crate::helpers::table;
 use crate::policy;
 use crate::program::{type_of, Program};
+use crate::reason::{Failure, Reason, Subject, Text};
+use crate::report;
 use crate::sends;
 use crate::show;
 use crate::sites;
 use crate::violation;
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{c_int, c_void};
 use core::ptr::{addr_of, addr_of_mut, null_mut};
-use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::bindings::{self, bpf_map, bpf_prog, moat_ctx_plan};
+use kernel::bindings::{self, bpf_map, bpf_prog, moat_candidate};
 use kernel::prelude::*;
 
-/// Shown in debugfs.
-#[no_mangle]
-pub static moat_refused: AtomicU64 = AtomicU64::new(0);
-/// Shown in debugfs.
-#[no_mangle]
-pub static moat_plain: AtomicU64 = AtomicU64::new(0);
+const NOMEM: c_int = -(bindings::ENOMEM as c_int);
 
 static mut OPS: core::mem::MaybeUninit<bindings::moat_ops> = core::mem::MaybeUninit::uninit();
 
@@ -71,12 +68,14 @@ impl Hooks {
                 owner: ffi::moat_shim_module(),
                 begin: Some(begin),
                 admit: Some(admit),
+                attach: Some(report::attach),
                 direct_value: Some(direct_value),
                 release: Some(release),
                 jit_gates: Some(jit_gates),
                 jit_site: Some(jit_site),
                 jit_return: Some(jit_return),
                 jit_done: Some(jit_done),
+                jit_error: Some(jit_error),
                 violation: Some(violation::fault),
                 inner_begin: Some(inner_begin),
                 inner_end: Some(inner_end),
@@ -113,21 +112,6 @@ unsafe fn program<'a>(prog: *const bpf_prog) -> &'a mut Program {
     unsafe { &mut *((*(*prog).aux).moat as *mut Program) }
 }
 
-/// # Safety
-///
-/// `s` is a NUL-terminated constant.
-unsafe fn text(s: *const c_char) -> &'static str {
-    // SAFETY: by contract of this function.
-    let bytes = unsafe {
-        let mut len = 0;
-        while *s.add(len) != 0 {
-            len += 1;
-        }
-        core::slice::from_raw_parts(s.cast::<u8>(), len)
-    };
-    core::str::from_utf8(bytes).unwrap_or("?")
-}
-
 unsafe extern "C" fn begin(prog: *mut bpf_prog) -> c_int {
     // SAFETY: a program being loaded.
     let prog = unsafe { &mut *prog };
@@ -141,47 +125,87 @@ unsafe extern "C" fn begin(prog: *mut bpf_prog) -> c_int {
             unsafe { (*prog.aux).moat = Box::into_raw(program).cast() };
             0
         }
-        None => -(bindings::ENOMEM as c_int),
+        None => {
+            report::count_no_memory();
+            NOMEM
+        }
     }
 }
 
-unsafe extern "C" fn admit(
-    prog: *mut bpf_prog,
-    maps: *mut *mut bpf_map,
-    nr_maps: u32,
-    plan: *const moat_ctx_plan,
-    reason: *const c_char,
-) -> c_int {
+/// What the kernel has found.
+///
+/// # Safety
+///
+/// What `candidate` leads to is the kernel's.
+unsafe fn reason_of(candidate: &moat_candidate) -> Option<Reason> {
+    let reason = &candidate.reason;
+    if reason.text.is_null() {
+        return None;
+    }
+    // SAFETY: constants of the kernel, BTF and a map, which are there for the call.
+    unsafe {
+        let contract = match reason.helper {
+            0 => None,
+            id => table::contract(id),
+        };
+        let why = contract.and_then(|contract| contract.refused);
+        let subject = match (contract, reason.map.as_ref(), reason.func.is_null()) {
+            (Some(contract), ..) => Subject::Helper(contract.name),
+            (_, Some(map), _) => Subject::Map {
+                name: Text::new(map.name.map(|c| c as u8)),
+                ty: map.map_type,
+                inside: false,
+            },
+            (.., false) => Subject::Function(Text::new(ffi::text(reason.func).bytes())),
+            _ => Subject::Program,
+        };
+        Some(Reason {
+            insn: u32::try_from(reason.insn).ok(),
+            subject,
+            why: why.unwrap_or_else(|| ffi::text(reason.text)),
+        })
+    }
+}
+
+unsafe extern "C" fn admit(candidate: *const moat_candidate) -> c_int {
+    // SAFETY: the kernel's; valid for the call.
+    let (candidate, prog) = unsafe { (&*candidate, &*(*candidate).prog) };
     // SAFETY: a candidate.
     let this = unsafe { program(prog) };
-    let result = if reason.is_null() {
-        let maps = if nr_maps == 0 {
-            &[][..]
-        } else {
-            // SAFETY: the verifier's array of `nr_maps` maps.
-            unsafe { core::slice::from_raw_parts(maps, nr_maps as usize) }
-        };
-        // SAFETY: valid if there is no reason.
-        this.admit(unsafe { &*prog }, maps, unsafe { &*plan })
-    } else {
-        // SAFETY: a constant string of the kernel.
-        Err(unsafe { text(reason) })
-    };
-    match result {
-        Ok(()) => 1,
-        Err(why) => {
-            let strict = policy::strict();
-            let counter = if strict { &moat_refused } else { &moat_plain };
-            counter.fetch_add(1, Ordering::Relaxed);
-            violation::not_isolated(this, strict, why);
-            // SAFETY: a candidate, with no run and no image.
-            unsafe { release(prog) };
-            if strict {
-                -(bindings::EACCES as c_int)
-            } else {
-                0
-            }
+    // SAFETY: as above.
+    let result = match unsafe { reason_of(candidate) } {
+        Some(reason) => Err(Failure::Refused(reason)),
+        None => {
+            let maps = match candidate.nr_maps {
+                0 => &[][..],
+                // SAFETY: the verifier's array of so many maps.
+                n => unsafe { core::slice::from_raw_parts(candidate.maps, n as usize) },
+            };
+            // SAFETY: valid if there is no reason.
+            this.admit(prog, maps, unsafe { &*candidate.plan })
         }
+    };
+    let mut why = match result {
+        Ok(()) => return 1,
+        Err(why) => why,
+    };
+    let mut log = null_mut();
+    if !candidate.env.is_null() {
+        if let Failure::Refused(Reason {
+            insn: Some(insn), ..
+        }) = &mut why
+        {
+            // SAFETY: the verifier's, and the index of one of its instructions.
+            *insn = unsafe { ffi::moat_shim_insn_number(candidate.env, *insn) };
+        }
+        // SAFETY: the verifier's.
+        log = unsafe { ffi::moat_shim_log_of(candidate.env) };
+    }
+    // SAFETY: the verifier's log, or none; then a candidate with no run and no image.
+    unsafe {
+        let ret = report::not_isolated(this, prog, log, &why);
+        release(candidate.prog);
+        ret
     }
 }
 
@@ -209,8 +233,9 @@ unsafe extern "C" fn inner_begin(outer: *mut bpf_map, inner: *mut bpf_map) -> c_
     match domains(&mut lock).inner_begin(outer, inner) {
         Ok(()) => 0,
         Err(why) => {
-            pr_err!("refused: a map in a map: {}\n", why);
-            -(bindings::EACCES as c_int)
+            drop(lock);
+            // SAFETY: the kernel holds the map.
+            unsafe { report::not_put(outer, &why) }
         }
     }
 }
@@ -252,7 +277,7 @@ unsafe extern "C" fn jit_site(
         let image = (*(*prog).aux).func_idx;
         match program(prog).add_site(&*prog, (image, n), func, ret_of(ret, frame)) {
             Ok(entry) => entry as c_int,
-            Err(errno) => errno,
+            Err(errno) => failed(program(prog), errno),
         }
     }
 }
@@ -266,11 +291,28 @@ unsafe extern "C" fn jit_return(
     // SAFETY: an isolated program being compiled.
     unsafe {
         let image = (*(*prog).aux).func_idx;
-        // A number no program has stops the run that uses it.
-        program(prog)
-            .add_return((image, n), ret_of(ret, frame))
-            .unwrap_or(u32::MAX >> 1)
+        // The image is refused; `jit_done` says so.
+        match program(prog).add_return((image, n), ret_of(ret, frame)) {
+            Ok(number) => number,
+            Err(errno) => {
+                failed(program(prog), errno);
+                u32::MAX >> 1
+            }
+        }
     }
+}
+
+/// Takes note of an error, for `jit_error`; returns it.
+fn failed(this: &mut Program, errno: c_int) -> c_int {
+    if this.failed.is_none() && errno == NOMEM {
+        report::count_no_memory();
+    }
+    *this.failed.get_or_insert(errno)
+}
+
+unsafe extern "C" fn jit_error(prog: *const bpf_prog) -> c_int {
+    // SAFETY: an isolated program that was being compiled.
+    unsafe { program(prog) }.failed.unwrap_or(0)
 }
 
 /// Whether an entry stub ends in a jump to the gate `enter`.
@@ -290,12 +332,15 @@ unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) 
     // runs with kernel rights and is no part of what the program may come back to.
     unsafe {
         let (this, done) = (program(prog), &*done);
+        if let Some(errno) = this.failed {
+            return errno;
+        }
         let code = core::slice::from_raw_parts(done.rw_image as *const u8, done.len as usize);
         let (stub, code) = code.split_at(done.body as usize);
         let start = done.image as u64 + stub.len() as u64;
         if (*(*prog).aux).func_idx == 0 {
             if !enters_gate(stub, start, addr(this.enter_gate())) {
-                return -(bindings::EINVAL as c_int);
+                return failed(this, -(bindings::EINVAL as c_int));
             }
             this.dom.body = start;
         }
@@ -311,7 +356,7 @@ unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) 
         );
         match result {
             Ok(()) => 0,
-            Err(errno) => errno,
+            Err(errno) => failed(this, errno),
         }
     }
 }

@@ -8,12 +8,13 @@
 //! Context: process, with the lock held.
 
 use crate::balance::{self, Load, Move};
-use crate::domains::{Domains, Tried};
+use crate::domains::Domains;
 use crate::ffi;
 use crate::keyalloc::State;
 use crate::pks::{Key, KeySet};
 use crate::policy;
 use crate::program::Program;
+use crate::reason::Tried;
 use crate::sets::{at, Domain};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -16,6 +16,11 @@
 //! | what happens around a run                | `run.rs`        |
 //! | what may a helper be given               | `helpers/`      |
 //! | what happens on a violation              | `violation.rs`  |
+//! | why can it not be isolated               | `reason.rs`     |
+//! | who is told so, and what can they do     | `report.rs`     |
+//! | was that told before                     | `again.rs`      |
+//! | may a message go to the log              | `limit.c`       |
+//! | which programs are there                 | `listing.c`     |
 //! | who looks after runs with interrupts off | `watch.c`       |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |
 //! | what does the administrator want         | `policy.rs`     |
@@ -26,6 +31,7 @@
 use kernel::prelude::*;
 
 // Pure logic, shared with the host build (host.rs), whose tests use all of it.
+mod again;
 mod balance;
 #[allow(dead_code)]
 mod boundary;
@@ -40,6 +46,8 @@ mod line;
 mod opcodes;
 #[allow(dead_code)]
 mod pks;
+#[allow(dead_code)]
+mod reason;
 mod sensitive;
 #[allow(dead_code)]
 mod view;
@@ -57,6 +65,7 @@ mod jit_hook;
 mod layers;
 mod policy;
 mod program;
+mod report;
 mod run;
 mod sends;
 mod sets;

@@ -7,12 +7,15 @@ use crate::balance::Heat;
 use crate::domains::{domains, Area, MapValues, Tried, View};
 use crate::ffi::{self, Lock, Slots, Table, Zeroed};
 use crate::helpers::audit::MapInfo;
-use crate::helpers::contract::{Uncovers, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::contract::{SOCKET_FILTER, XDP};
 use crate::helpers::table;
 use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
 use crate::policy::Level;
+use crate::reason::Failure::{self, NoMemory};
+use crate::reason::{Reason, Subject, Tried};
 use crate::sets::{self, Domain};
+use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
@@ -40,6 +43,7 @@ const PAGE: u64 = 4096;
 /// the first slot has a snapshot and the room for exceptions, or 64 from the end.
 const MARGIN: (u64, u64) = (192, 64);
 
+mod calls;
 mod image;
 mod layer;
 
@@ -83,6 +87,8 @@ pub struct Program {
     pub aux: *mut bindings::bpf_prog_aux,
     pub ty: u32,
     pub level: Level,
+    /// Who loads it.
+    pub by: ffi::Who,
     pub plan: ffi::moat_ctx_plan,
     pub maps: Vec<UsedMap>,
     /// Those of them that hold maps.
@@ -93,6 +99,8 @@ pub struct Program {
     pub set: Vec<*mut Domain>,
     /// Where it is in the list of all programs.
     pub place: Option<usize>,
+    /// Under which it is listed in debugfs, or 0.
+    number: u32,
     pub heat: Heat,
     /// How often packets came back to it for too long; see `sends.rs`.
     pub loops: AtomicU32,
@@ -119,6 +127,8 @@ pub struct Program {
     return_names: Table<Name>,
     images: Vec<ffi::moat_image>,
     boundaries: Vec<Zeroed<u64>>,
+    /// What went wrong first with its images, a negative error.
+    pub failed: Option<i32>,
 }
 
 /// What to treat `prog` as.  A classic filter has no type of its own:
@@ -154,12 +164,14 @@ impl Program {
             aux: prog.aux,
             ty,
             level,
+            by: ffi::Who::am_i(),
             plan,
             maps: Vec::new(),
             outers: Vec::new(),
             reached: Reached::new(),
             set: Vec::new(),
             place: None,
+            number: 0,
             heat: Heat::new(),
             loops: AtomicU32::new(0),
             loops_until: AtomicU64::new(0),
@@ -178,6 +190,7 @@ impl Program {
             return_names: Table::new(),
             images: Vec::new(),
             boundaries: Vec::new(),
+            failed: None,
         })
     }
 
@@ -193,12 +206,22 @@ impl Program {
         unsafe { &*(core::ptr::addr_of!(self.dom.pkrs) as *const AtomicU32) }
     }
 
+    /// Whether it was stopped for good.
+    pub fn is_dead(&self) -> bool {
+        self.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_DEAD != 0
+    }
+
     /// Later runs return the verdict at once.  True for the first to say so.
     pub fn kill(&self) -> bool {
         let old = self
             .flags()
             .fetch_or(bindings::MOAT_DOM_DEAD, Ordering::Relaxed);
         old & bindings::MOAT_DOM_DEAD == 0
+    }
+
+    /// The same.  True if that is to be logged now, and it may be.
+    pub fn kill_and_tell(&self) -> bool {
+        self.kill() && self.by.may_log()
     }
 
     /// Gives the program all it needs to run, or says what is in the way.
@@ -210,9 +233,6 @@ impl Program {
     ) -> Tried<()> {
         // From here on `release` frees the plan's programs.
         self.plan = *plan;
-        if !matches!(self.ty, XDP | SCHED_CLS | SCHED_ACT | SOCKET_FILTER) {
-            return Err("program type");
-        }
         self.check_calls(prog)?;
         self.lay_out(prog)?;
 
@@ -221,7 +241,7 @@ impl Program {
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
-            self.maps.try_reserve(1).map_err(|_| "no memory")?;
+            self.maps.try_reserve(1).map_err(|_| NoMemory)?;
             let values = if is_outer(map) {
                 core::ptr::null_mut()
             } else {
@@ -238,57 +258,12 @@ impl Program {
         }
         domains.promote_neighbours(this);
         domains.park_idle();
-        Ok(())
-    }
-
-    /// Every helper must have a contract; before fix-ups the number is still there.
-    fn check_calls(&mut self, prog: &bindings::bpf_prog) -> Tried<()> {
-        if self.plan.classic {
-            return Ok(());
+        // SAFETY: the lock is held until it is on the list, and when it is taken off.
+        self.number = unsafe { ffi::moat_list_add(this as *const c_void) };
+        match self.number {
+            0 => Err(NoMemory),
+            _ => Ok(()),
         }
-        // SAFETY: `len` instructions follow the structure.
-        let insns = unsafe {
-            core::slice::from_raw_parts(
-                prog.__bindgen_anon_1
-                    .__bindgen_anon_2
-                    .as_ref()
-                    .insnsi
-                    .as_ptr(),
-                prog.len as usize,
-            )
-        };
-        let mut skip = false;
-        for insn in insns {
-            if core::mem::take(&mut skip) {
-                continue;
-            }
-            // The second half of a 64-bit load is no instruction.
-            skip = u32::from(insn.code) == bindings::BPF_LD | bindings::BPF_IMM | bindings::BPF_DW;
-            if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL {
-                continue;
-            }
-            if insn.src_reg() != 0 {
-                self.local_calls = true;
-                continue;
-            }
-            match table::contract(insn.imm as u32) {
-                Some(contract) => {
-                    if let Some(why) = contract.refused {
-                        return Err(why);
-                    }
-                    if !contract.types.contains(self.ty) {
-                        return Err("a helper without a contract");
-                    }
-                    self.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
-                    self.uncovers |= match self.ty {
-                        XDP => contract.uncovers != Uncovers::Nothing,
-                        _ => contract.effects.load_ctx,
-                    };
-                }
-                None => return Err("a helper without a contract"),
-            }
-        }
-        Ok(())
     }
 
     /// Lays out the slots: snapshot, packet, stack, landing areas.  The lock is free: their
@@ -304,7 +279,11 @@ impl Program {
         self.uncovers |= self.ty != XDP && self.plan.reads_meta;
         let reach = u64::from(self.plan.max_pkt_offset);
         if !self.plan.classic && reach > MAX_PACKET {
-            return Err("reach into packets beyond MAX_PACKET_OFF");
+            return Err(Failure::Refused(Reason {
+                insn: None,
+                subject: Subject::Program,
+                why: "reach into packets beyond MAX_PACKET_OFF",
+            }));
         }
         self.packet = match self.plan.classic {
             _ if !self.plan.reads_pkt && !self.plan.reads_meta => 0,
@@ -351,8 +330,8 @@ impl Program {
         // Only what is read back has to be kept where the program cannot write.
         let direct = self.dom.flags & bindings::MOAT_DOM_PREPARE == 0 && !self.reloads;
         let words = if direct { 0 } else { (snap / 8) as usize };
-        let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or("no memory")?;
-        let mut slots = Slots::new().ok_or("no memory")?;
+        let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or(NoMemory)?;
+        let mut slots = Slots::new().ok_or(NoMemory)?;
         for cpu in 0..nr_cpus as usize {
             let mine = slots.of(cpu as u32);
             for (nest, s) in mine.slot.iter_mut().enumerate().rev() {
@@ -428,6 +407,10 @@ impl Program {
         let this: *mut Program = self;
         let mut lock = Lock::take();
         let domains = domains(&mut lock);
+        if self.number != 0 {
+            // SAFETY: the lock is held.
+            unsafe { ffi::moat_list_del(self.number) };
+        }
         if let Some(view) = self.view.take() {
             domains.drop_view(view);
         }

@@ -11,11 +11,13 @@
 //! Context: process, with the lock held.
 
 use crate::balance::Budget;
-use crate::domains::{Domains, MapValues, Tried};
+use crate::domains::{Domains, MapValues};
 use crate::ffi;
 use crate::keyalloc::Owner;
 use crate::pks::Key;
 use crate::program::Program;
+use crate::reason::Failure::NoMemory;
+use crate::reason::Tried;
 use core::sync::atomic::AtomicU64;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -85,7 +87,7 @@ fn retag(base: u64, len: u64, key: Key) {
 /// Those of `users` that `which` likes, in their order.
 pub fn those(users: &[*mut Program], which: impl Fn(&Program) -> bool) -> Tried<Vec<*mut Program>> {
     let mut some = Vec::new();
-    some.try_reserve(users.len()).map_err(|_| "no memory")?;
+    some.try_reserve(users.len()).map_err(|_| NoMemory)?;
     // SAFETY: programs in a list.
     for &user in users.iter().filter(|&&user| which(unsafe { at(user) })) {
         let _ = some.try_push(user);
@@ -97,7 +99,7 @@ pub fn those(users: &[*mut Program], which: impl Fn(&Program) -> bool) -> Tried<
 fn with(users: &[*mut Program], more: &[*mut Program]) -> Tried<Vec<*mut Program>> {
     let mut all = Vec::new();
     all.try_reserve(users.len() + more.len())
-        .map_err(|_| "no memory")?;
+        .map_err(|_| NoMemory)?;
     for &user in users.iter().chain(more) {
         let _ = all.try_push(user);
     }
@@ -158,7 +160,7 @@ impl Domains {
             unsafe { at(user) }
                 .set
                 .try_reserve(1)
-                .map_err(|_| "no memory")?;
+                .map_err(|_| NoMemory)?;
         }
         self.last_domain += 1;
         let domain = ffi::try_box(Domain {
@@ -169,7 +171,7 @@ impl Domains {
             maps: Vec::new(),
             area: None,
         })
-        .ok_or("no memory")?;
+        .ok_or(NoMemory)?;
         let domain = Box::into_raw(domain);
         // SAFETY: just made; each program is in a list, and has room.
         unsafe {
@@ -212,7 +214,7 @@ impl Domains {
 
     /// Takes in a program with its slots.  It runs nowhere yet, and is viewed.
     pub fn join(&mut self, program: *mut Program, area: (u64, u64)) -> Tried<()> {
-        self.programs.try_reserve(1).map_err(|_| "no memory")?;
+        self.programs.try_reserve(1).map_err(|_| NoMemory)?;
         let domain = self.new_domain(with(&[], &[program])?)?;
         // SAFETY: just made, or the caller's.
         unsafe {
@@ -259,7 +261,7 @@ impl Domains {
         let own = unsafe { at(program) }.set[0];
         // SAFETY: as above.
         let domain = unsafe { at(own) };
-        domain.maps.try_reserve(1).map_err(|_| "no memory")?;
+        domain.maps.try_reserve(1).map_err(|_| NoMemory)?;
         let values = self.map_values(map)?;
         // SAFETY: just made.
         unsafe {
@@ -346,7 +348,7 @@ impl Domains {
     fn make_room(&self, domain: *mut Domain) -> Tried<()> {
         // SAFETY: a domain in a set.
         let room = unsafe { at(domain) }.maps.try_reserve(1);
-        room.map_err(|_| "no memory")
+        room.map_err(|_| NoMemory)
     }
 
     fn drop_if_empty(&mut self, domain: *mut Domain) {

@@ -3,6 +3,7 @@
  * What the kernel offers only as macros and inline functions, for Rust.
  */
 #include <linux/bpf.h>
+#include <linux/bpf_verifier.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/jiffies.h>
@@ -16,6 +17,7 @@
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 #include <linux/user_namespace.h>
 #include <linux/workqueue.h>
 #include <net/xdp.h>
@@ -155,6 +157,31 @@ u64 moat_shim_skb_data(const void *skb)
 u32 moat_shim_skb_headlen(const void *skb)
 {
 	return skb_headlen(skb);
+}
+
+u64 moat_shim_seconds(void)
+{
+	return ktime_get_seconds();
+}
+
+/* The number that instruction @i had in what was loaded */
+u32 moat_shim_insn_number(const struct bpf_verifier_env *env, u32 i)
+{
+	return env->insn_aux_data[i].orig_idx;
+}
+
+struct bpf_verifier_log *moat_shim_log_of(struct bpf_verifier_env *env)
+{
+	return &env->log;
+}
+
+/* A line for who loads a program. 0: there is no log; 1: it is full; 2: it is there */
+u32 moat_shim_log(struct bpf_verifier_log *log, const char *text, u32 len)
+{
+	if (!log || !log->level || !log->ubuf)
+		return 0;
+	bpf_log(log, "%.*s\n", len, text);
+	return bpf_verifier_log_full(log) ? 1 : 2;
 }
 
 u32 moat_shim_skb_line(const void *skb)

@@ -7,6 +7,9 @@
 
 struct bpf_map;
 struct bpf_prog;
+struct bpf_verifier_env;
+struct bpf_verifier_log;
+struct dentry;
 struct moat_cpu_slots;
 struct moat_run;
 struct module;
@@ -50,6 +53,25 @@ void moat_shim_set_skb_line(void *skb, u32 line);
 struct moat_cpu_slots *moat_shim_this_slots(u64 slots);
 void moat_shim_defer(struct moat_run *run);
 struct moat_clock moat_shim_clock(void);
+u64 moat_shim_seconds(void);
+u32 moat_shim_insn_number(const struct bpf_verifier_env *env, u32 i);
+struct bpf_verifier_log *moat_shim_log_of(struct bpf_verifier_env *env);
+u32 moat_shim_log(struct bpf_verifier_log *log, const char *text, u32 len);
+
+/* Somebody who calls the kernel; in Rust, too: ffi.rs */
+struct moat_who {
+	u32 pid;	/* of the process; in the initial namespace, as all of these */
+	u32 tid;
+	u32 uid;
+	char comm[16];
+};
+
+bool moat_may_log(u32 uid);
+void moat_whoami(struct moat_who *who);
+
+u32 moat_list_add(void *program);
+void moat_list_del(u32 n);
+void moat_listing_init(struct dentry *dir);
 
 int moat_counters_init(void);
 void moat_counters_exit(void);
@@ -60,10 +82,13 @@ bool moat_busy(void);
 
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
-extern u64 moat_freed, moat_refused_sends;
+extern u64 moat_freed, moat_refused_sends, moat_refused_maps, moat_no_memory;
+
+extern u64 moat_unlogged;
 
 /* In Rust */
 u32 moat_balance(void);
+void moat_show_program(struct seq_file *m, const void *program);
 int moat_show_domains(struct seq_file *m, void *data);
 int moat_show_keys(struct seq_file *m, void *data);
 

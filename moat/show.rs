@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What people can see: fdinfo, `domains` and `keys` in debugfs.
+//! What people can see: fdinfo, `programs`, `domains` and `keys` in debugfs.
 
 use crate::balance::Budget;
 use crate::domains::domains;
 use crate::ffi::{self, Lock};
 use crate::keyalloc::State;
 use crate::pks::Key;
+use crate::policy::Level;
 use crate::program::Program;
+use crate::reason::Text;
+use crate::report;
 use crate::sets::Domain;
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
@@ -46,6 +49,57 @@ impl fmt::Display for Users<'_> {
     }
 }
 
+/// The numbers of the domains that a program uses.
+struct Set<'a>(&'a Program);
+
+impl fmt::Display for Set<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, &domain) in self.0.set.iter().enumerate() {
+            // SAFETY: a domain in a set; the lock is held.
+            let id = unsafe { (*domain).id };
+            write!(f, "{}{}", if i == 0 { "" } else { "," }, id)?;
+        }
+        Ok(())
+    }
+}
+
+/// A line of `programs`: `listing.c`.
+///
+/// # Safety
+///
+/// `m` is open, `program` listed, and the lock held.
+#[no_mangle]
+pub unsafe extern "C" fn moat_show_program(m: *mut seq_file, program: *const c_void) {
+    // SAFETY: by contract of this function; an aux lives as long as the program.
+    let (program, aux) = unsafe {
+        let program = &*program.cast::<Program>();
+        (program, &*program.aux)
+    };
+    let mut out = Seq(m);
+    // It gets one last of all, and classic filters none.
+    let _ = match aux.id {
+        0 => out.write_str("-"),
+        id => write!(out, "{}", id),
+    };
+    let name = Text::new(aux.name.iter().map(|&c| c as u8));
+    let _ = writeln!(
+        out,
+        " {} {} {} {} {} {} {} {}[{}]",
+        report::type_name(program.ty),
+        if name.is_empty() { "-" } else { name.as_str() },
+        match program.level {
+            Level::Integrity => 1,
+            Level::Confidentiality => 2,
+        },
+        layer(program),
+        Set(program),
+        program.runs(),
+        if program.is_dead() { "stopped" } else { "live" },
+        Text::new(program.by.comm),
+        program.by.pid
+    );
+}
+
 /// `moat_ops.show`: two lines of fdinfo.
 ///
 /// # Safety
@@ -56,13 +110,12 @@ pub unsafe extern "C" fn program(prog: *mut bpf_prog, m: *mut seq_file) {
     // SAFETY: by contract of this function; the set only changes under the lock.
     let program = unsafe { &*((*(*prog).aux).moat as *const Program) };
     let mut out = Seq(m);
-    let _ = write!(out, "moat_layer:\t{}\nmoat_domains:\t", layer(program));
-    for (i, &domain) in program.set.iter().enumerate() {
-        // SAFETY: a domain in a set.
-        let id = unsafe { (*domain).id };
-        let _ = write!(out, "{}{}", if i == 0 { "" } else { "," }, id);
-    }
-    let _ = out.write_str("\n");
+    let _ = writeln!(
+        out,
+        "moat_layer:\t{}\nmoat_domains:\t{}",
+        layer(program),
+        Set(program)
+    );
 }
 
 /// One line for each domain, below the program that is its first user.

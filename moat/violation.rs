@@ -6,9 +6,11 @@
 
 use crate::ffi::{moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
-use crate::helpers::contract::{Contract, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::contract::Contract;
 use crate::pks::PF_PK;
 use crate::program::Program;
+use crate::reason::Text;
+use crate::report;
 use crate::run::Run;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -37,27 +39,20 @@ const BAD_RETURN: u32 = 32;
 /// A run that would not end.
 const BUDGET: u32 = kernel::bindings::MOAT_FAULT_BUDGET;
 
-/// Names a program in a report: `name (id 5, type xdp)`.
+/// Names a program in a report: `name (id 5, type xdp, of tc[42], uid 0)`.
 struct Who<'a>(&'a Program);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // SAFETY: a program's aux lives as long as the program.
         let aux = unsafe { &*self.0.aux };
-        for &c in aux.name.iter().take_while(|&&c| c != 0) {
-            f.write_fmt(format_args!("{}", c as u8 as char))?;
+        let name = Text::new(aux.name.iter().map(|&c| c as u8));
+        match self.0.plan.classic {
+            true => f.write_str("classic filter (")?,
+            false => write!(f, "{} (id {}, ", name, aux.id)?,
         }
-        if aux.name[0] == 0 {
-            f.write_str("unnamed")?;
-        }
-        let ty = match self.0.ty {
-            XDP => "xdp",
-            SCHED_CLS => "sched_cls",
-            SCHED_ACT => "sched_act",
-            SOCKET_FILTER => "socket_filter",
-            _ => "?",
-        };
-        write!(f, " (id {}, type {})", aux.id, ty)
+        let ty = report::type_name(self.0.ty);
+        write!(f, "type {}, of {})", ty, report::By(&self.0.by))
     }
 }
 
@@ -76,7 +71,7 @@ impl fmt::Display for At<'_> {
 
 fn count(program: &Program) -> bool {
     moat_violations.fetch_add(1, Ordering::Relaxed);
-    program.kill()
+    program.kill_and_tell()
 }
 
 fn trace(program: &Program, ip: u64, addr: u64, what: u32) {
@@ -202,20 +197,10 @@ pub fn kept_on(program: &Program) {
 
 /// A packet that it may not send.
 pub fn not_sent(program: &Program) {
-    if !program.loops_told.swap(true, Ordering::Relaxed) {
+    if !program.loops_told.swap(true, Ordering::Relaxed) && program.by.may_log() {
         pr_err!(
             "{}: redirect refused: programs have sent this packet on for longer than kernel.moat.budget\n",
             Who(program)
         );
     }
-}
-
-/// Tells why a program runs without isolation, or does not run.
-pub fn not_isolated(program: &Program, refused: bool, reason: &str) {
-    let what = if refused {
-        "refused"
-    } else {
-        "runs without isolation"
-    };
-    pr_info!("{}: {}: {}\n", Who(program), what, reason);
 }

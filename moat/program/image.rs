@@ -8,6 +8,7 @@ use crate::boundary::{self, Builder};
 use crate::ffi::{self, Table, Zeroed};
 use crate::helpers::contract::{Arg, Contract, Ret, XDP};
 use crate::helpers::table;
+use crate::report;
 use crate::sensitive;
 use crate::sites;
 use core::ffi::c_void;
@@ -146,8 +147,7 @@ impl Program {
             }
             let insn = &code[at..at + len as usize];
             if let Some(what) = sensitive::classify(insn) {
-                pr_err!("refused: the image holds {}\n", what);
-                return Err(-(bindings::EACCES as i32));
+                return Err(report::bad_image(self, what));
             }
             let _ = map.mark(at);
             let next = at + insn.len();

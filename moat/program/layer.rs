@@ -4,10 +4,11 @@
 //! Context: process, with the lock held, but for [`Program::is_keyed`].
 
 use super::Program;
-use crate::domains::{Domains, MapValues, Tried};
+use crate::domains::{Domains, MapValues};
 use crate::ffi;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::policy::Level;
+use crate::reason::Tried;
 use core::ptr;
 use core::sync::atomic::Ordering;
 use kernel::bindings;

@@ -60,8 +60,8 @@ const HEAD: &str = "\
 
 **isolated**: runs in its own domain. **refused**: a program that needs it is not
 isolated; with `strict`, the default, its load fails with EACCES, without it the
-program runs plainly; both are counted, and the kernel log has the reason. **plain**:
-MOAT leaves it alone. **-**: the kernel does not offer it.
+program runs plainly; both are counted, and the kernel log and the verifier's have the
+reason. **plain**: MOAT leaves it alone. **-**: the kernel does not offer it.
 
 The tables are what the helpers' contracts and the placement of map values allow. A
 load is also refused for
@@ -71,9 +71,21 @@ load is also refused for
   a map of maps that has one of these in it, where none can be put later (EACCES);
 - kfuncs, callbacks, tail calls out of the program (a plain program can tail call
   it), and loads through pointers to sockets, BTF objects, flow keys or maps;
-- `freplace`, and sleepable programs; an isolated program cannot be replaced or traced;
+- sleepable programs; and programs that replace or trace a function of an isolated one
+  (`freplace`, `fentry`, `fexit`), with or without `strict`: libxdp then attaches a single
+  program without its dispatcher. Load what is to be replaced with `kernel.moat.<type>=0`;
 - a classic filter that asks for the interface's index or type;
 - more than 96 context fields.
+
+The reason names the map and its type, or the helper and the number of the instruction
+in what was loaded:
+
+    moat: fw (type xdp, of ip[412], uid 0): refused: map flows (hash) was made with
+    BPF_F_NO_PREALLOC; kernel.moat.strict=0 runs such programs plainly,
+    kernel.moat.xdp=0 all of its type (docs/support.md)
+
+What runs out, memory or the window, is ENOMEM with or without `strict`, and no reason to
+run anything plainly.
 
 What is isolated differs from a plain program in this:
 

@@ -14,8 +14,6 @@
 
 #define MOAT_TEST "/sys/kernel/debug/moat_test/"
 
-#define REFUSED "the verifier has no objection; MOAT refuses, see the kernel's log\n"
-
 char prog_log[1 << 16];
 
 const struct prog_type xdp = { BPF_PROG_TYPE_XDP, "xdp", 2, 1 };
@@ -97,7 +95,6 @@ int prog_load(enum bpf_prog_type type, const char *name,
 		.insn_cnt = cnt,
 		.license = (uintptr_t)"GPL",
 	};
-	s64 refused = moat_counter("refused");
 	int fd, err;
 
 	strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
@@ -105,11 +102,6 @@ int prog_load(enum bpf_prog_type type, const char *name,
 	if (fd >= 0)
 		return fd;
 	err = errno;
-	if (moat_counter("refused") > refused) {
-		strcpy(prog_log, REFUSED);
-		errno = err;
-		return -1;
-	}
 	prog_log[0] = 0;
 	attr.log_buf = (uintptr_t)prog_log;
 	attr.log_size = sizeof(prog_log);
@@ -422,63 +414,6 @@ void rogue_close(const struct rogue *rogue)
 {
 	close(rogue->prog);
 	close(rogue->loot);
-}
-
-static int kmsg = -1;
-static char kmsg_seen[1 << 18];	/* all since the mark, a line each */
-static size_t kmsg_len;
-
-void kmsg_mark(void)
-{
-	if (kmsg < 0)
-		kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (kmsg < 0 || lseek(kmsg, 0, SEEK_END) < 0)
-		bail("/dev/kmsg: %s", strerror(errno));
-	kmsg_len = 0;
-	kmsg_seen[0] = 0;
-}
-
-const char *kmsg_find(const char *a, const char *b)
-{
-	static char found[1024];
-	char record[8192], *line, *next;
-	ssize_t n;
-
-	/* EPIPE: records were overwritten before they were read */
-	while ((n = read(kmsg, record, sizeof(record) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
-		if (n < 0)
-			continue;
-		record[n] = 0;
-		line = strchr(record, ';');
-		line = line ? line + 1 : record;
-		n = strcspn(line, "\n");
-		if (kmsg_len + n + 2 > sizeof(kmsg_seen))
-			break;
-		memcpy(kmsg_seen + kmsg_len, line, n);
-		kmsg_len += n;
-		kmsg_seen[kmsg_len++] = '\n';
-		kmsg_seen[kmsg_len] = 0;
-	}
-
-	for (line = kmsg_seen; *line; line = next) {
-		n = strcspn(line, "\n");
-		next = line + n + 1;
-		if ((size_t)n >= sizeof(found))
-			continue;
-		memcpy(found, line, n);
-		found[n] = 0;
-		if (strstr(found, a) && (!b || strstr(found, b)))
-			return found;
-	}
-	return NULL;
-}
-
-const char *kmsg_stopped(int fd, const char *name)
-{
-	char who[64];
-
-	snprintf(who, sizeof(who), "moat: %s (id %u, type ", name, prog_id(fd));
-	return kmsg_find(who, "; stopped");
 }
 
 static unsigned int passed, failed, skipped;

@@ -166,6 +166,8 @@ void rogue_close(const struct rogue *rogue);
 void kmsg_mark(void);
 /* The line with all of @a and @b, which may be NULL; in a static buffer. */
 const char *kmsg_find(const char *a, const char *b);
+/* How many lines there are with both. */
+int kmsg_count(const char *a, const char *b);
 /* The line that says that program @fd was stopped. */
 const char *kmsg_stopped(int fd, const char *name);
 

@@ -17,7 +17,7 @@
 // 1.63 is for what the kernel's rustc sees.
 #![allow(clippy::incompatible_msrv)]
 
-use moat_logic::{balance, drain, helpers, keyalloc, pks, view, window};
+use moat_logic::{balance, drain, helpers, keyalloc, pks, reason, view, window};
 
 // Some of what these have is for parts of the module that are not here.
 #[allow(dead_code)]

@@ -6,12 +6,14 @@
 //! is in a program's area is its own business.
 
 use crate::balance::Heat;
-use crate::domains::{domains, Area, Domains, MapValues, Tried, View};
+use crate::domains::{domains, Area, MapValues, View};
 use crate::ffi::{self, Lock, Slots};
 use crate::helpers::audit::MapInfo;
 use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
 use crate::policy::Level;
+use crate::reason::Failure::NoMemory;
+use crate::reason::Tried;
 use crate::sets::{self, Domain};
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::bindings;
@@ -99,6 +101,10 @@ impl Program {
         old & bindings::MOAT_DOM_DEAD == 0
     }
 
+    pub fn kill_and_tell(&self) -> bool {
+        self.kill()
+    }
+
     pub fn admit(&mut self, maps: &[*mut ffi::bpf_map]) -> Tried<()> {
         self.lay_out()?;
         let mut lock = Lock::take();
@@ -106,7 +112,7 @@ impl Program {
         let this: *mut Program = self;
         domains.join(this, self.area())?;
         for &map in maps {
-            self.maps.try_reserve(1).map_err(|_| "no memory")?;
+            self.maps.try_reserve(1).map_err(|_| NoMemory)?;
             let values = if is_outer(map) {
                 core::ptr::null_mut()
             } else {
@@ -131,7 +137,7 @@ impl Program {
         self.dom.slot_lo = area.base;
         self.dom.slot_hi = area.base + area.len;
         self.area = Some(area);
-        let slots = Slots::new().ok_or("no memory")?;
+        let slots = Slots::new().ok_or(NoMemory)?;
         self.dom.slots = slots.addr();
         self.slots = Some(slots);
         Ok(())

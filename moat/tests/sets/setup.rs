@@ -44,6 +44,7 @@ fn new_map(span: u64, slots: usize, flags: u32) -> Map {
         value_size: 8,
         max_entries: slots.max(1) as u32,
         map_flags: flags,
+        name: [0; 16],
         moat: moat_values { values: null_mut() },
         refcnt: 1,
         span,

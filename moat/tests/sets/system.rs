@@ -7,6 +7,7 @@ use crate::books::{books, watch, Books, Checked, Map};
 use crate::changes::Collected;
 use crate::module::{self, Turn};
 use crate::policy;
+use crate::reason::{Failure, Tried};
 use crate::rest;
 use crate::setup::Setup;
 use kernel::account;
@@ -84,12 +85,12 @@ impl System {
     pub fn attempt(
         &mut self,
         shortage: Option<Shortage>,
-        what: impl FnOnce() -> Result<(), &'static str>,
+        what: impl FnOnce() -> Tried<()>,
     ) -> Result<Ended, String> {
         match self.call(shortage, what) {
             (Ok(()), _) => Ok(Ended::Well),
-            (Err(_), true) => Ok(Ended::Failed),
-            (Err(why), false) => Err(format!("refused: {why}")),
+            (Err(Failure::NoMemory), true) => Ok(Ended::Failed),
+            (Err(why), _) => Err(format!("refused: {why:?}")),
         }
     }
 

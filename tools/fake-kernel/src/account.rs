@@ -4,7 +4,7 @@
 //! C source: `kernel/bpf/moat_inner.c`
 
 // C names, and contracts as in C.
-#![allow(clippy::missing_safety_doc)]
+#![allow(clippy::missing_safety_doc, clippy::not_unsafe_ptr_arg_deref)]
 
 use crate::bindings::{bpf_map, bpf_map_inc, bpf_map_put, llist_node};
 use crate::machine::machine;

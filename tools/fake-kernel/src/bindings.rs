@@ -13,7 +13,7 @@ pub use crate::account::{
 };
 use crate::machine::{self, machine};
 use crate::memory;
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 use std::ptr::null_mut;
 
 pub const MOAT_DOM_DEAD: u32 = 0x10;
@@ -33,6 +33,7 @@ pub struct bpf_map {
     pub value_size: u32,
     pub max_entries: u32,
     pub map_flags: u32,
+    pub name: [c_char; 16],
     pub moat: moat_values,
     /// References.
     pub refcnt: u32,
@@ -88,7 +89,8 @@ macro_rules! opaque {
 }
 
 opaque! {
-    bpf_prog llist_node module moat_cpu_slots moat_ctx_plan moat_fault moat_gates moat_image moat_jit
+    bpf_prog bpf_verifier_env bpf_verifier_log llist_node module moat_cpu_slots moat_ctx_plan
+    moat_fault moat_gates moat_image moat_jit
     moat_jit_image moat_ops moat_return moat_run moat_site moat_slot seq_file
 }
 
@@ -117,6 +119,10 @@ pub unsafe fn bpf_map_put(map: *mut bpf_map) {
 pub unsafe fn moat_map_span(map: *const bpf_map) -> u64 {
     // SAFETY: the caller has a reference.
     unsafe { (*map).span }
+}
+
+pub unsafe fn moat_map_unplaced(_map: *const bpf_map) -> *const c_char {
+    c"has no pages".as_ptr()
 }
 
 /// Pages of map values go by the map's name.

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who is told that something is not isolated, and what they can do.
+//!
+//! Who loads a program reads it in the verifier's log, the administrator in the
+//! kernel's, once.  Context: process.
+
+use crate::again::{Refusal, Told, Untold};
+use crate::ffi::{self, Lock, Who};
+use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::policy;
+use crate::program::Program;
+use crate::reason::{Failure, Line, Reason, Subject, Text};
+use core::ffi::c_int;
+use core::fmt;
+use core::ptr::{addr_of_mut, null_mut};
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::bindings::{self, bpf_map, bpf_prog, bpf_verifier_log};
+use kernel::prelude::*;
+
+/// Shown in debugfs as `refused`: loads and attachments.
+#[no_mangle]
+pub static moat_refused: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `plain`: programs that run without isolation.
+#[no_mangle]
+pub static moat_plain: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `refused_maps`: maps that were not let into a map of maps.
+#[no_mangle]
+pub static moat_refused_maps: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `no_memory`: loads and changes of maps of maps that failed
+/// because memory, or the window, ran out.
+#[no_mangle]
+pub static moat_no_memory: AtomicU64 = AtomicU64::new(0);
+
+const ACCES: c_int = -(bindings::EACCES as c_int);
+
+const EXT: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_EXT;
+const TRACING: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_TRACING;
+
+static mut UNTOLD: Untold = Untold::new();
+
+/// The name of a program type, as `bpftool` and the sysctls have it.
+pub fn type_name(ty: u32) -> &'static str {
+    match ty {
+        XDP => "xdp",
+        SCHED_CLS => "sched_cls",
+        SCHED_ACT => "sched_act",
+        SOCKET_FILTER => "socket_filter",
+        EXT => "ext",
+        TRACING => "tracing",
+        _ => "other",
+    }
+}
+
+/// Names a program that has no number: `name (type xdp, of tc[42], uid 0)`.
+struct Of<'a> {
+    name: Text,
+    classic: bool,
+    ty: u32,
+    by: &'a Who,
+}
+
+impl<'a> Of<'a> {
+    fn new(prog: &bpf_prog, ty: u32, by: &'a Who) -> Of<'a> {
+        Of {
+            name: name_of(prog),
+            classic: prog.type_ == 0,
+            ty,
+            by,
+        }
+    }
+}
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.classic {
+            true => f.write_str("classic filter")?,
+            false => write!(f, "{}", self.name)?,
+        }
+        let (ty, by) = (type_name(self.ty), By(self.by));
+        write!(f, " (type {}, of {})", ty, by)
+    }
+}
+
+/// Names who does something: `tc[42], uid 0`.
+pub struct By<'a>(pub &'a Who);
+
+impl fmt::Display for By<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let comm = Text::new(self.0.comm);
+        write!(f, "{}[{}], uid {}", comm, self.0.pid, self.0.uid)
+    }
+}
+
+/// What to do about it, with the document that says more.
+enum Advice {
+    /// A program of this type was refused.
+    Refused(u32),
+    /// It runs plainly.
+    Plain,
+    /// The program that was to be changed is of this type.
+    Attached(u32),
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Advice::Refused(ty) => write!(
+                f,
+                "kernel.moat.strict=0 runs such programs plainly, kernel.moat.{}=0 all of its type",
+                type_name(ty)
+            ),
+            Advice::Plain => f.write_str("kernel.moat.strict=1 refuses such programs"),
+            Advice::Attached(ty) => write!(
+                f,
+                "it could, had that been loaded with kernel.moat.{}=0",
+                type_name(ty)
+            ),
+        }?;
+        f.write_str(" (docs/support.md)")
+    }
+}
+
+fn name_of(prog: &bpf_prog) -> Text {
+    // SAFETY: every program has an aux.
+    name(unsafe { &(*prog.aux).name })
+}
+
+/// A name of the kernel's.
+fn name<const N: usize>(name: &[core::ffi::c_char; N]) -> Text {
+    Text::new(name.iter().map(|&c| c as u8))
+}
+
+/// Writes two lines for who loads a program.  If there is a log the second is whole only
+/// if the first is.
+///
+/// # Safety
+///
+/// `log` is open, or NULL.
+unsafe fn tell(log: *mut bpf_verifier_log, lines: [fmt::Arguments<'_>; 2]) -> Told {
+    let mut told = Told::No;
+    for text in lines {
+        let line = Line::new(text);
+        let text = line.as_bytes();
+        // SAFETY: by contract of this function.
+        told = match unsafe { ffi::moat_shim_log(log, text.as_ptr(), text.len() as u32) } {
+            0 => Told::No,
+            1 => Told::Cut,
+            _ => Told::Whole,
+        };
+    }
+    told
+}
+
+/// Whether it was counted and logged before.
+fn is_again(prog: &bpf_prog, by: &Who, ty: u32, told: Told, reason: &Reason) -> bool {
+    let refusal = Refusal {
+        tid: by.tid,
+        ty,
+        tag: prog.tag,
+        name: name_of(prog),
+        reason: *reason,
+    };
+    let _lock = Lock::take();
+    // SAFETY: under the lock, as every access to it.
+    let (untold, now) = unsafe { (&mut *addr_of_mut!(UNTOLD), ffi::moat_shim_seconds()) };
+    untold.note(&refusal, told, now)
+}
+
+/// Program `prog` could not be isolated.  Returns what the kernel is told: 0, if it is
+/// to run plainly, or an error.
+///
+/// # Safety
+///
+/// `log` is open, or NULL.
+pub unsafe fn not_isolated(
+    program: &Program,
+    prog: &bpf_prog,
+    log: *mut bpf_verifier_log,
+    why: &Failure,
+) -> c_int {
+    let reason = match why {
+        Failure::Refused(reason) => reason,
+        // SAFETY: by contract of this function.
+        _ => return unsafe { ran_out(log, &program.by, why) },
+    };
+    let strict = policy::strict();
+    let (what, advice) = match strict {
+        true => ("refused", Advice::Refused(program.ty)),
+        false => ("runs without isolation", Advice::Plain),
+    };
+    // SAFETY: by contract of this function.
+    let told = unsafe {
+        tell(
+            log,
+            [
+                format_args!("MOAT cannot isolate this program: {}", reason),
+                format_args!("MOAT: {}; {}", what, advice),
+            ],
+        )
+    };
+    if strict && is_again(prog, &program.by, program.ty, told, reason) {
+        return ACCES;
+    }
+    if !strict && told == Told::Cut {
+        // The verifier refuses it for its log.
+        return 0;
+    }
+    let counter = if strict { &moat_refused } else { &moat_plain };
+    counter.fetch_add(1, Ordering::Relaxed);
+    if program.by.may_log() {
+        let who = Of::new(prog, program.ty, &program.by);
+        pr_info!("{}: {}: {}; {}\n", who, what, reason, advice);
+    }
+    match strict {
+        true => ACCES,
+        false => 0,
+    }
+}
+
+/// A load fails for want of memory, before there is anything to say of the program.
+pub fn count_no_memory() {
+    moat_no_memory.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Something ran out that all share, which is no reason to run a program plainly.
+///
+/// # Safety
+///
+/// `log` is open, or NULL.
+unsafe fn ran_out(log: *mut bpf_verifier_log, by: &Who, what: &Failure) -> c_int {
+    count_no_memory();
+    let (what, advice) = match what {
+        Failure::NoRoom => ("its window is full", "see docs/support.md"),
+        _ => ("there is no memory", "try again later"),
+    };
+    // SAFETY: by contract of this function.
+    unsafe {
+        tell(
+            log,
+            [
+                format_args!("MOAT cannot isolate this program now: {}", what),
+                format_args!("MOAT: {}", advice),
+            ],
+        )
+    };
+    if by.may_log() {
+        pr_info!("{}: cannot be served now: {}\n", By(by), what);
+    }
+    -(bindings::ENOMEM as c_int)
+}
+
+/// An image of the program has an instruction that none may have.  Returns an error.
+pub fn bad_image(program: &Program, what: &str) -> c_int {
+    moat_refused.fetch_add(1, Ordering::Relaxed);
+    if program.by.may_log() {
+        let who = Of {
+            // SAFETY: a program's aux lives as long as the program.
+            name: name(unsafe { &(*program.aux).name }),
+            classic: program.plan.classic,
+            ty: program.ty,
+            by: &program.by,
+        };
+        pr_err!("{}: refused: its image holds {}\n", who, what);
+    }
+    ACCES
+}
+
+/// `moat_ops.attach`: nobody changes the code of an isolated program.
+///
+/// # Safety
+///
+/// `log` is open, or NULL; both programs are held, and `target` is isolated.
+pub unsafe extern "C" fn attach(
+    log: *mut bpf_verifier_log,
+    prog: *const bpf_prog,
+    target: *const bpf_prog,
+) -> c_int {
+    // SAFETY: by contract of this function; every program has an aux.
+    let (prog, target, aux) = unsafe { (&*prog, &*target, &*(*target).aux) };
+    // SAFETY: `begin` put it there, and it stays while the program is held.
+    let ty = unsafe { (*(aux.moat as *const Program)).ty };
+    let by = Who::am_i();
+    let reason = Reason {
+        insn: None,
+        subject: Subject::Target {
+            name: name_of(target),
+            id: aux.id,
+        },
+        why: match prog.type_ {
+            EXT => "it would replace a function of an isolated program,",
+            _ => "it would trace a function of an isolated program,",
+        },
+    };
+    let advice = Advice::Attached(ty);
+    // SAFETY: by contract of this function.
+    let told = unsafe {
+        tell(
+            log,
+            [
+                format_args!("MOAT refuses this program: {}", reason),
+                format_args!("MOAT: {}", advice),
+            ],
+        )
+    };
+    if is_again(prog, &by, prog.type_, told, &reason) {
+        return ACCES;
+    }
+    moat_refused.fetch_add(1, Ordering::Relaxed);
+    if by.may_log() {
+        let who = Of::new(prog, prog.type_, &by);
+        pr_info!("{}: refused: {}; {}\n", who, reason, advice);
+    }
+    ACCES
+}
+
+/// A map does not go into `outer`.  Returns an error.
+///
+/// # Safety
+///
+/// The caller has a reference on the map.
+pub unsafe fn not_put(outer: *const bpf_map, why: &Failure) -> c_int {
+    let by = Who::am_i();
+    let reason = match why {
+        Failure::Refused(reason) => reason,
+        // SAFETY: there is no log.
+        _ => return unsafe { ran_out(null_mut(), &by, why) },
+    };
+    moat_refused_maps.fetch_add(1, Ordering::Relaxed);
+    if by.may_log() {
+        // SAFETY: by contract of this function.
+        let outer = name(unsafe { &(*outer).name });
+        pr_info!(
+            "{} (map of maps of isolated programs, changed by {}): refused: {} (docs/support.md)\n",
+            outer,
+            By(&by),
+            reason
+        );
+    }
+    ACCES
+}

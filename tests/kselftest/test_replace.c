@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=test levels=2 keys=13,1,0 timeout=120 */
+/*
+ * Who replaces or traces a function of an isolated program is told that it cannot be
+ * done, and so is the administrator: libxdp, for one, goes on without. At level 0 it
+ * can be done.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include "moat_test.h"
+
+static char log_buf[1 << 14];
+static struct btf *btf;
+static int main_id, hole_id;
+
+/* int main(struct xdp_md *ctx), and a function for others to fill in */
+static void describe(void)
+{
+	int integer, ctx, proto;
+
+	btf = btf__new_empty();
+	integer = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
+	ctx = btf__add_ptr(btf, btf__add_struct(btf, "xdp_md", 0));
+	proto = btf__add_func_proto(btf, integer);
+	btf__add_func_param(btf, "ctx", ctx);
+	main_id = btf__add_func(btf, "main", BTF_FUNC_GLOBAL, proto);
+	hole_id = btf__add_func(btf, "hole", BTF_FUNC_GLOBAL, proto);
+	if (hole_id < 0 || btf__load_into_kernel(btf))
+		bail("BTF: %s", strerror(errno));
+}
+
+static int load(enum bpf_prog_type type, const char *name, const struct bpf_insn *insns,
+		size_t cnt, struct bpf_prog_load_opts *opts)
+{
+	struct bpf_func_info infos[] = { { 0, main_id }, { 3, hole_id } };
+
+	opts->prog_btf_fd = btf__fd(btf);
+	opts->func_info = infos;
+	opts->func_info_cnt = cnt > 3 ? 2 : 1;
+	opts->func_info_rec_size = sizeof(infos[0]);
+	return bpf_prog_load(type, name, "GPL", insns, cnt, opts);
+}
+
+static int target_load(void)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts);
+	const struct bpf_insn insns[] = {
+		CALL_REL(2),
+		ALU64_IMM(BPF_ADD, R0, 0),
+		EXIT(),
+		MOV_IMM(R0, 2),
+		EXIT(),
+	};
+	int fd = load(BPF_PROG_TYPE_XDP, "target", insns, ARRAY_SIZE(insns), &opts);
+
+	if (fd < 0)
+		bail("target: %s", strerror(errno));
+	return fd;
+}
+
+/* What is loaded to change @target; as libbpf does, again if that fails. */
+static int other_load(int type, const char *name, int target, int *err)
+{
+	const struct bpf_insn insns[] = { MOV_IMM(R0, type == BPF_PROG_TYPE_EXT), EXIT() };
+	LIBBPF_OPTS(bpf_prog_load_opts, opts,
+		.attach_prog_fd = target,
+		.attach_btf_id = hole_id,
+		.expected_attach_type = type == BPF_PROG_TYPE_EXT ? 0 : BPF_TRACE_FENTRY,
+	);
+	int fd = load(type, name, insns, ARRAY_SIZE(insns), &opts);
+
+	*err = fd < 0 ? errno : 0;
+	if (fd >= 0)
+		return fd;
+	memset(log_buf, 0, sizeof(log_buf));
+	opts.log_buf = log_buf;
+	opts.log_size = sizeof(log_buf);
+	opts.log_level = 1;
+	return load(type, name, insns, ARRAY_SIZE(insns), &opts);
+}
+
+static void cannot_load(int type, const char *name, const char *what)
+{
+	int target = target_load(), other, err;
+	s64 refused = moat_counter("refused");
+	char why[128], who[64];
+
+	snprintf(why, sizeof(why), "it would %s a function of an isolated program, target (id %u)",
+		 what, prog_id(target));
+	snprintf(who, sizeof(who), "moat: %s (type %s, of test_replace[%d], uid 0): refused: ",
+		 name, type == BPF_PROG_TYPE_EXT ? "ext" : "tracing", getpid());
+	kmsg_mark();
+	other = other_load(type, name, target, &err);
+	if (!ok(other < 0 && err == EACCES && strstr(log_buf, why) &&
+		strstr(log_buf, "kernel.moat.xdp=0"),
+		"%s: not done to isolated programs; the verifier log says so", name))
+		diag("%s: %s", strerror(err), log_buf);
+	if (!ok(kmsg_count(who, why) == 1 && kmsg_count("moat: ", NULL) == 1,
+		"%s: and so does the kernel log, once", name))
+		diag("%s", kmsg_find("moat: ", NULL) ?: "nothing");
+	ok(moat_counter("refused") == refused + 1, "%s: it is counted once, not %ld times", name,
+	   moat_counter("refused") - refused);
+	ok(prog_run_once(target) == 2, "%s: the isolated program is as it was", name);
+	if (other >= 0)
+		close(other);
+	close(target);
+}
+
+/* Loaded for a program that is not isolated, and attached to one that is. */
+static void cannot_attach(void)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .target_btf_id = hole_id);
+	int plain, isolated, other, link, err;
+	s64 refused = moat_counter("refused");
+
+	moat_set_level(0);
+	plain = target_load();
+	other = other_load(BPF_PROG_TYPE_EXT, "filler", plain, &err);
+	moat_set_level(2);
+	isolated = target_load();
+	kmsg_mark();
+	link = bpf_link_create(other, isolated, 0, &opts);
+	err = errno;
+	if (!ok(link < 0 && err == EACCES && moat_counter("refused") == refused + 1 &&
+		kmsg_count("moat: filler (type ext, of test_replace[",
+			   "isolated program, target (id ") == 1,
+		"what was loaded for another program is not attached; the kernel log says so"))
+		diag("%d, %s; %s", link, strerror(err), kmsg_find("moat: ", NULL) ?: "nothing");
+	ok(prog_run_once(isolated) == 2, "the isolated program is as it was");
+
+	link = bpf_link_create(other, plain, 0, &opts);
+	ok(link >= 0 && prog_run_once(plain) == 1, "where it was loaded for it works (%s)",
+	   strerror(errno));
+	close(link);
+	close(other);
+	close(isolated);
+	close(plain);
+}
+
+int main(void)
+{
+	if (!moat_present())
+		skip_all("no MOAT");
+	describe();
+	moat_set_level(2);
+	cannot_load(BPF_PROG_TYPE_EXT, "filler", "replace");
+	cannot_load(BPF_PROG_TYPE_TRACING, "tracer", "trace");
+	cannot_attach();
+	return finish();
+}
