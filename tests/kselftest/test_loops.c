@@ -92,6 +92,27 @@ static void tc_redirect_in(struct loop *l)
 	tc_attach(l->prog[0], 1, BPF_TC_INGRESS, 1);
 }
 
+/*
+ * TC_ACT_REDIRECT goes where the last call said, whoever made it: here the run of a
+ * clone, which knows itself by its mark.
+ */
+static void tc_redirect_fed(struct loop *l)
+{
+	const int mark = offsetof(struct __sk_buff, mark);
+
+	loop_begin(&sched_cls);
+	E(ST(BPF_W, R10, -8, 1), LDX(BPF_W, R1, R10, -8), STX(BPF_W, R6, R1, mark),
+	  MOV_REG(R1, R6), MOV_IMM(R2, 1), MOV_IMM(R3, 0), CALL(clone_redirect),
+	  MOV_IMM(R0, 7), EXIT());
+	add_program(l, &sched_cls);
+	tc_attach(l->prog[0], 1, BPF_TC_INGRESS, 1);
+	loop_begin(&sched_cls);
+	E(LDX(BPF_W, R1, R6, mark), MOV_IMM(R0, 0), JMP_IMM(BPF_JEQ, R1, 0, 4), MOV_IMM(R1, 1),
+	  MOV_IMM(R2, BPF_F_INGRESS), CALL(redirect), MOV_IMM(R0, 2), EXIT());
+	add_program(l, &sched_cls);
+	tc_attach(l->prog[1], 1, BPF_TC_EGRESS, 1);
+}
+
 static void xdp_redirect(struct loop *l)
 {
 	between_veths(l, &xdp, BPF_FUNC_redirect);
@@ -173,6 +194,7 @@ static const struct {
 	{ "three programs that do so inside of one another", on_lo_nested },
 	{ "redirect between two devices, two programs", tc_redirect },
 	{ "redirect into the device it came from", tc_redirect_in },
+	{ "redirect by the call of another run", tc_redirect_fed },
 	{ "redirect_neigh on lo", tc_redirect_neigh },
 	{ "redirect_peer between two namespaces", tc_redirect_peer },
 	{ "XDP_TX between veths", native_tx },
