@@ -18,6 +18,7 @@ impl Run<'_> {
     /// # Safety
     ///
     /// The shadow holds what `load` put there.
+    #[inline(always)]
     pub(super) unsafe fn load_packet(&self) {
         let plan = &self.program.plan;
         if !plan.reads_pkt && !plan.reads_meta {
@@ -108,6 +109,8 @@ impl Run<'_> {
 
     /// Notes where what the program is given begins.  What is before that is old
     /// kernel memory, until the program has been there.
+    #[cold]
+    #[inline(never)]
     pub(super) fn begin_at_start(&self) {
         // SAFETY: see `new`; only this CPU touches it.
         unsafe { (*self.run).covered = self.start() };
@@ -144,12 +147,12 @@ impl Run<'_> {
 /// # Safety
 ///
 /// Both ranges are mapped and do not overlap.
+#[inline(always)]
 unsafe fn copy(from: u64, to: u64, len: u64) {
     // SAFETY: by contract of this function.
     unsafe {
         if len >= BULK {
-            core::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, len as usize);
-            return;
+            return copy_many(from, to, len);
         }
         let mut at = 0;
         while at + 8 <= len {
@@ -162,4 +165,16 @@ unsafe fn copy(from: u64, to: u64, len: u64) {
             at += 1;
         }
     }
+}
+
+/// [`copy`], by `memcpy()`.  Of its own, so that what does without it saves no registers.
+///
+/// # Safety
+///
+/// As there.
+#[cold]
+#[inline(never)]
+unsafe fn copy_many(from: u64, to: u64, len: u64) {
+    // SAFETY: by contract of this function.
+    unsafe { core::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, len as usize) };
 }

@@ -276,6 +276,9 @@ static const size_t sizes[] = {
 /* Is the linear part all of it, as this test means it to be? */
 static bool meant(enum hook hook, size_t len, bool linear)
 {
+	/* Whoever comes last tells what others have pulled. */
+	if (copies > 1)
+		return plain.told[LENGTH] == len;
 	if (!linear && hook != GENERIC_XDP)
 		return plain.told[LENGTH] == len && (plain.told[BYTES] < len || len < 4096);
 	return plain.told[BYTES] == (len > REACH && hook != GENERIC_XDP ? REACH : len);
