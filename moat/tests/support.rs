@@ -72,7 +72,6 @@ load is also refused for
 - kfuncs, callbacks, tail calls out of the program (a plain program can tail call
   it), and loads through pointers to sockets, BTF objects, flow keys or maps;
 - `freplace`, and sleepable programs; an isolated program cannot be replaced or traced;
-- a classic filter that asks for the interface's index or type;
 - more than 96 context fields.
 
 What is isolated differs from a plain program in this:
