@@ -76,6 +76,7 @@ impl Hooks {
                 jit_site: Some(jit_site),
                 jit_return: Some(jit_return),
                 jit_done: Some(jit_done),
+                jit_error: Some(jit_error),
                 violation: Some(violation::fault),
                 inner_begin: Some(inner_begin),
                 inner_end: Some(inner_end),
@@ -230,6 +231,14 @@ unsafe extern "C" fn jit_gates(prog: *mut bpf_prog, jit: *mut moat_jit) {
     }
 }
 
+/// Notes what keeps a program from being compiled; the first counts.
+fn failed(program: &mut Program, errno: c_int) -> c_int {
+    if program.jit_error == 0 {
+        program.jit_error = errno;
+    }
+    errno
+}
+
 /// Where a call goes on, as the JIT tells it.
 fn ret_of(ip: *const c_void, frame: u32) -> ffi::moat_return_t {
     ffi::moat_return_t {
@@ -248,9 +257,10 @@ unsafe extern "C" fn jit_site(
     // SAFETY: an isolated program being compiled.
     unsafe {
         let image = (*(*prog).aux).func_idx;
-        match program(prog).add_site(&*prog, (image, n), func, ret_of(ret, frame)) {
+        let this = program(prog);
+        match this.add_site(&*prog, (image, n), func, ret_of(ret, frame)) {
             Ok(entry) => entry as c_int,
-            Err(errno) => errno,
+            Err(errno) => failed(this, errno),
         }
     }
 }
@@ -264,10 +274,15 @@ unsafe extern "C" fn jit_return(
     // SAFETY: an isolated program being compiled.
     unsafe {
         let image = (*(*prog).aux).func_idx;
-        // A number no program has stops the run that uses it.
-        program(prog)
-            .add_return((image, n), ret_of(ret, frame))
-            .unwrap_or(u32::MAX >> 1)
+        let this = program(prog);
+        match this.add_return((image, n), ret_of(ret, frame)) {
+            Ok(number) => number,
+            Err(errno) => {
+                // `jit_done` will say so; and this is a number no program has.
+                failed(this, errno);
+                u32::MAX >> 1
+            }
+        }
     }
 }
 
@@ -291,25 +306,32 @@ unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) 
         let code = core::slice::from_raw_parts(done.rw_image as *const u8, done.len as usize);
         let (stub, code) = code.split_at(done.body as usize);
         let start = done.image as u64 + stub.len() as u64;
-        if (*(*prog).aux).func_idx == 0 {
-            if !enters_gate(stub, start, addr(this.enter_gate())) {
-                return -(bindings::EINVAL as c_int);
-            }
-            this.dom.body = start;
+        let aux = &*(*prog).aux;
+        if aux.func_idx == 0 && !enters_gate(stub, start, addr(this.enter_gate())) {
+            return failed(this, -(bindings::EINVAL as c_int));
+        }
+        if this.jit_error != 0 {
+            return this.jit_error;
         }
         let sites = core::slice::from_raw_parts_mut(
             done.rw_sites as *mut [u8; sites::SIZE],
             done.nr_sites as usize,
         );
         let result = this.add_image(
-            (*(*prog).aux).func_idx,
+            // Without functions of its own it is one image.
+            (aux.func_idx, aux.func_cnt.max(1)),
             (start, code),
             (done.sites as u64, sites),
             done.callee_regs,
         );
         match result {
             Ok(()) => 0,
-            Err(errno) => errno,
+            Err(errno) => failed(this, errno),
         }
     }
+}
+
+unsafe extern "C" fn jit_error(prog: *mut bpf_prog) -> c_int {
+    // SAFETY: an isolated program being compiled.
+    unsafe { program(prog) }.jit_error
 }

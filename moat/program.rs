@@ -107,6 +107,10 @@ pub struct Program {
     return_names: Vec<Name>,
     images: Vec<ffi::moat_image>,
     boundaries: Vec<Zeroed<u64>>,
+    /// Where images jump to that may be the start of others.
+    called: Vec<u64>,
+    /// What kept it from being compiled, or 0.
+    pub jit_error: i32,
 }
 
 /// What to treat `prog` as.  A classic filter has no type of its own:
@@ -162,6 +166,8 @@ impl Program {
             return_names: Vec::new(),
             images: Vec::new(),
             boundaries: Vec::new(),
+            called: Vec::new(),
+            jit_error: 0,
         })
     }
 

@@ -7,9 +7,11 @@
 use crate::ffi::{moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::{Contract, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::jit_hook::moat_refused;
 use crate::pks::PF_PK;
 use crate::program::Program;
 use crate::run::Run;
+use crate::walk::{Bad, Found};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::bindings;
@@ -50,25 +52,39 @@ impl fmt::Display for Who<'_> {
         if aux.name[0] == 0 {
             f.write_str("unnamed")?;
         }
-        let ty = match self.0.ty {
-            XDP => "xdp",
-            SCHED_CLS => "sched_cls",
-            SCHED_ACT => "sched_act",
-            SOCKET_FILTER => "socket_filter",
-            _ => "?",
-        };
-        write!(f, " (id {}, type {})", aux.id, ty)
+        write!(f, " (id {}, type {})", aux.id, type_name(self.0.ty))
     }
 }
 
-/// Where in a program: `main+0x1c`, `func1+0x20`.
+fn type_name(ty: u32) -> &'static str {
+    match ty {
+        XDP => "xdp",
+        SCHED_CLS => "sched_cls",
+        SCHED_ACT => "sched_act",
+        SOCKET_FILTER => "socket_filter",
+        _ => "?",
+    }
+}
+
+/// How far into which image: `main+0x1c`, `func1+0x20`.
+struct Place(usize, u64);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => write!(f, "main+{:#x}", self.1),
+            image => write!(f, "func{}+{:#x}", image, self.1),
+        }
+    }
+}
+
+/// Where in a program.
 struct At<'a>(&'a Program, u64);
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.locate(self.1) {
-            Some((0, off)) => write!(f, "main+{:#x}", off),
-            Some((image, off)) => write!(f, "func{}+{:#x}", image, off),
+            Some((image, off)) => Place(image, off).fmt(f),
             None => f.write_str("an address outside of it"),
         }
     }
@@ -187,6 +203,31 @@ pub fn no_return(run: &Run<'_>) {
             Who(run.program)
         );
     }
+}
+
+/// Tells why an image is refused, which only a JIT that this module does not know
+/// makes.  Returns the error for that.
+pub fn bad_image(program: &Program, image: u32, (at, what): Found) -> i32 {
+    moat_refused.fetch_add(1, Ordering::Relaxed);
+    let who = Who(program);
+    let say = |what: fmt::Arguments<'_>| {
+        pr_err!(
+            "{}: refused: its image has {} at {}; with kernel.moat.{}=0 it runs plainly\n",
+            who,
+            what,
+            Place(image as usize, at as u64),
+            type_name(program.ty)
+        )
+    };
+    match what {
+        Bad::Undecodable => say(format_args!("what is no instruction")),
+        Bad::Holds(name) => say(format_args!("{}", name)),
+        Bad::Prefixed => say(format_args!("a jump with a prefix")),
+        Bad::Astray(to) => say(format_args!("a jump out of the program, to {:#x},", to)),
+        Bad::Between => say(format_args!("no instruction where a jump leads,")),
+        Bad::RunsOn => say(format_args!("an end that is no jump")),
+    }
+    -(bindings::EINVAL as i32)
 }
 
 /// Tells why a program runs without isolation, or does not run.
