@@ -7,7 +7,7 @@
 //! that nobody has looked at.
 //!
 //! One bit per byte of image, written while the image is decoded, read-only
-//! after that.
+//! after that.  A second map, for as long, has where its jumps lead.
 
 /// How many words the map of a `len`-byte image takes.
 pub const fn words(len: usize) -> usize {
@@ -74,6 +74,16 @@ impl<'a> Boundaries<'a> {
             Some(word) => word >> (offset % 64) & 1 != 0,
             None => false,
         }
+    }
+
+    /// The first offset that is here and not in `other`.
+    pub fn first_not_in(&self, other: &Boundaries<'_>) -> Option<usize> {
+        let pairs = self.bits.iter().zip(other.bits);
+        let only = |(i, (a, b)): (usize, (&u64, &u64))| match a & !b {
+            0 => None,
+            left => Some(i * 64 + left.trailing_zeros() as usize),
+        };
+        pairs.enumerate().find_map(only)
     }
 
     /// Whether one begins at address `ip`, the image being at `base`.

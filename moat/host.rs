@@ -15,6 +15,9 @@ pub mod balance;
 #[path = "boundary.rs"]
 pub mod boundary;
 
+#[path = "decode.rs"]
+pub mod decode;
+
 #[path = "drain.rs"]
 pub mod drain;
 
@@ -41,6 +44,9 @@ pub mod sensitive;
 
 #[path = "view.rs"]
 pub mod view;
+
+#[path = "walk.rs"]
+pub mod walk;
 
 #[path = "window.rs"]
 pub mod window;

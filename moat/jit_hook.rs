@@ -275,9 +275,10 @@ unsafe extern "C" fn jit_site(
     // SAFETY: an isolated program being compiled.
     unsafe {
         let image = (*(*prog).aux).func_idx;
-        match program(prog).add_site(&*prog, (image, n), func, ret_of(ret, frame)) {
+        let this = program(prog);
+        match this.add_site(&*prog, (image, n), func, ret_of(ret, frame)) {
             Ok(entry) => entry as c_int,
-            Err(errno) => failed(program(prog), errno),
+            Err(errno) => failed(this, errno),
         }
     }
 }
@@ -291,11 +292,12 @@ unsafe extern "C" fn jit_return(
     // SAFETY: an isolated program being compiled.
     unsafe {
         let image = (*(*prog).aux).func_idx;
-        // The image is refused; `jit_done` says so.
-        match program(prog).add_return((image, n), ret_of(ret, frame)) {
+        let this = program(prog);
+        match this.add_return((image, n), ret_of(ret, frame)) {
             Ok(number) => number,
             Err(errno) => {
-                failed(program(prog), errno);
+                // `jit_done` will say so; and this is a number no program has.
+                failed(this, errno);
                 u32::MAX >> 1
             }
         }
@@ -338,18 +340,17 @@ unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) 
         let code = core::slice::from_raw_parts(done.rw_image as *const u8, done.len as usize);
         let (stub, code) = code.split_at(done.body as usize);
         let start = done.image as u64 + stub.len() as u64;
-        if (*(*prog).aux).func_idx == 0 {
-            if !enters_gate(stub, start, addr(this.enter_gate())) {
-                return failed(this, -(bindings::EINVAL as c_int));
-            }
-            this.dom.body = start;
+        let aux = &*(*prog).aux;
+        if aux.func_idx == 0 && !enters_gate(stub, start, addr(this.enter_gate())) {
+            return failed(this, -(bindings::EINVAL as c_int));
         }
         let sites = core::slice::from_raw_parts_mut(
             done.rw_sites as *mut [u8; sites::SIZE],
             done.nr_sites as usize,
         );
         let result = this.add_image(
-            (*(*prog).aux).func_idx,
+            // Without functions of its own it is one image.
+            (aux.func_idx, aux.func_cnt.max(1)),
             (start, code),
             (done.sites as u64, sites),
             done.callee_regs,

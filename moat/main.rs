@@ -13,6 +13,7 @@
 //! | who deserves a key                       | `balance.rs`    |
 //! | what memory does a program have          | `program.rs`    |
 //! | what code, and how does it call out      | `program/image.rs`, `sites.rs` |
+//! | what may that code be, where may it lead | `sensitive.rs`, `walk.rs` |
 //! | what happens around a run                | `run.rs`        |
 //! | what may a helper be given               | `helpers/`      |
 //! | what happens on a violation              | `violation.rs`  |
@@ -35,6 +36,7 @@ mod again;
 mod balance;
 #[allow(dead_code)]
 mod boundary;
+mod decode;
 #[allow(dead_code)]
 mod drain;
 #[allow(dead_code)]
@@ -51,6 +53,7 @@ mod reason;
 mod sensitive;
 #[allow(dead_code)]
 mod view;
+mod walk;
 #[allow(dead_code)]
 mod window;
 #[allow(dead_code)]

@@ -4,17 +4,7 @@
 //! Reference: Intel SDM Vol. 2D, appendix A, tables; AMD APM Vol. 3,
 //! appendix A, for what only AMD has.
 
-/// Which opcode map.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Map {
-    One,
-    /// After 0F.
-    Two,
-    /// After 0F 38.
-    Three38,
-    /// After 0F 3A.
-    Three3a,
-}
+use crate::decode::Map;
 
 /// What a row asks of the prefixes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,6 +101,8 @@ pub static ROWS: &[Row] = &[
     one(0xc2, 0xc3, "RET"),
     one(0xca, 0xcb, "far RET"),
     one(0xcf, 0xcf, "IRET"),
+    // Leaves its return address where the program can write it.
+    one(0xe8, 0xe8, "CALL"),
     group5(2, "indirect CALL"),
     group5(3, "far CALL"),
     group5(4, "indirect JMP"),

@@ -127,6 +127,8 @@ pub struct Program {
     return_names: Table<Name>,
     images: Vec<ffi::moat_image>,
     boundaries: Vec<Zeroed<u64>>,
+    /// Where images jump to that may be the start of others.
+    called: Vec<u64>,
     /// What went wrong first with its images, a negative error.
     pub failed: Option<i32>,
 }
@@ -190,6 +192,7 @@ impl Program {
             return_names: Table::new(),
             images: Vec::new(),
             boundaries: Vec::new(),
+            called: Vec::new(),
             failed: None,
         })
     }

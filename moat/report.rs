@@ -249,22 +249,6 @@ unsafe fn ran_out(log: *mut bpf_verifier_log, by: &Who, what: &Failure) -> c_int
     -(bindings::ENOMEM as c_int)
 }
 
-/// An image of the program has an instruction that none may have.  Returns an error.
-pub fn bad_image(program: &Program, what: &str) -> c_int {
-    moat_refused.fetch_add(1, Ordering::Relaxed);
-    if program.by.may_log() {
-        let who = Of {
-            // SAFETY: a program's aux lives as long as the program.
-            name: name(unsafe { &(*program.aux).name }),
-            classic: program.plan.classic,
-            ty: program.ty,
-            by: &program.by,
-        };
-        pr_err!("{}: refused: its image holds {}\n", who, what);
-    }
-    ACCES
-}
-
 /// `moat_ops.attach`: nobody changes the code of an isolated program.
 ///
 /// # Safety

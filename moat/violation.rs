@@ -12,6 +12,7 @@ use crate::program::Program;
 use crate::reason::Text;
 use crate::report;
 use crate::run::Run;
+use crate::walk::{Bad, Found};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::bindings;
@@ -56,14 +57,25 @@ impl fmt::Display for Who<'_> {
     }
 }
 
-/// Where in a program: `main+0x1c`, `func1+0x20`.
+/// How far into which image: `main+0x1c`, `func1+0x20`.
+struct Place(usize, u64);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => write!(f, "main+{:#x}", self.1),
+            image => write!(f, "func{}+{:#x}", image, self.1),
+        }
+    }
+}
+
+/// Where in a program.
 struct At<'a>(&'a Program, u64);
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.locate(self.1) {
-            Some((0, off)) => write!(f, "main+{:#x}", off),
-            Some((image, off)) => write!(f, "func{}+{:#x}", image, off),
+            Some((image, off)) => Place(image, off).fmt(f),
             None => f.write_str("an address outside of it"),
         }
     }
@@ -203,4 +215,31 @@ pub fn not_sent(program: &Program) {
             Who(program)
         );
     }
+}
+
+/// Tells why an image is refused, which only a JIT that this module does not know
+/// makes.  Returns the error for that.
+pub fn bad_image(program: &Program, image: u32, (at, what): Found) -> i32 {
+    report::moat_refused.fetch_add(1, Ordering::Relaxed);
+    let who = Who(program);
+    let say = |what: fmt::Arguments<'_>| {
+        if program.by.may_log() {
+            pr_err!(
+                "{}: refused: its image has {} at {}; with kernel.moat.{}=0 it runs plainly\n",
+                who,
+                what,
+                Place(image as usize, at as u64),
+                report::type_name(program.ty)
+            );
+        }
+    };
+    match what {
+        Bad::Undecodable => say(format_args!("what is no instruction")),
+        Bad::Holds(name) => say(format_args!("{}", name)),
+        Bad::Prefixed => say(format_args!("a jump with a prefix")),
+        Bad::Astray(to) => say(format_args!("a jump out of the program, to {:#x},", to)),
+        Bad::Between => say(format_args!("no instruction where a jump leads,")),
+        Bad::RunsOn => say(format_args!("an end that is no jump")),
+    }
+    -(bindings::EINVAL as i32)
 }

@@ -25,6 +25,29 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn the_first_that_only_one_has(
+        len in 1usize..300,
+        a in proptest::collection::btree_set(0usize..300, 0..60),
+        b in proptest::collection::btree_set(0usize..300, 0..60),
+    ) {
+        let (mut abits, mut bbits) = (vec![0; words(len)], vec![!0; words(len)]);
+        let mark = |bits, marks: &std::collections::BTreeSet<usize>| {
+            let mut builder = Builder::new(bits, len).unwrap();
+            for offset in marks {
+                let _ = builder.mark(*offset);
+            }
+        };
+        mark(&mut abits, &a);
+        mark(&mut bbits, &b);
+        let (first, second) = (Boundaries::new(&abits, len).unwrap(), Boundaries::new(&bbits, len).unwrap());
+        let want = a.difference(&b).copied().find(|offset| *offset < len);
+        prop_assert_eq!(first.first_not_in(&second), want);
+        prop_assert_eq!(first.first_not_in(&first), None);
+    }
+}
+
 #[test]
 fn short_bitmaps_are_refused() {
     assert!(Builder::new(&mut [0], 65).is_none());

@@ -63,6 +63,8 @@ const SENSITIVE: &[(&[u8], &str)] = &[
     (b"\x48\x0f\x35", "SYSEXIT"),
     (b"\x0f\x37", "GETSEC"),
     (b"\x0f\xaa", "RSM"),
+    (b"\xe8\0\0\0\0", "CALL"),
+    (b"\x66\xe8\0\0", "CALL"),
     (b"\xff\xd0", "indirect CALL"),
     (b"\x41\xff\xd3", "indirect CALL"),
     (b"\xff\x10", "indirect CALL"),
@@ -116,7 +118,6 @@ const HARMLESS: &[&[u8]] = &[
     b"\x41\x5f",                         // pop %r15
     b"\xc9",                             // leave
     b"\x31\xc0",                         // xor %eax,%eax
-    b"\xe8\0\0\0\0",                     // call rel32
     b"\xe9\0\0\0\0",                     // jmp rel32
     b"\xeb\x02",                         // jmp rel8
     b"\x74\x02",                         // je rel8

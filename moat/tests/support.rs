@@ -74,7 +74,6 @@ load is also refused for
 - sleepable programs; and programs that replace or trace a function of an isolated one
   (`freplace`, `fentry`, `fexit`), with or without `strict`: libxdp then attaches a single
   program without its dispatcher. Load what is to be replaced with `kernel.moat.<type>=0`;
-- a classic filter that asks for the interface's index or type;
 - more than 96 context fields.
 
 The reason names the map and its type, or the helper and the number of the instruction
