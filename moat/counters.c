@@ -76,11 +76,14 @@ int moat_counters_init(void)
 	debugfs_create_u64("violations", 0444, dir, &moat_violations);
 	debugfs_create_u64("refused", 0444, dir, &moat_refused);
 	debugfs_create_u64("plain", 0444, dir, &moat_plain);
+	debugfs_create_u64("kept_packets", 0444, dir, &moat_kept_packets);
 	debugfs_create_u64("binds", 0444, dir, &moat_binds);
 	debugfs_create_u64("freed", 0444, dir, &moat_freed);
 	debugfs_create_u64("evictions", 0444, dir, &moat_evictions);
 	debugfs_create_file("domains", 0400, dir, NULL, &moat_domains_fops);
 	debugfs_create_file("keys", 0400, dir, NULL, &moat_keys_fops);
+	if (IS_ENABLED(CONFIG_BPF_MOAT_TEST))
+		debugfs_create_bool("blind", 0600, dir, &moat_blind);
 	return 0;
 }
 

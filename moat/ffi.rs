@@ -4,6 +4,7 @@
 //! C header: `moat/shims.h`, `arch/x86/include/asm/moat.h`.  Each function does
 //! what its C comment says; the contexts are the C function's.
 
+use crate::helpers::geometry::Geometry;
 use core::ffi::c_void;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -43,6 +44,12 @@ extern "C" {
     pub fn moat_shim_call(func: u64, args: *const u64) -> u64;
     pub fn moat_shim_skb_data(skb: *const c_void) -> u64;
     pub fn moat_shim_skb_headlen(skb: *const c_void) -> u32;
+    pub fn moat_shim_skb_is_simple(skb: *const c_void) -> bool;
+    pub fn moat_shim_geometry(skb: *const c_void, geometry: *mut Geometry);
+    pub fn moat_shim_mend(skb: *mut c_void, geometry: *const Geometry);
+    pub fn moat_shim_is_blind() -> bool;
+    pub fn moat_shim_may_tell() -> bool;
+    pub fn moat_shim_defuse(skb: *mut c_void);
     pub fn moat_shim_inner_maps(outer: *mut bpf_map, found: *mut *mut bpf_map, most: u32) -> i32;
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();

@@ -15,6 +15,7 @@
 //! | what code, and how does it call out      | `program/image.rs`, `sites.rs` |
 //! | what happens around a run                | `run.rs`        |
 //! | what may a helper be given               | `helpers/`      |
+//! | what may become of a packet              | `reshape.rs`, `helpers/geometry.rs` |
 //! | what happens on a violation              | `violation.rs`  |
 //! | who looks after runs with interrupts off | `watch.c`       |
 //! | what does the administrator want         | `policy.rs`     |
@@ -54,6 +55,7 @@ mod jit_hook;
 mod layers;
 mod policy;
 mod program;
+mod reshape;
 mod run;
 mod sets;
 mod show;

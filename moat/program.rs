@@ -13,7 +13,7 @@ use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
 use crate::policy::Level;
 use crate::sets::{self, Domain};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
 
@@ -97,6 +97,8 @@ pub struct Program {
     local_calls: bool,
     /// Whether it calls a helper that the context is stored for, or loaded after.
     reloads: bool,
+    /// Whether the log has said that a call of it was not made.
+    pub told: AtomicBool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
@@ -153,6 +155,7 @@ impl Program {
             area: None,
             local_calls: false,
             reloads: false,
+            told: AtomicBool::new(false),
             packet: 0,
             shadows: None,
             slots: None,

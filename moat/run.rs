@@ -10,6 +10,7 @@ use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
 use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
 use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
 use crate::program::{Program, MAX_META};
+use crate::reshape;
 use crate::violation;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -58,7 +59,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn ctx(&self) -> *mut c_void {
+    pub fn ctx(&self) -> *mut c_void {
         // SAFETY: see `new`.
         unsafe { (*self.run).ctx as *mut c_void }
     }
@@ -257,9 +258,11 @@ impl<'a> Run<'a> {
         let checked = audit::audit(contract, raw, self)?;
         let mut args = checked.args.map(|grant| grant.get());
 
-        if let Some(limit) = contract.limit {
-            if args[limit.arg as usize % 5] as u32 > limit.most {
-                return Ok(limit.answer as u64);
+        let mut reshaping = None;
+        if let Some(shape) = contract.shape {
+            match reshape::before(self, site, contract, shape, &args) {
+                Ok(change) => reshaping = change,
+                Err(answer) => return Ok(answer),
             }
         }
         if contract.effects.store_ctx {
@@ -303,7 +306,8 @@ impl<'a> Run<'a> {
                 };
             }
         }
-        if (contract.effects.load_ctx && self.load() != 0) || self.is_over(site) {
+        let broken = reshaping.map_or(false, |change| !change.after(self, site, contract, ret));
+        if broken || (contract.effects.load_ctx && self.load() != 0) || self.is_over(site) {
             self.stop();
         }
         Ok(match contract.ret {

@@ -33,6 +33,23 @@ u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c);
 u64 moat_shim_call(u64 func, const u64 *args);
 u64 moat_shim_skb_data(const void *skb);
 u32 moat_shim_skb_headlen(const void *skb);
+/* helpers/geometry.rs says what it is: Geometry. */
+struct moat_geometry {
+	s64 data, tail, end, len, data_len;
+	s64 mac, network, transport;
+	s64 inner_mac, inner_network, inner_transport;
+	s64 csum_start, csum_end, mac_len;
+	s64 gso_size, gso_type, protocol;
+	s64 list_room, max_len, flags;
+};
+
+bool moat_shim_skb_is_simple(const void *ctx);
+void moat_shim_geometry(const void *ctx, struct moat_geometry *g);
+void moat_shim_mend(void *ctx, const struct moat_geometry *g);
+bool moat_shim_is_blind(void);
+bool moat_shim_may_tell(void);
+extern bool moat_blind;
+void moat_shim_defuse(void *ctx);
 int moat_shim_inner_maps(struct bpf_map *outer, struct bpf_map **found, u32 most);
 
 int moat_counters_init(void);
@@ -43,7 +60,7 @@ void moat_watch_exit(void);
 
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
-extern u64 moat_freed;
+extern u64 moat_freed, moat_kept_packets;
 
 /* In Rust */
 u32 moat_balance(void);

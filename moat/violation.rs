@@ -4,9 +4,10 @@
 //! The gates and entry code end the run; this file only reports.  Context: the
 //! program's, NMI included; PKRS open.
 
-use crate::ffi::{moat_fault, moat_run, moat_site};
+use crate::ffi::{self, moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::{Contract, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::helpers::geometry;
 use crate::pks::PF_PK;
 use crate::program::Program;
 use crate::run::Run;
@@ -175,6 +176,40 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
         error.arg + 1,
         why,
         At(program, site.ret.ip)
+    );
+}
+
+/// A call that was not made: it would have broken the packet.  Once for each program,
+/// and not too often for all of them.
+pub fn kept(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry::Why, ret: i64) {
+    let program = run.program;
+    // SAFETY: it only looks at the time.
+    if program.told.swap(true, Ordering::Relaxed) || unsafe { !ffi::moat_shim_may_tell() } {
+        return;
+    }
+    pr_info!(
+        "{}: {} at {} got {}: the packet {}; see kept_packets in debugfs, docs/support.md\n",
+        Who(program),
+        contract.name,
+        At(program, site.ret.ip),
+        ret,
+        why.text()
+    );
+}
+
+/// A helper left a packet that the kernel cannot take, against all expectations.
+pub fn misshapen(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry::Why) {
+    let program = run.program;
+    trace(program, site.ret.ip, 0, 0x300);
+    if !count(program) {
+        return;
+    }
+    pr_err!(
+        "{}: {} at {} broke the packet, which {}; stopped\n",
+        Who(program),
+        contract.name,
+        At(program, site.ret.ip),
+        why.text()
     );
 }
 

@@ -9,6 +9,7 @@
 //! from the `bpf_func_proto` and the body of the helper, because the proto alone
 //! does not say what the verifier adds by hand.
 
+use super::geometry::Shape;
 use super::maptype::MapTypes;
 
 /// What a program passes in one of its five argument registers.
@@ -114,17 +115,6 @@ pub struct Bounce {
     pub back: bool,
 }
 
-/// A scalar that the helper believes without a look, and should not.
-///
-/// If the low half of argument `arg` (counted from 0) is above `most`, the helper is
-/// not called, and the program gets `answer`, as for other bad values.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limit {
-    pub arg: u8,
-    pub most: u32,
-    pub answer: i64,
-}
-
 /// The most kernel memory one call needs for a [`Bounce`], in bytes: the largest
 /// LPM trie key, `sizeof(struct bpf_lpm_trie_key) + LPM_DATA_SIZE_MAX`.
 pub const BOUNCE_MAX: usize = 4 + 256;
@@ -175,7 +165,8 @@ pub struct Contract {
     /// Whether it changes what its map holds.
     pub writes_map: bool,
     pub bounce: Option<Bounce>,
-    pub limit: Option<Limit>,
+    /// How it changes the packet, if it may change where its headers are.
+    pub shape: Option<Shape>,
     /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
     /// the arguments of such a contract are empty and every audit fails.
     pub refused: Option<&'static str>,
@@ -250,7 +241,7 @@ pub(super) const fn helper(
         },
         writes_map: false,
         bounce: None,
-        limit: None,
+        shape: None,
         refused: None,
         checked,
     }
@@ -297,15 +288,15 @@ impl Contract {
         self
     }
 
-    pub(super) const fn limited(mut self, arg: u8, most: u32, answer: i64) -> Contract {
-        self.limit = Some(Limit { arg, most, answer });
-        self
+    pub(super) const fn reshapes(mut self, shape: Shape) -> Contract {
+        self.shape = Some(shape);
+        self.changes_ctx()
     }
 
     /// Whether a call needs no audit at all: only scalars go in.
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
-        self.checked == 0 && self.limit.is_none() && self.refused.is_none()
+        self.checked == 0 && self.refused.is_none()
     }
 
     /// The map types its map argument may have, if it has one.
