@@ -35,6 +35,7 @@ pub struct Reshaping {
 }
 
 /// Before a call.  `Err` holds the answer to give instead of it.
+#[inline(never)]
 pub fn before(
     run: &Run<'_>,
     site: &moat_site,
@@ -68,6 +69,7 @@ pub fn before(
 
 impl Reshaping {
     /// After it returned `ret`.  False if the packet is not one to go on with.
+    #[inline(never)]
     pub fn after(&self, run: &Run<'_>, site: &moat_site, contract: &Contract, ret: u64) -> bool {
         let is = shape_of(run);
         let mended = geometry::mend(&self.was, &is, self.shape, &self.args, (ret as i64) < 0);
