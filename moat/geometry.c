@@ -105,7 +105,7 @@ bool moat_blind;
 
 bool moat_shim_is_blind(void)
 {
-	return IS_ENABLED(CONFIG_BPF_MOAT_TEST) && READ_ONCE(moat_blind);
+	return READ_ONCE(moat_blind);
 }
 
 /* Offsets and segments become those of @g. */

@@ -10,11 +10,17 @@ use crate::run::Run;
 use crate::violation;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::prelude::*;
 
 /// Shown in debugfs as `kept_packets`: calls that were answered with an error, because
 /// of what they would have made of the packet.
 #[no_mangle]
 pub static moat_kept_packets: AtomicU64 = AtomicU64::new(0);
+
+/// Shown in debugfs of test kernels as `mispredicted`: calls that made something else of
+/// a packet than they were expected to.
+#[no_mangle]
+pub static moat_mispredicted: AtomicU64 = AtomicU64::new(0);
 
 /// The shape of the program's packet.
 fn shape_of(run: &Run<'_>) -> Geometry {
@@ -42,19 +48,22 @@ pub fn before(
     contract: &Contract,
     shape: Shape,
     args: &[u64; 5],
-) -> Result<Option<Reshaping>, u64> {
+) -> core::result::Result<Option<Reshaping>, u64> {
     let writes = matches!(shape, Shape::Store | Shape::Csum | Shape::Pull);
     // SAFETY: the context of who calls such a helper is a socket buffer.
     if writes && unsafe { ffi::moat_shim_skb_is_simple(run.ctx()) } {
         return Ok(None);
     }
     let was = shape_of(run);
-    // SAFETY: it only reads a variable.
-    let blind = unsafe { ffi::moat_shim_is_blind() };
-    if let Err(why) = geometry::foresee(&was, shape, args).or_else(|why| match blind {
-        true => Ok(()),
-        false => Err(why),
-    }) {
+    if let Err(why) = geometry::foresee(&was, shape, args) {
+        // SAFETY: it only reads a variable.
+        if cfg!(CONFIG_BPF_MOAT_TEST) && unsafe { ffi::moat_shim_is_blind() } {
+            return Ok(Some(Reshaping {
+                was,
+                shape,
+                args: *args,
+            }));
+        }
         let answer = shape.answer(why);
         moat_kept_packets.fetch_add(1, Ordering::Relaxed);
         violation::kept(run, site, contract, why, answer);
@@ -77,6 +86,9 @@ impl Reshaping {
             // SAFETY: a socket buffer; offsets of its own, within its own buffer.
             unsafe { ffi::moat_shim_mend(run.ctx(), &mended) };
         }
+        if cfg!(CONFIG_BPF_MOAT_TEST) && ret == 0 {
+            self.compare(&mended);
+        }
         match geometry::judge(&self.was, &mended) {
             Ok(()) => true,
             Err(why) => {
@@ -85,6 +97,27 @@ impl Reshaping {
                 unsafe { ffi::moat_shim_defuse(run.ctx()) };
                 false
             }
+        }
+    }
+
+    /// In test kernels: whether the model knows what helpers do.
+    fn compare(&self, is: &Geometry) {
+        let said = match geometry::model(&self.was, self.shape, &self.args) {
+            Ok(said) => said,
+            Err(_) => return,
+        };
+        // What is in the packet decides whether there is a second tag.
+        let other_tag = self.shape == Shape::VlanPop && said.len != is.len;
+        if !other_tag && !geometry::agree(&said, is) {
+            moat_mispredicted.fetch_add(1, Ordering::Relaxed);
+            pr_info!(
+                "{:?} {:x?}: was {:?}, said {:?}, is {:?}\n",
+                self.shape,
+                self.args,
+                self.was,
+                said,
+                is
+            );
         }
     }
 }

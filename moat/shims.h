@@ -60,7 +60,7 @@ void moat_watch_exit(void);
 
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
-extern u64 moat_freed, moat_kept_packets;
+extern u64 moat_freed, moat_kept_packets, moat_mispredicted;
 
 /* In Rust */
 u32 moat_balance(void);

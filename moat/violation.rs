@@ -184,7 +184,10 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
 pub fn kept(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry::Why, ret: i64) {
     let program = run.program;
     // SAFETY: it only looks at the time.
-    if program.told.swap(true, Ordering::Relaxed) || unsafe { !ffi::moat_shim_may_tell() } {
+    if program.told.load(Ordering::Relaxed) || unsafe { !ffi::moat_shim_may_tell() } {
+        return;
+    }
+    if program.told.swap(true, Ordering::Relaxed) {
         return;
     }
     pr_info!(

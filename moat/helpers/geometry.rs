@@ -334,6 +334,29 @@ pub fn judge(was: &Geometry, is: &Geometry) -> Judged {
     Ok(())
 }
 
+/// Whether a call made of a packet what [`model`] said.  Where the buffer is does not
+/// count.
+pub fn agree(said: &Geometry, is: &Geometry) -> bool {
+    let shape = |g: &Geometry| {
+        let at = |at: i64| if at == UNSET { UNSET } else { at - g.data };
+        let inner = |i: i64| if g.is(ENCAP) { at(i) } else { 0 };
+        [
+            g.len,
+            g.data_len,
+            at(g.mac),
+            at(g.network),
+            at(g.transport),
+            inner(g.inner_mac),
+            inner(g.inner_network),
+            inner(g.inner_transport),
+            g.mac_len,
+            g.gso_size,
+            g.flags & (ENCAP | PARTIAL),
+        ]
+    };
+    shape(said) == shape(is)
+}
+
 /// Before a call: what is wrong with making it.
 pub fn foresee(was: &Geometry, shape: Shape, args: &[u64; 5]) -> Judged {
     judge(was, &model(was, shape, args)?)

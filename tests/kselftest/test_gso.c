@@ -148,11 +148,11 @@ static bool transfer(size_t bytes)
 	return same && at == bytes;
 }
 
-/* There and back again */
+/* There and back again. Not skb_change_proto: it drops the route, which lo needs. */
 static const struct call round_trip[] = {
 	PULL(0), PULL(54), VLAN_PUSH(5), VLAN_PUSH(6), VLAN_POP, VLAN_POP,
 	ROOM(20, 1, 1), ROOM(-20, 1, 1), ROOM(40, 0, 1), ROOM(-40, 0, 1),
-	PROTO(ETH_P_IPV6), PROTO(ETH_P_IP), { BPF_FUNC_set_hash_invalid, { 0 } },
+	{ BPF_FUNC_set_hash_invalid, { 0 } },
 	{ BPF_FUNC_skb_ecn_set_ce, { 0 } }, { BPF_FUNC_csum_level, { 0 } },
 };
 
@@ -172,7 +172,8 @@ static void tcp_ordinary(bool egress)
 		if (word(i))
 			diag("call %d: %llx", i, (unsigned long long)word(i));
 	}
-	ok(whole && same && word(GSO) > 20,
+	diag("%lld packets of GSO", (long long)word(GSO));
+	ok(whole && same && word(GSO) > 10,
 	   "%d: TCP at lo's %s, there and back: arrives whole", level,
 	   egress ? "egress" : "ingress");
 	if (level)
@@ -302,6 +303,7 @@ int main(void)
 	   "ip addr add 10.9.0.1/24 dev vb && ip link set vb up && ip link set vc up && "
 	   "ip link set vd up && ip -n gso addr add 10.9.0.2/24 dev va && "
 	   "ip -n gso link set va up && ethtool -K vb gro on rx-gro-list on >/dev/null && "
+	   "echo 50000000 >/sys/class/net/vb/gro_flush_timeout && "
 	   "ethtool -K vc gso off tso off sg off tx off >/dev/null && "
 	   "ip netns exec gso ethtool -K va tx off >/dev/null");
 	for (level = 0; level <= 2; level += 2) {
@@ -312,5 +314,6 @@ int main(void)
 		gro();
 	}
 	sh("ip netns del gso; ip link del vc; ip link set lo mtu 65536");
+	ok(moat_counter("mispredicted") == 0, "2: each call made what was expected");
 	return finish();
 }

@@ -242,6 +242,9 @@ impl Geometry {
                 self.gso_size -= diff;
                 // skb_decrease_gso_size() would make this "no GSO", with a type.
                 hold(self.gso_size > 0, Why::Gso)?;
+                if diff >= 0 && self.is(LIST) {
+                    self.pull(self.len)?;
+                }
             }
         }
         Ok(())
