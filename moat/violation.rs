@@ -191,7 +191,7 @@ pub fn kept(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry:
         return;
     }
     pr_info!(
-        "{}: {} at {} got {}: the packet {}; see kept_packets in debugfs, docs/support.md\n",
+        "{}: {} at {} got {}: the packet would have {}; see kept_packets in debugfs, docs/support.md\n",
         Who(program),
         contract.name,
         At(program, site.ret.ip),
@@ -208,7 +208,7 @@ pub fn misshapen(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geom
         return;
     }
     pr_err!(
-        "{}: {} at {} broke the packet, which {}; stopped\n",
+        "{}: {} at {} broke the packet: it has {}; stopped\n",
         Who(program),
         contract.name,
         At(program, site.ret.ip),

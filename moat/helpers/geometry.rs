@@ -137,17 +137,17 @@ pub enum Why {
 }
 
 impl Why {
-    /// Ends the sentence "the packet ...".
+    /// What the packet has, or would have.
     pub fn text(self) -> &'static str {
         match self {
-            Why::Offset => "would have headers beyond 64 KiB of its buffer",
-            Why::Bounds => "would not fit its buffer",
-            Why::Order => "would have its headers out of order",
-            Why::Linear => "would have headers outside of its linear part",
-            Why::Csum => "would have a checksum pending outside of it",
-            Why::Gso => "would have segments of an impossible size",
-            Why::List => "was put together by GRO and could not be segmented any more",
-            Why::Shared => "is shared with others",
+            Why::Offset => "headers beyond 64 KiB of its buffer",
+            Why::Bounds => "more than its buffer holds",
+            Why::Order => "headers out of order",
+            Why::Linear => "headers outside of its linear part",
+            Why::Csum => "a checksum pending outside of it",
+            Why::Gso => "segments of an impossible size",
+            Why::List => "a list of buffers, made by GRO, that cannot be segmented any more",
+            Why::Shared => "others that share it",
         }
     }
 }
