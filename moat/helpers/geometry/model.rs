@@ -9,8 +9,7 @@ use super::*;
 
 const VLAN_HLEN: i64 = 4;
 const VLAN_ETH_HLEN: i64 = ETH_HLEN + VLAN_HLEN;
-/// `NET_SKB_PAD`, to which `__skb_cow()` rounds up.  The smallest there is would do:
-/// less room in front means headers less far in.
+/// `NET_SKB_PAD`, to which `__skb_cow()` rounds up, in bytes.
 const NET_SKB_PAD: i64 = 64;
 /// Sizes of an `iphdr` and an `ipv6hdr`.
 const IPV4: i64 = 20;
