@@ -80,12 +80,17 @@ int moat_counters_init(void)
 	debugfs_create_u64("refused_maps", 0444, dir, &moat_refused_maps);
 	debugfs_create_u64("no_memory", 0444, dir, &moat_no_memory);
 	debugfs_create_u64("unlogged", 0444, dir, &moat_unlogged);
+	debugfs_create_u64("kept_packets", 0444, dir, &moat_kept_packets);
 	debugfs_create_u64("binds", 0444, dir, &moat_binds);
 	debugfs_create_u64("freed", 0444, dir, &moat_freed);
 	debugfs_create_u64("evictions", 0444, dir, &moat_evictions);
 	moat_listing_init(dir);
 	debugfs_create_file("domains", 0400, dir, NULL, &moat_domains_fops);
 	debugfs_create_file("keys", 0400, dir, NULL, &moat_keys_fops);
+	if (IS_ENABLED(CONFIG_BPF_MOAT_TEST)) {
+		debugfs_create_bool("blind", 0600, dir, &moat_blind);
+		debugfs_create_u64("mispredicted", 0444, dir, &moat_mispredicted);
+	}
 	return 0;
 }
 

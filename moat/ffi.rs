@@ -4,6 +4,7 @@
 //! C header: `moat/shims.h`, `arch/x86/include/asm/moat.h`.  Each function does
 //! what its C comment says; the contexts are the C function's.
 
+use crate::helpers::geometry::Geometry;
 use core::ffi::{c_char, c_void};
 use core::ops::{Deref, DerefMut};
 use kernel::bindings;
@@ -63,6 +64,11 @@ extern "C" {
     pub fn moat_list_del(number: u32);
     fn moat_may_log(uid: u32) -> bool;
     fn moat_whoami(who: *mut Who);
+    pub fn moat_shim_skb_is_simple(skb: *const c_void) -> bool;
+    pub fn moat_shim_geometry(skb: *const c_void, geometry: *mut Geometry);
+    pub fn moat_shim_mend(skb: *mut c_void, geometry: *const Geometry);
+    pub fn moat_shim_is_blind() -> bool;
+    pub fn moat_shim_defuse(skb: *mut c_void);
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();
     pub fn moat_watch_init() -> i32;

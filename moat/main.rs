@@ -16,6 +16,7 @@
 //! | what may that code be, where may it lead | `sensitive.rs`, `walk.rs` |
 //! | what happens around a run                | `run.rs`        |
 //! | what may a helper be given               | `helpers/`      |
+//! | what may become of a packet              | `reshape.rs`, `helpers/geometry.rs` |
 //! | what happens on a violation              | `violation.rs`  |
 //! | why can it not be isolated               | `reason.rs`     |
 //! | who is told so, and what can they do     | `report.rs`     |
@@ -69,6 +70,7 @@ mod layers;
 mod policy;
 mod program;
 mod report;
+mod reshape;
 mod run;
 mod sends;
 mod sets;

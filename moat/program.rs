@@ -117,6 +117,8 @@ pub struct Program {
     /// Whether it calls one that may move the start of the packet, or of its metadata,
     /// down to old kernel memory, or looks at metadata whose start others may have moved.
     pub uncovers: bool,
+    /// Whether the log has said that a call of it was not made.
+    pub told: AtomicBool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
     shadows: Option<Zeroed<u64>>,
@@ -183,6 +185,7 @@ impl Program {
             local_calls: false,
             reloads: false,
             uncovers: false,
+            told: AtomicBool::new(false),
             packet: 0,
             shadows: None,
             slots: None,

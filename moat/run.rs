@@ -11,6 +11,7 @@ use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
 use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
 use crate::line::Line;
 use crate::program::Program;
+use crate::reshape;
 use crate::sends;
 use crate::violation;
 use core::ffi::c_void;
@@ -62,7 +63,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn ctx(&self) -> *mut c_void {
+    pub fn ctx(&self) -> *mut c_void {
         // SAFETY: see `new`.
         unsafe { (*self.run).ctx as *mut c_void }
     }
@@ -211,9 +212,11 @@ impl<'a> Run<'a> {
         let checked = audit::audit(contract, raw, self)?;
         let mut args = checked.args.map(|grant| grant.get());
 
-        if let Some(limit) = contract.limit {
-            if args[limit.arg as usize % 5] as u32 > limit.most {
-                return Ok(limit.answer as u64);
+        let mut reshaping = None;
+        if let Some(shape) = contract.shape {
+            match reshape::before(self, site, contract, shape, &args) {
+                Ok(change) => reshaping = change,
+                Err(answer) => return Ok(answer),
             }
         }
         if let Some(sends) = contract.sends {
@@ -265,7 +268,8 @@ impl<'a> Run<'a> {
                 };
             }
         }
-        if (contract.effects.load_ctx && self.reload(contract) != 0) || self.is_over(site) {
+        let broken = reshaping.map_or(false, |change| !change.after(self, site, contract, ret));
+        if broken || (contract.effects.load_ctx && self.reload(contract) != 0) || self.is_over(site) {
             self.stop();
         }
         Ok(match contract.ret {

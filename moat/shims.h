@@ -73,6 +73,23 @@ u32 moat_list_add(void *program);
 void moat_list_del(u32 n);
 void moat_listing_init(struct dentry *dir);
 
+/* helpers/geometry.rs says what it is: Geometry. */
+struct moat_geometry {
+	s64 data, tail, end, len, data_len;
+	s64 mac, network, transport;
+	s64 inner_mac, inner_network, inner_transport;
+	s64 csum_start, csum_end, mac_len;
+	s64 gso_size, gso_type, protocol;
+	s64 list_room, max_len, flags;
+};
+
+bool moat_shim_skb_is_simple(const void *ctx);
+void moat_shim_geometry(const void *ctx, struct moat_geometry *g);
+void moat_shim_mend(void *ctx, const struct moat_geometry *g);
+bool moat_shim_is_blind(void);
+extern bool moat_blind;
+void moat_shim_defuse(void *ctx);
+
 int moat_counters_init(void);
 void moat_counters_exit(void);
 
@@ -83,6 +100,7 @@ bool moat_busy(void);
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
 extern u64 moat_freed, moat_refused_sends, moat_refused_maps, moat_no_memory;
+extern u64 moat_kept_packets, moat_mispredicted;
 
 extern u64 moat_unlogged;
 

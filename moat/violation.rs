@@ -4,9 +4,10 @@
 //! The gates and entry code end the run; this file only reports.  Context: the
 //! program's, NMI included; PKRS open.
 
-use crate::ffi::{moat_fault, moat_run, moat_site};
+use crate::ffi::{self, moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
+use crate::helpers::geometry;
 use crate::pks::PF_PK;
 use crate::program::Program;
 use crate::reason::Text;
@@ -182,6 +183,42 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
         error.arg + 1,
         why,
         At(program, site.ret.ip)
+    );
+}
+
+/// A call that was not made: it would have broken the packet.  Once for each program,
+/// and not too often for all of them.
+pub fn kept(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry::Why, ret: i64) {
+    let program = run.program;
+    if program.told.load(Ordering::Relaxed) || !program.by.may_log() {
+        return;
+    }
+    if program.told.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    pr_info!(
+        "{}: {} at {} got {}: the packet would have {}; see kept_packets in debugfs, docs/support.md\n",
+        Who(program),
+        contract.name,
+        At(program, site.ret.ip),
+        ret,
+        why.text()
+    );
+}
+
+/// A helper left a packet that the kernel cannot take, against all expectations.
+pub fn misshapen(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry::Why) {
+    let program = run.program;
+    trace(program, site.ret.ip, 0, 0x300);
+    if !count(program) {
+        return;
+    }
+    pr_err!(
+        "{}: {} at {} broke the packet: it has {}; stopped\n",
+        Who(program),
+        contract.name,
+        At(program, site.ret.ip),
+        why.text()
     );
 }
 

@@ -9,6 +9,7 @@
 //! from the `bpf_func_proto` and the body of the helper, because the proto alone
 //! does not say what the verifier adds by hand.
 
+use super::geometry::Shape;
 use super::maptype::MapTypes;
 
 /// What a program passes in one of its five argument registers.
@@ -125,17 +126,6 @@ pub struct Bounce {
     pub back: bool,
 }
 
-/// A scalar that the helper believes without a look, and should not.
-///
-/// If the low half of argument `arg` (counted from 0) is above `most`, the helper is
-/// not called, and the program gets `answer`, as for other bad values.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limit {
-    pub arg: u8,
-    pub most: u32,
-    pub answer: i64,
-}
-
 /// It sends the packet of its context, or a clone.
 ///
 /// If the packet may not be sent, the helper is not called, and the program gets
@@ -196,7 +186,8 @@ pub struct Contract {
     /// Whether it changes what its map holds.
     pub writes_map: bool,
     pub bounce: Option<Bounce>,
-    pub limit: Option<Limit>,
+    /// How it changes the packet, if it may change where its headers are.
+    pub shape: Option<Shape>,
     /// Of a socket buffer.  What XDP sends is the kernel's to ask about, afterwards.
     pub sends: Option<Sends>,
     /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
@@ -274,8 +265,8 @@ pub(super) const fn helper(
         uncovers: Uncovers::Nothing,
         writes_map: false,
         bounce: None,
-        limit: None,
         sends: None,
+        shape: None,
         refused: None,
         checked,
     }
@@ -328,9 +319,9 @@ impl Contract {
         self
     }
 
-    pub(super) const fn limited(mut self, arg: u8, most: u32, answer: i64) -> Contract {
-        self.limit = Some(Limit { arg, most, answer });
-        self
+    pub(super) const fn reshapes(mut self, shape: Shape) -> Contract {
+        self.shape = Some(shape);
+        self.changes_ctx()
     }
 
     pub(super) const fn sends(mut self, answer: i64) -> Contract {
@@ -341,7 +332,7 @@ impl Contract {
     /// Whether a call needs no audit at all: only scalars go in.
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
-        self.checked == 0 && self.limit.is_none() && self.refused.is_none()
+        self.checked == 0 && self.refused.is_none()
     }
 
     /// The map types its map argument may have, if it has one.

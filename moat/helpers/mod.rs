@@ -5,11 +5,13 @@
 //! - [`table`]: one contract for every helper, found by its number.
 //! - [`audit`]: a contract, applied to the arguments of one call.
 //! - [`maptype`]: sets of map types.
+//! - [`geometry`]: what helpers make of a packet, and what they must not.
 //!
 //! The other files are the contracts themselves, by subject.
 
 pub mod audit;
 pub mod contract;
+pub mod geometry;
 pub mod maptype;
 pub mod table;
 

@@ -8,6 +8,7 @@
 use super::contract::{
     helper, mem, mem_or_null, Access::*, Arg, Contract, ProgTypes, ANY, CTX, NO, SIZE, SIZE_OR_ZERO,
 };
+use super::geometry::Shape;
 use super::maptype::{MapTypes, CGROUP_ARRAY};
 use super::net_both::SHOT;
 
@@ -34,14 +35,16 @@ pub(super) const CONTRACTS: &[Contract] = &[
         TC,
         [CTX, ANY, mem(Read, 3), SIZE, ANY],
     )
-    .changes_ctx(),
-    skb(10, "l3_csum_replace", 4).changes_ctx(),
-    skb(11, "l4_csum_replace", 4).changes_ctx(),
+    .reshapes(Shape::Store),
+    skb(10, "l3_csum_replace", 4).reshapes(Shape::Csum),
+    skb(11, "l4_csum_replace", 4).reshapes(Shape::Csum),
     // -ENETDOWN, as for too deep a recursion.
-    skb(13, "clone_redirect", 2).changes_ctx().sends(-100),
+    skb(13, "clone_redirect", 2)
+        .reshapes(Shape::Clone)
+        .sends(-100),
     skb(17, "get_cgroup_classid", 0),
-    skb(18, "skb_vlan_push", 2).changes_ctx(),
-    skb(19, "skb_vlan_pop", 0).changes_ctx(),
+    skb(18, "skb_vlan_push", 2).reshapes(Shape::VlanPush),
+    skb(19, "skb_vlan_pop", 0).reshapes(Shape::VlanPop),
     helper(
         20,
         "skb_get_tunnel_key",
@@ -74,25 +77,21 @@ pub(super) const CONTRACTS: &[Contract] = &[
         TC,
         [CTX, mem(Read, 2), SIZE, NO, NO],
     ),
-    skb(31, "skb_change_proto", 2).changes_ctx(),
+    skb(31, "skb_change_proto", 2).reshapes(Shape::Proto),
     skb(32, "skb_change_type", 1).changes_ctx(),
     helper(33, "skb_under_cgroup", TC, [CTX, CGROUPS, ANY, NO, NO]),
     // Without a hash it dissects the packet and sets one.
     skb(34, "get_hash_recalc", 0).changes_ctx(),
-    skb(38, "skb_change_tail", 2).changes_ctx(),
-    skb(39, "skb_pull_data", 1).changes_ctx(),
+    skb(38, "skb_change_tail", 2).reshapes(Shape::Tail),
+    skb(39, "skb_pull_data", 1).reshapes(Shape::Pull),
     // skb->csum, ip_summed and csum_level are not in struct __sk_buff.
     skb(40, "csum_update", 1),
     skb(41, "set_hash_invalid", 0).changes_ctx(),
-    // For GSO packets its sums overflow: BUG_ON(nhead < 0) of pskb_expand_head(), and
-    // the 16 bits of skb->mac_header.  No other packet may be so long.  -EINVAL.
-    skb(43, "skb_change_head", 2)
-        .changes_ctx()
-        .limited(1, 1 << 15, -22),
+    skb(43, "skb_change_head", 2).reshapes(Shape::Head),
     helper(46, "get_socket_cookie", SKB, [CTX, NO, NO, NO, NO]),
     helper(47, "get_socket_uid", SKB, [CTX, NO, NO, NO, NO]),
     skb(48, "set_hash", 1).changes_ctx(),
-    skb(50, "skb_adjust_room", 3).changes_ctx(),
+    skb(50, "skb_adjust_room", 3).reshapes(Shape::Room),
     helper(
         66,
         "skb_get_xfrm_state",

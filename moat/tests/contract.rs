@@ -80,7 +80,7 @@ fn arguments_have_no_gaps() {
         let used = c.args.iter().take_while(|a| **a != Arg::None).count();
         assert!(c.args[used..].iter().all(|a| *a == Arg::None), "{}", c.name);
         let plain = c.args.iter().all(|a| a.is_plain());
-        let plain = plain && c.limit.is_none() && c.refused.is_none();
+        let plain = plain && c.refused.is_none();
         assert_eq!(c.is_plain(), plain, "{}", c.name);
     }
 }
@@ -104,16 +104,6 @@ fn a_bounced_argument_is_memory_and_fits() {
                 panic!("{} bounces something that is not memory", c.name);
             };
             assert!(bounce.back || access != Access::ReadWrite, "{}", c.name);
-        }
-    }
-}
-
-#[test]
-fn what_is_limited_is_a_scalar() {
-    for c in all() {
-        if let Some(limit) = c.limit {
-            assert_eq!(c.args[limit.arg as usize], Arg::Any, "{}", c.name);
-            assert!((-4095..0).contains(&limit.answer), "{}", c.name);
         }
     }
 }

@@ -293,6 +293,14 @@ fn who_changes_packets_has_them_reloaded() {
             "{}",
             c.name
         );
+        if c.types.contains(SCHED_CLS) {
+            assert_eq!(
+                changing.contains(function.as_str()),
+                c.shape.is_some(),
+                "{}",
+                c.name
+            );
+        }
     }
 }
 

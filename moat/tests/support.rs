@@ -106,8 +106,19 @@ What is isolated differs from a plain program in this:
 - While MOAT is loaded, a descriptor that comes to mean another map in the midst of the
   system call that puts it into a map of maps is refused (EBADF).
 - Scalars go to helpers as the program passes them, not checked against the ranges
-  that the verifier assumed. `skb_change_head` by more than 32 KiB, of which the kernel
-  can die if the packet is a GSO one, is answered with EINVAL.
+  that the verifier assumed.
+- A helper's call that would break the packet is not made
+  ([0016](decisions/0016-a-packet-stays-one.md)); the program gets the helper's own error,
+  `kept_packets` counts it, and the log says so, once for each program. That is: headers
+  beyond 57,343 bytes of the buffer, out of order, or in fragments where they would be
+  moved; segments of less than 8 bytes (or than they have) or of 65,535; a pending checksum
+  of a GSO packet cut off; `clone_redirect` of a packet with less of its headers in the
+  linear part than others pull without a look, or of GSO without a type.
+- On a GSO packet that GRO made a list of, ENOTSUPP for what the kernel could not segment
+  afterwards: `skb_adjust_room` that makes segments larger, if buffers of the list have
+  linear data; a MAC header that outgrows the room in the buffers of `SKB_GSO_FRAGLIST`;
+  and before 6.1.167, whose fixes Debian's 6.1.192 has, all that pulls data out of such a
+  list or changes the header.
 - Packets that programs have sent one another for longer than `kernel.moat.budget`, on a
   CPU that has had no rest for as long, are not sent: `clone_redirect` returns -ENETDOWN,
   other redirects TC_ACT_SHOT, and XDP drops. Counted (`refused_sends`), logged once a

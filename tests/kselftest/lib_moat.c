@@ -138,6 +138,7 @@ int prog_run(int fd, struct run *run)
 		.test.ctx_out = (uintptr_t)run->ctx_out,
 		.test.ctx_size_out = run->ctx_out_size,
 		.test.repeat = run->repeat,
+		.test.flags = run->flags,
 	};
 	int err = bpf(BPF_PROG_TEST_RUN, &attr);
 

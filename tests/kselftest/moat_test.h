@@ -86,7 +86,7 @@ struct run {
 	const void *data_in;
 	void *data_out, *ctx_in, *ctx_out;
 	u32 data_in_size, data_out_size, ctx_in_size, ctx_out_size;
-	u32 repeat, retval, duration;
+	u32 repeat, retval, duration, flags;
 };
 
 int prog_run(int fd, struct run *run);

@@ -22,17 +22,18 @@
 static const struct prog_type *const t = &sched_cls;
 
 /* As of a packet that is yet to be cut into segments, so that its length may grow. */
-static void run_gso(int fd)
+static void run_gso(int fd, u32 flags)
 {
 	struct __sk_buff ctx = { .gso_size = 10 };
 	u8 packet[64] = {};
 	struct run run = { .data_in = packet, .data_in_size = sizeof(packet), .ctx_in = &ctx,
-			   .ctx_in_size = sizeof(ctx), .repeat = 1 };
+			   .ctx_in_size = sizeof(ctx), .repeat = 1, .flags = flags };
 
 	prog_run(fd, &run);
 }
 
-static void must_oops(const char *what, const char *log, const struct bpf_insn *insns, size_t cnt)
+static void must_oops_with(const char *what, const char *log, const struct bpf_insn *insns,
+			   size_t cnt, u32 flags)
 {
 	int fd = prog_load(t->type, "rogue_oops", insns, cnt), status = 0;
 	pid_t pid;
@@ -46,7 +47,7 @@ static void must_oops(const char *what, const char *log, const struct bpf_insn *
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
-		run_gso(fd);
+		run_gso(fd, flags);
 		_exit(0);
 	}
 	waitpid(pid, &status, 0);
@@ -55,6 +56,11 @@ static void must_oops(const char *what, const char *log, const struct bpf_insn *
 	if (!WIFSIGNALED(status))
 		diag("the child lives; in the log: %s", kmsg_find("", NULL));
 	/* @fd stays open: the task that died inside the program still counts on it */
+}
+
+static void must_oops(const char *what, const char *log, const struct bpf_insn *insns, size_t cnt)
+{
+	must_oops_with(what, log, insns, cnt, 0);
 }
 
 int main(void)
@@ -119,5 +125,20 @@ int main(void)
 		EXIT(),
 	};
 	must_oops("asks for less than no head room", "kernel BUG at", head, ARRAY_SIZE(head));
+	/* test_geometry has this one, and what others make of a packet. */
+	struct bpf_insn tail[] = {
+		MOV_REG(R6, R1),
+		MOV_IMM(R2, 66),
+		MOV_IMM(R3, 0),
+		CALL(skb_change_head),
+		MOV_REG(R1, R6),
+		MOV_IMM(R2, 1),
+		MOV_IMM(R3, 0),
+		CALL(skb_change_tail),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+	must_oops_with("cuts the headers off", "kernel BUG at", tail, ARRAY_SIZE(tail),
+		       BPF_F_TEST_SKB_CHECKSUM_COMPLETE);
 	return finish();
 }

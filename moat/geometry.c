@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What socket buffers look like to helpers/geometry.rs, and how they are mended.
+ */
+#include <linux/if_vlan.h>
+#include <linux/kernel.h>
+#include <linux/netdevice.h>
+#include <linux/skbuff.h>
+#include <linux/version.h>
+
+#include "shims.h"
+
+/*
+ * Since when a GSO packet with a frag_list can be segmented after something was pulled
+ * out of the list, or its header changed. By upstream's commit, and 6.1.y's release:
+ *
+ *	9e4b7a99a03a	6.1.0	net: gso: fix panic on frag_list with mixed head alloc types
+ *	23d05d563b7e	6.1.79	net: prevent mss overflow in skb_segment()
+ *	fa5ef655615a	6.1.103	bpf: Fix a segment issue when downgrading gso_size
+ *	a1e40ac5b5e9	6.1.113	gso: fix udp gso fraglist segmentation after pull from frag_list
+ *	3382a1ed7f77	6.1.142	net: fix udp gso skb_segment after pull from frag_list
+ *	17bd3bd82f9f	6.1.167	net: gso: fix tcp fraglist segmentation after pull from frag_list
+ *			6.1.167	net: fix segmentation of forwarding fraglist GRO
+ */
+#define LISTS_ARE_FIXED (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 167))
+
+/* As in helpers/geometry.rs */
+enum {
+	IS_CLONED = 1 << 0,
+	IS_HEADER_CLONED = 1 << 1,
+	IS_SHARED = 1 << 2,
+	IS_PARTIAL = 1 << 3,
+	IS_ENCAP = 1 << 4,
+	IS_TAGGED = 1 << 5,
+	HAS_LIST = 1 << 6,
+	HAS_LINEAR_LIST = 1 << 7,
+	HAS_FIXED_LIST = 1 << 8,
+};
+
+static_assert(sizeof(struct moat_geometry) == 20 * 8);
+static_assert(SKB_GSO_TCPV4 == 1 << 0 && SKB_GSO_DODGY == 1 << 1);
+static_assert(SKB_GSO_TCPV6 == 1 << 4 && SKB_GSO_GRE == 1 << 6);
+static_assert(SKB_GSO_UDP_TUNNEL == 1 << 10 && SKB_GSO_UDP_L4 == 1 << 17);
+static_assert(SKB_GSO_FRAGLIST == 1 << 18 && GSO_BY_FRAGS == 0xffff);
+static_assert(GSO_MAX_SIZE == 8 * 65535 && L1_CACHE_BYTES == 64);
+
+/*
+ * Whether what writes to a packet, or pulls from its fragments, can change nothing that
+ * matters: there is nothing to pull, and no offset moves.
+ */
+bool moat_shim_skb_is_simple(const void *ctx)
+{
+	const struct sk_buff *skb = ctx;
+
+	return !skb->data_len && !skb_shared(skb) && skb->ip_summed != CHECKSUM_PARTIAL;
+}
+
+void moat_shim_geometry(const void *ctx, struct moat_geometry *g)
+{
+	const struct sk_buff *skb = ctx;
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	const struct sk_buff *frag;
+
+	*g = (struct moat_geometry){
+		.data = skb_headroom(skb),
+		.tail = skb_tail_pointer(skb) - skb->head,
+		.end = skb_end_offset(skb),
+		.len = skb->len,
+		.data_len = skb->data_len,
+		.mac = skb->mac_header,
+		.network = skb->network_header,
+		.transport = skb->transport_header,
+		.inner_mac = skb->inner_mac_header,
+		.inner_network = skb->inner_network_header,
+		.inner_transport = skb->inner_transport_header,
+		.csum_start = skb->csum_start,
+		.csum_end = skb->csum_start + skb->csum_offset + sizeof(__sum16),
+		.mac_len = skb->mac_len,
+		.gso_size = shinfo->gso_size,
+		.gso_type = shinfo->gso_type,
+		.protocol = ntohs(skb->protocol),
+		.list_room = U16_MAX,
+		.max_len = SKB_MAX_ALLOC,
+		.flags = (skb_cloned(skb) ? IS_CLONED : 0) |
+			 (skb_header_cloned(skb) ? IS_HEADER_CLONED : 0) |
+			 (skb_shared(skb) ? IS_SHARED : 0) |
+			 (skb->ip_summed == CHECKSUM_PARTIAL ? IS_PARTIAL : 0) |
+			 (skb->encapsulation ? IS_ENCAP : 0) |
+			 (skb_vlan_tag_present(skb) ? IS_TAGGED : 0) |
+			 (shinfo->frag_list ? HAS_LIST : 0) |
+			 (LISTS_ARE_FIXED ? HAS_FIXED_LIST : 0),
+	};
+	if (!shinfo->gso_size)
+		return;
+	skb_walk_frags(skb, frag) {
+		if (skb_headlen(frag))
+			g->flags |= HAS_LINEAR_LIST;
+		g->list_room = min_t(s64, g->list_room, frag->network_header);
+	}
+}
+
+/* In test kernels, debugfs can have calls made whatever they would do to the packet. */
+bool moat_blind;
+
+bool moat_shim_is_blind(void)
+{
+	return READ_ONCE(moat_blind);
+}
+
+/* Offsets and segments become those of @g. */
+void moat_shim_mend(void *ctx, const struct moat_geometry *g)
+{
+	struct sk_buff *skb = ctx;
+
+	skb->transport_header = g->transport;
+	skb->inner_mac_header = g->inner_mac;
+	skb->inner_network_header = g->inner_network;
+	skb->inner_transport_header = g->inner_transport;
+	if (skb_shinfo(skb)->gso_size != g->gso_size)
+		skb_shinfo(skb)->gso_size = g->gso_size;
+}
+
+/*
+ * A helper has broken a packet, which nobody foresaw. It will be dropped, but who does
+ * that may look at it once more, as cls_bpf does.
+ */
+void moat_shim_defuse(void *ctx)
+{
+	struct sk_buff *skb = ctx;
+
+	skb_reset_mac_header(skb);
+	skb_reset_network_header(skb);
+	skb->transport_header = (typeof(skb->transport_header))~0U;
+	skb_reset_mac_len(skb);
+	skb->encapsulation = 0;
+	skb->ip_summed = CHECKSUM_NONE;
+	skb_gso_reset(skb);
+	WARN_ON_ONCE(IS_ENABLED(CONFIG_BPF_MOAT_TEST));
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Around the helpers that change a packet: it stays one that the kernel can take (I10).
+//!
+//! Context: the program's; PKRS open.
+
+use crate::ffi::{self, moat_site};
+use crate::helpers::contract::Contract;
+use crate::helpers::geometry::{self, Geometry, Shape};
+use crate::run::Run;
+use crate::violation;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::prelude::*;
+
+/// Shown in debugfs as `kept_packets`: calls that were answered with an error, because
+/// of what they would have made of the packet.
+#[no_mangle]
+pub static moat_kept_packets: AtomicU64 = AtomicU64::new(0);
+
+/// Shown in debugfs of test kernels as `mispredicted`: calls that made something else of
+/// a packet than they were expected to.
+#[no_mangle]
+pub static moat_mispredicted: AtomicU64 = AtomicU64::new(0);
+
+/// The shape of the program's packet.
+fn shape_of(run: &Run<'_>) -> Geometry {
+    let mut shape = MaybeUninit::uninit();
+    // SAFETY: the context of who calls such a helper is a socket buffer; the C side
+    // writes all of the structure, which has the same size there.
+    unsafe {
+        ffi::moat_shim_geometry(run.ctx(), shape.as_mut_ptr());
+        shape.assume_init()
+    }
+}
+
+/// A call that has been let through.
+pub struct Reshaping {
+    was: Geometry,
+    shape: Shape,
+    args: [u64; 5],
+}
+
+/// Before a call.  `Err` holds the answer to give instead of it.
+#[inline(never)]
+pub fn before(
+    run: &Run<'_>,
+    site: &moat_site,
+    contract: &Contract,
+    shape: Shape,
+    args: &[u64; 5],
+) -> core::result::Result<Option<Reshaping>, u64> {
+    let writes = matches!(shape, Shape::Store | Shape::Csum | Shape::Pull);
+    // SAFETY: the context of who calls such a helper is a socket buffer.
+    if writes && unsafe { ffi::moat_shim_skb_is_simple(run.ctx()) } {
+        return Ok(None);
+    }
+    let was = shape_of(run);
+    if let Err(why) = geometry::foresee(&was, shape, args) {
+        // SAFETY: it only reads a variable.
+        if cfg!(CONFIG_BPF_MOAT_TEST) && unsafe { ffi::moat_shim_is_blind() } {
+            return Ok(Some(Reshaping {
+                was,
+                shape,
+                args: *args,
+            }));
+        }
+        let answer = shape.answer(why);
+        moat_kept_packets.fetch_add(1, Ordering::Relaxed);
+        violation::kept(run, site, contract, why, answer);
+        return Err(answer as u64);
+    }
+    Ok(Some(Reshaping {
+        was,
+        shape,
+        args: *args,
+    }))
+}
+
+impl Reshaping {
+    /// After it returned `ret`.  False if the packet is not one to go on with.
+    #[inline(never)]
+    pub fn after(&self, run: &Run<'_>, site: &moat_site, contract: &Contract, ret: u64) -> bool {
+        let is = shape_of(run);
+        let mended = geometry::mend(&self.was, &is, self.shape, &self.args, (ret as i64) < 0);
+        if mended != is {
+            // SAFETY: a socket buffer; offsets of its own, within its own buffer.
+            unsafe { ffi::moat_shim_mend(run.ctx(), &mended) };
+        }
+        if cfg!(CONFIG_BPF_MOAT_TEST) && ret == 0 {
+            self.compare(&mended);
+        }
+        match geometry::judge(&self.was, &mended) {
+            Ok(()) => true,
+            Err(why) => {
+                violation::misshapen(run, site, contract, why);
+                // SAFETY: a socket buffer, whose run ends now.
+                unsafe { ffi::moat_shim_defuse(run.ctx()) };
+                false
+            }
+        }
+    }
+
+    /// In test kernels: whether the model knows what helpers do.
+    fn compare(&self, is: &Geometry) {
+        let said = match geometry::model(&self.was, self.shape, &self.args) {
+            Ok(said) => said,
+            Err(_) => return,
+        };
+        // What is in the packet decides whether there is a second tag.
+        let other_tag = self.shape == Shape::VlanPop && said.len != is.len;
+        if !other_tag && !geometry::agree(&said, is) {
+            moat_mispredicted.fetch_add(1, Ordering::Relaxed);
+            pr_info!(
+                "{:?} {:x?}: was {:?}, said {:?}, is {:?}\n",
+                self.shape,
+                self.args,
+                self.was,
+                said,
+                is
+            );
+        }
+    }
+}
