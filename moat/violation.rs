@@ -4,7 +4,7 @@
 //! The gates and entry code end the run; this file only reports.  Context: the
 //! program's, NMI included; PKRS open.
 
-use crate::ffi::{self, moat_fault, moat_run, moat_site};
+use crate::ffi::{moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
 use crate::helpers::geometry;
