@@ -25,7 +25,7 @@
 #define WORKERS		4
 #define SEQUENCES	100000
 /* include/uapi/linux/bpf.h of the kernel that is tested */
-#define CHECKSUM_COMPLETE	(1U << 0)
+#define CHECKSUM_COMPLETE	(1U << 2)
 #define XDP_LIVE_FRAMES		(1U << 1)
 
 enum kind {
