@@ -17,6 +17,7 @@ help:
 	@echo 'make shell                the same guest, to a prompt'
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
+	@echo 'make test-full            that, and what takes too long for every change'
 	@echo 'make bench [MANY=1024]    what a run costs, isolated or not; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
 	@echo 'make clean                remove what was built; keeps the unpacked kernel source'
@@ -82,6 +83,10 @@ test: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run $(ONLY)
 
+test-full: kernels programs $(OUT)/initramfs.gz
+	@$(SCRIPTS)/upstream-tests product
+	@tests/run --full $(ONLY)
+
 bench: kernel programs $(OUT)/initramfs.gz
 	@LOG=bench CMD='$$MOAT_OUT/bench/bench' LEVEL=2 ICOUNT=1 $(SCRIPTS)/in-guest $(KERNEL)
 	@LOG=many CMD="\$$MOAT_OUT/bench/many $(MANY)" LEVEL=2 CPUS=4 ICOUNT=1 TIMEOUT=1200 \
@@ -93,4 +98,4 @@ clean:
 distclean:
 	@$(SCRIPTS)/clean all
 
-.PHONY: help packages check kernel kernels programs run shell has-command guest test bench clean distclean
+.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full bench clean distclean
