@@ -10,6 +10,8 @@ $(error cannot find out where the cache is; is HOME set?)
 endif
 
 KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
+# As it was written: $ is the guest's shell's, not make's.
+override CMD := $(value CMD)
 export CMD LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
 
 help:
