@@ -4,7 +4,7 @@
 //! Lives in `prog->aux->moat` from before verification until after the last run.
 
 use crate::balance::Heat;
-use crate::domains::{domains, Area, MapValues, Tried, View};
+use crate::domains::{domains, Area, MapValues, View};
 use crate::ffi::{self, Lock, Slots, Table, Zeroed};
 use crate::helpers::audit::MapInfo;
 use crate::helpers::contract::{SOCKET_FILTER, XDP};

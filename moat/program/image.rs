@@ -14,7 +14,6 @@ use crate::walk::{walk, Bad};
 use core::ffi::c_void;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
-use kernel::prelude::*;
 
 /// `BPF_MAX_SUBPROGS`: `include/linux/bpf_verifier.h`.
 const MAX_IMAGES: usize = 256;
