@@ -35,9 +35,10 @@ enum {
 	HAS_LIST = 1 << 6,
 	HAS_LINEAR_LIST = 1 << 7,
 	HAS_FIXED_LIST = 1 << 8,
+	IS_UNNECESSARY = 1 << 9,
 };
 
-static_assert(sizeof(struct moat_geometry) == 20 * 8);
+static_assert(sizeof(struct moat_geometry) == 22 * 8);
 static_assert(SKB_GSO_TCPV4 == 1 << 0 && SKB_GSO_DODGY == 1 << 1);
 static_assert(SKB_GSO_TCPV6 == 1 << 4 && SKB_GSO_GRE == 1 << 6);
 static_assert(SKB_GSO_UDP_TUNNEL == 1 << 10 && SKB_GSO_UDP_L4 == 1 << 17);
@@ -80,11 +81,13 @@ void moat_shim_geometry(const void *ctx, struct moat_geometry *g)
 		.gso_type = shinfo->gso_type,
 		.protocol = ntohs(skb->protocol),
 		.list_room = U16_MAX,
+		.csum_level = skb->csum_level,
 		.max_len = SKB_MAX_ALLOC,
 		.flags = (skb_cloned(skb) ? IS_CLONED : 0) |
 			 (skb_header_cloned(skb) ? IS_HEADER_CLONED : 0) |
 			 (skb_shared(skb) ? IS_SHARED : 0) |
 			 (skb->ip_summed == CHECKSUM_PARTIAL ? IS_PARTIAL : 0) |
+			 (skb->ip_summed == CHECKSUM_UNNECESSARY ? IS_UNNECESSARY : 0) |
 			 (skb->encapsulation ? IS_ENCAP : 0) |
 			 (skb_vlan_tag_present(skb) ? IS_TAGGED : 0) |
 			 (shinfo->frag_list ? HAS_LIST : 0) |
@@ -93,6 +96,7 @@ void moat_shim_geometry(const void *ctx, struct moat_geometry *g)
 	if (!shinfo->gso_size)
 		return;
 	skb_walk_frags(skb, frag) {
+		g->list_len += frag->len;
 		if (skb_headlen(frag))
 			g->flags |= HAS_LINEAR_LIST;
 		g->list_room = min_t(s64, g->list_room, frag->network_header);

@@ -10,6 +10,7 @@
 //!
 //! Source: `net/core/filter.c`, `net/core/skbuff.c`, `include/linux/if_vlan.h`.
 
+mod leave;
 mod model;
 
 pub use model::model;
@@ -57,6 +58,8 @@ pub const LIST: i64 = 1 << 6;
 pub const LINEAR_LIST: i64 = 1 << 7;
 /// This kernel can segment what was pulled out of a `frag_list`.
 pub const LIST_FIXED: i64 = 1 << 8;
+/// `CHECKSUM_UNNECESSARY`
+pub const UNNECESSARY: i64 = 1 << 9;
 
 /// The shape of a packet: offsets from the start of its buffer, and lengths, in bytes.
 ///
@@ -86,19 +89,23 @@ pub struct Geometry {
     /// The least room before the network header in the buffers of a `frag_list` that
     /// `skb_segment_list()` gives a copy of the header.
     pub list_room: i64,
+    /// The bytes in a GSO packet's `frag_list`.
+    pub list_len: i64,
+    pub csum_level: i64,
     /// `SKB_MAX_ALLOC`
     pub max_len: i64,
     pub flags: i64,
 }
 
 // As `moat/geometry.c` has it.
-const _: () = assert!(core::mem::size_of::<Geometry>() == 20 * 8);
+const _: () = assert!(core::mem::size_of::<Geometry>() == 22 * 8);
 
 /// Which helper it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
     Store,
     Csum,
+    Level,
     Clone,
     VlanPush,
     VlanPop,
@@ -128,6 +135,8 @@ pub enum Why {
     Linear,
     /// The checksum that is yet to be computed, or its place, is outside.
     Csum,
+    /// A GSO packet's checksums would be neither verified nor pending.
+    Unsummed,
     /// Segments of a size that cannot be.
     Gso,
     /// A list of buffers put together by GRO, which could not be segmented afterwards.
@@ -145,6 +154,7 @@ impl Why {
             Why::Order => "headers out of order",
             Why::Linear => "headers outside of its linear part",
             Why::Csum => "a checksum pending outside of it",
+            Why::Unsummed => "segments whose checksums are neither verified nor pending",
             Why::Gso => "segments of an impossible size",
             Why::List => "a list of buffers, made by GRO, that cannot be segmented any more",
             Why::Shared => "others that share it",
@@ -324,6 +334,11 @@ pub fn judge(was: &Geometry, is: &Geometry) -> Judged {
         return hold(is.gso_type == 0, Why::Gso);
     }
     hold(!was.is(PARTIAL) || is.is(PARTIAL), Why::Csum)?;
+    // skb_warn_bad_offload(); NONE from the start is nobody's fault.
+    hold(
+        !was.is(UNNECESSARY) || is.is(UNNECESSARY | PARTIAL),
+        Why::Unsummed,
+    )?;
     let changed = is.gso_size != was.gso_size;
     hold(!changed || is.gso_size < GSO_BY_FRAGS, Why::Gso)?;
     hold(is.gso_size >= was.gso_size.min(GSO_MIN), Why::Gso)?;

@@ -109,7 +109,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
     skb(83, "skb_ancestor_cgroup_id", 1),
     // Not in bpf_helper_changes_pkt_data(), yet it writes the IP header.
     skb(97, "skb_ecn_set_ce", 0).changes_ctx(),
-    skb(135, "csum_level", 1),
+    skb(135, "csum_level", 1).reshapes(Shape::Level),
     skb(151, "skb_cgroup_classid", 0),
     helper(
         152,

@@ -162,6 +162,93 @@ fn lists_are_only_touched_where_they_can_be_segmented() {
 }
 
 #[test]
+fn a_list_with_linear_data_is_not_pulled_from() {
+    // 400 bytes in the packet's own fragments, then the list.
+    let mut g = gso(packet(64, 14, 634, 5400), 536, GSO_TCPV4);
+    g.list_len = 5000;
+    for odd in [0, GSO_DODGY, GSO_FRAGLIST] {
+        for cloned in [0, CLONED | HEADER_CLONED] {
+            let mut g = g;
+            g.gso_type |= odd;
+            g.flags |= LIST | LINEAR_LIST | cloned;
+            for (shape, args) in [
+                (Shape::Pull, [1035, 0, 0]),
+                (Shape::Pull, [1389, 0, 0]),
+                (Shape::Store, [1033, 0, 2]),
+                (Shape::Csum, [1033, 0, 0]),
+                (Shape::Room, [-1001i64 as u64, 0, FIXED | 1 << 5]),
+            ] {
+                assert_eq!(call(&g, shape, args), Err(Why::List), "{shape:?}");
+            }
+            for (shape, args) in [
+                (Shape::Pull, [634, 0, 0]),
+                (Shape::Pull, [1034, 0, 0]),
+                (Shape::Store, [1032, 0, 2]),
+                (Shape::Room, [-20i64 as u64, 1, FIXED | 1 << 5]),
+                (Shape::Tail, [1000, 0, 0]),
+            ] {
+                call(&g, shape, args).unwrap();
+            }
+            // No list is left.
+            let all = call(&g, Shape::Pull, [g.len as u64, 0, 0]).unwrap();
+            assert!(all.data_len == 0 && all.list_len == 0 && !all.is(LIST | LINEAR_LIST));
+            g.flags &= !LINEAR_LIST;
+            call(&g, Shape::Pull, [1389, 0, 0]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn segments_stay_verified() {
+    const KEEP: u64 = 1 << 5;
+    let (query, inc, dec, reset) = ([0; 3], [1, 0, 0], [2, 0, 0], [3, 0, 0]);
+    let mut g = gso(packet(64, 14, 100, 9000), 1400, GSO_UDP_L4 | GSO_FRAGLIST);
+    g.flags |= UNNECESSARY;
+    for args in [query, inc, [4, 0, 0]] {
+        call(&g, Shape::Level, args).unwrap();
+    }
+    for args in [dec, reset] {
+        assert_eq!(call(&g, Shape::Level, args), Err(Why::Unsummed));
+    }
+    assert_eq!(Shape::Level.answer(Why::Unsummed), -22);
+    let room = |flags| [-16i64 as u64, 0, flags];
+    assert_eq!(call(&g, Shape::Room, room(FIXED)), Err(Why::Unsummed));
+    call(&g, Shape::Room, room(FIXED | KEEP)).unwrap();
+    assert_eq!(Shape::Room.answer(Why::Unsummed), -524);
+    g.csum_level = 1;
+    let g = call(&g, Shape::Level, dec).unwrap();
+    assert_eq!(call(&g, Shape::Level, dec), Err(Why::Unsummed));
+
+    // Not one's own fault, and no GSO packet.
+    for was in [0, PARTIAL] {
+        let mut g = g;
+        g.flags = g.flags & !UNNECESSARY | was;
+        call(&g, Shape::Level, dec).unwrap();
+        call(&g, Shape::Room, room(FIXED)).unwrap();
+    }
+    let mut plain = packet(64, 14, 100, 0);
+    plain.flags |= UNNECESSARY;
+    call(&plain, Shape::Level, reset).unwrap();
+    call(&plain, Shape::Room, [-16i64 as u64, 0, 0]).unwrap();
+}
+
+#[test]
+fn a_checksum_that_was_cut_off_does_not_leave() {
+    let mut g = packet(64, 14, 52, 0);
+    g.flags |= PARTIAL;
+    call(&g, Shape::Clone, [1, 0, 0]).unwrap();
+    for cut in [1, 18, 30] {
+        let mut g = g;
+        g.tail -= cut;
+        g.len -= cut;
+        assert_eq!(call(&g, Shape::Clone, [1, 0, 0]), Err(Why::Csum));
+        call(&g, Shape::Clone, [1, 1, 0]).unwrap();
+        g.flags &= !PARTIAL;
+        call(&g, Shape::Clone, [1, 0, 0]).unwrap();
+    }
+}
+
+#[test]
 fn a_header_in_fragments_is_not_moved() {
     let g = packet(64, 14, 14, 100);
     for bytes in [0, 1, 20] {
@@ -381,7 +468,8 @@ proptest! {
             data_len: w(4), mac: w(5), network: w(6), transport: w(7), inner_mac: w(8),
             inner_network: w(9), inner_transport: w(10), csum_start: w(11),
             csum_end: w(12), mac_len: w(13), gso_size: w(14), gso_type: w(15),
-            protocol: w(16), list_room: w(17), max_len: w(18), flags: w(19) & 0x1ff,
+            protocol: w(16), list_room: w(17), max_len: w(18), flags: w(19) & 0x3ff,
+            list_len: w(1), csum_level: w(3) & 3,
         };
         prop_assert_eq!(judge(&g, &g), Ok(()));
         let pull = [0; 5];

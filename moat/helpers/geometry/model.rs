@@ -32,6 +32,9 @@ const ENCAP_L2_SHIFT: u32 = 56;
 const GROW_FLAGS: u64 = 0x7f | 0xff << ENCAP_L2_SHIFT;
 /// `BPF_F_RECOMPUTE_CSUM`
 const RECOMPUTE_CSUM: u64 = 1;
+/// `BPF_CSUM_LEVEL_*`
+const CSUM_LEVEL_DEC: u64 = 2;
+const CSUM_LEVEL_RESET: u64 = 3;
 
 impl Geometry {
     /// `pskb_expand_head()` by at least `need` bytes in front.
@@ -76,6 +79,13 @@ impl Geometry {
         let more = (bytes - self.headlen()).max(0);
         if more > 0 {
             hold(!self.is_list() || self.is(LIST_FIXED), Why::List)?;
+            // Buffers with linear data have to begin where a segment does, which
+            // skb_segment() makes sure of for SKB_GSO_DODGY only, and not always.
+            let of_list = more > self.data_len - self.list_len && more < self.data_len;
+            hold(
+                !of_list || !self.is_gso() || !self.is(LINEAR_LIST),
+                Why::List,
+            )?;
         }
         if self.is(CLONED) || self.tail + more > self.end {
             self.expand(0)?;
@@ -83,6 +93,10 @@ impl Geometry {
         }
         self.tail += more;
         self.data_len -= more;
+        self.list_len = self.list_len.min(self.data_len);
+        if more > 0 && self.data_len == 0 {
+            self.set(LIST | LINEAR_LIST, false);
+        }
         Ok(true)
     }
 
@@ -246,6 +260,9 @@ impl Geometry {
                 }
             }
         }
+        if flags & NO_CSUM_RESET == 0 {
+            self.set(UNNECESSARY, false);
+        }
         Ok(())
     }
 
@@ -342,15 +359,13 @@ impl Geometry {
         Ok(())
     }
 
-    /// What a packet must be for others to be given it: `eth_type_trans()` and
-    /// `__bpf_redirect_no_mac()` pull headers without a look.
-    fn leave(&self) -> Judged {
-        let (headlen, off) = (self.headlen(), self.network - self.data);
-        hold(self.len.min(ETH_HLEN) <= headlen, Why::Linear)?;
-        hold(off <= headlen || off >= self.len, Why::Linear)?;
-        // As BPF_PROG_TEST_RUN makes them, after change_proto too.
-        hold(!self.is_gso() || self.gso_type & !GSO_DODGY != 0, Why::Gso)?;
-        hold(!self.is(SHARED), Why::Shared)
+    /// `bpf_csum_level()`
+    fn level(&mut self, level: u64) {
+        match level {
+            CSUM_LEVEL_DEC if self.csum_level > 0 => self.csum_level -= 1,
+            CSUM_LEVEL_DEC | CSUM_LEVEL_RESET => self.set(UNNECESSARY, false),
+            _ => {}
+        }
     }
 }
 
@@ -363,7 +378,8 @@ pub fn model(was: &Geometry, shape: Shape, args: &[u64; 5]) -> Result<Geometry, 
         Shape::Store => g.write(a, c, d & RECOMPUTE_CSUM != 0)?,
         Shape::Csum => g.write(a, 2, false)?,
         Shape::Pull => g.write(0, if a as u32 == 0 { 0 } else { a }, false)?,
-        Shape::Clone => g.leave()?,
+        Shape::Level => g.level(a),
+        Shape::Clone => g.leave(b)?,
         Shape::VlanPush => g.vlan_push()?,
         Shape::VlanPop => g.vlan_pop()?,
         Shape::Proto => g.proto(a, b)?,
