@@ -111,7 +111,7 @@ bool moat_shim_is_blind(void)
 	return READ_ONCE(moat_blind);
 }
 
-/* Offsets and segments become those of @g. */
+/* Offsets, segments and what is known of checksums become those of @g. */
 void moat_shim_mend(void *ctx, const struct moat_geometry *g)
 {
 	struct sk_buff *skb = ctx;
@@ -122,6 +122,8 @@ void moat_shim_mend(void *ctx, const struct moat_geometry *g)
 	skb->inner_transport_header = g->inner_transport;
 	if (skb_shinfo(skb)->gso_size != g->gso_size)
 		skb_shinfo(skb)->gso_size = g->gso_size;
+	if (g->flags & IS_UNNECESSARY && skb->ip_summed == CHECKSUM_NONE)
+		skb->ip_summed = CHECKSUM_UNNECESSARY;
 }
 
 /*

@@ -270,6 +270,10 @@ pub fn mend(
             }
         }
     }
+    // skb_warn_bad_offload() would, of segments. As with BPF_F_ADJ_ROOM_NO_CSUM_RESET.
+    if shape == Shape::Room && was.is_gso() && g.is_gso() && was.is(UNNECESSARY) {
+        g.set(UNNECESSARY, !g.is(PARTIAL));
+    }
     // It could not make one buffer of a list, after it had made segments smaller.
     if failed && g.is_gso() && g.is(LIST) {
         g.gso_size = was.gso_size;

@@ -192,7 +192,11 @@ fn a_list_with_linear_data_is_not_pulled_from() {
             // No list is left.
             let all = call(&g, Shape::Pull, [g.len as u64, 0, 0]).unwrap();
             assert!(all.data_len == 0 && all.list_len == 0 && !all.is(LIST | LINEAR_LIST));
-            g.flags &= !LINEAR_LIST;
+            let mut frags = g;
+            frags.flags &= !LINEAR_LIST;
+            call(&frags, Shape::Pull, [1389, 0, 0]).unwrap();
+            // Is made one buffer before it is segmented.
+            g.gso_type = GSO_UDP_L4 | GSO_FRAGLIST;
             call(&g, Shape::Pull, [1389, 0, 0]).unwrap();
         }
     }
@@ -212,9 +216,14 @@ fn segments_stay_verified() {
     }
     assert_eq!(Shape::Level.answer(Why::Unsummed), -22);
     let room = |flags| [-16i64 as u64, 0, flags];
-    assert_eq!(call(&g, Shape::Room, room(FIXED)), Err(Why::Unsummed));
-    call(&g, Shape::Room, room(FIXED | KEEP)).unwrap();
-    assert_eq!(Shape::Room.answer(Why::Unsummed), -524);
+    for flags in [FIXED, FIXED | KEEP] {
+        assert!(call(&g, Shape::Room, room(flags)).unwrap().is(UNNECESSARY));
+    }
+    let mut is = g;
+    is.flags &= !UNNECESSARY;
+    assert_eq!(judge(&g, &is), Err(Why::Unsummed));
+    assert_eq!(mend(&g, &is, Shape::Room, &[0; 5], false), g);
+    assert_eq!(mend(&g, &is, Shape::Level, &[0; 5], false), is);
     g.csum_level = 1;
     let g = call(&g, Shape::Level, dec).unwrap();
     assert_eq!(call(&g, Shape::Level, dec), Err(Why::Unsummed));
@@ -229,7 +238,8 @@ fn segments_stay_verified() {
     let mut plain = packet(64, 14, 100, 0);
     plain.flags |= UNNECESSARY;
     call(&plain, Shape::Level, reset).unwrap();
-    call(&plain, Shape::Room, [-16i64 as u64, 0, 0]).unwrap();
+    let room = call(&plain, Shape::Room, [-16i64 as u64, 0, 0]);
+    assert!(!room.unwrap().is(UNNECESSARY));
 }
 
 #[test]

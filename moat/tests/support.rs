@@ -113,13 +113,14 @@ What is isolated differs from a plain program in this:
   beyond 57,343 bytes of the buffer, out of order, or in fragments where they would be
   moved; segments of less than 8 bytes (or than they have) or of 65,535; a pending checksum
   of a GSO packet cut off, or its checksums, which were known to be right, no longer so
-  (`csum_level`, `skb_adjust_room` without `BPF_F_ADJ_ROOM_NO_CSUM_RESET`);
+  (`csum_level`; `skb_adjust_room` does as with `BPF_F_ADJ_ROOM_NO_CSUM_RESET`);
   `clone_redirect` of a packet with less of its headers in the linear part than others pull
   without a look, of GSO without a type, or, on the way out, with a pending checksum behind
   the end of its linear part, where XDP has cut it off.
 - On a GSO packet that GRO made a list of, ENOTSUPP for what the kernel could not segment
   afterwards: `skb_adjust_room` that makes segments larger, if buffers of the list have
-  linear data; to pull a part of such a list into the linear part; a MAC header that outgrows
+  linear data; to pull a part of such a list into the linear part
+  (but of UDP's `SKB_GSO_FRAGLIST`); a MAC header that outgrows
   the room in the buffers of `SKB_GSO_FRAGLIST`;
   and before 6.1.167, whose fixes Debian's 6.1.192 has, all that pulls data out of such a
   list or changes the header.

@@ -82,10 +82,10 @@ impl Geometry {
             // Buffers with linear data have to begin where a segment does, which
             // skb_segment() makes sure of for SKB_GSO_DODGY only, and not always.
             let of_list = more > self.data_len - self.list_len && more < self.data_len;
-            hold(
-                !of_list || !self.is_gso() || !self.is(LINEAR_LIST),
-                Why::List,
-            )?;
+            // With UDP, a SKB_GSO_FRAGLIST that was changed becomes one buffer first.
+            let one = self.gso_type & GSO_FRAGLIST != 0 && !self.is_gso_tcp();
+            let aligned = self.is_gso() && self.is(LINEAR_LIST) && !one;
+            hold(!of_list || !aligned, Why::List)?;
         }
         if self.is(CLONED) || self.tail + more > self.end {
             self.expand(0)?;
