@@ -116,6 +116,14 @@ static int put_in(void)
 	return map_update(outer, &zero, &inner);
 }
 
+static void take_out(void)
+{
+	u32 zero = 0;
+
+	if (map_delete(outer, &zero))
+		bail("a map does not leave a map of maps: %s", strerror(errno));
+}
+
 static void try(const char *what, int (*attempt)(void), bool program, bool all)
 {
 	s64 refused = moat_counter("refused"), plain = moat_counter("plain");
@@ -136,6 +144,9 @@ static void try(const char *what, int (*attempt)(void), bool program, bool all)
 			}
 			if (fd)
 				close(fd);
+			/* Or there would be nothing left to do the next time. */
+			if (attempt == put_in)
+				take_out();
 		} else if (err == ENOMEM) {
 			enomem++;
 		} else if (usual[err]) {
