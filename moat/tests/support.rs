@@ -124,6 +124,11 @@ What is isolated differs from a plain program in this:
   the room in the buffers of `SKB_GSO_FRAGLIST`;
   and before 6.1.167, whose fixes Debian's 6.1.192 has, all that pulls data out of such a
   list or changes the header.
+- Not prevented yet, and found by `test_fuzz` or by reading, with and without MOAT: the
+  kernel warns of a packet with a pending checksum that XDP has cut off, if tc redirects it
+  by its verdict (`skb_checksum_help()`), and of `redirect_neigh` with less than 16 bytes in
+  front of the packet; a TCP header whose length a program rewrites in a packet that GRO
+  made a list of may end in a `BUG_ON` of `skb_segment()`.
 - Packets that programs have sent one another for longer than `kernel.moat.budget`, on a
   CPU that has had no rest for as long, are not sent: `clone_redirect` returns -ENETDOWN,
   other redirects TC_ACT_SHOT, and XDP drops. Counted (`refused_sends`), logged once a
