@@ -111,6 +111,10 @@ class Tree:
 
     def has_header(self, name):
         names = [name, re.sub("^asm/", "asm-generic/", name)]
+        # The kernel's first makefile makes some.
+        with open(self.root + "/Makefile") as f:
+            if "include/generated/uapi/" + name in f.read():
+                return True
         return any(os.path.exists("%s/%s/%s" % (self.root, d, n)) for n in names for d in (
             "include", "arch/x86/include", "include/uapi", "arch/x86/include/uapi"))
 
