@@ -40,6 +40,42 @@ pub struct Reshaping {
     args: [u64; 5],
 }
 
+/// Whether the packet, which is `was`, may be given to the helper.  `Err` holds the answer
+/// to give instead.
+fn judge(
+    run: &Run<'_>,
+    site: &moat_site,
+    contract: &Contract,
+    was: &Geometry,
+    shape: Shape,
+    args: &[u64; 5],
+) -> core::result::Result<(), u64> {
+    let why = match geometry::foresee(was, shape, args) {
+        Ok(()) => return Ok(()),
+        Err(why) => why,
+    };
+    // SAFETY: it only reads a variable.
+    if cfg!(CONFIG_BPF_MOAT_TEST) && unsafe { ffi::moat_shim_is_blind() } {
+        return Ok(());
+    }
+    let answer = shape.answer(why);
+    moat_kept_packets.fetch_add(1, Ordering::Relaxed);
+    violation::kept(run, site, contract, why, answer);
+    Err(answer as u64)
+}
+
+/// Before a call that leaves the packet as it is: see [`judge`].
+#[inline(never)]
+pub fn ask(
+    run: &Run<'_>,
+    site: &moat_site,
+    contract: &Contract,
+    shape: Shape,
+    args: &[u64; 5],
+) -> core::result::Result<(), u64> {
+    judge(run, site, contract, &shape_of(run), shape, args)
+}
+
 /// Before a call.  `Err` holds the answer to give instead of it.
 #[inline(never)]
 pub fn before(
@@ -55,20 +91,7 @@ pub fn before(
         return Ok(None);
     }
     let was = shape_of(run);
-    if let Err(why) = geometry::foresee(&was, shape, args) {
-        // SAFETY: it only reads a variable.
-        if cfg!(CONFIG_BPF_MOAT_TEST) && unsafe { ffi::moat_shim_is_blind() } {
-            return Ok(Some(Reshaping {
-                was,
-                shape,
-                args: *args,
-            }));
-        }
-        let answer = shape.answer(why);
-        moat_kept_packets.fetch_add(1, Ordering::Relaxed);
-        violation::kept(run, site, contract, why, answer);
-        return Err(answer as u64);
-    }
+    judge(run, site, contract, &was, shape, args)?;
     Ok(Some(Reshaping {
         was,
         shape,

@@ -8,6 +8,7 @@
 use crate::ffi::{self, moat_run, moat_site};
 use crate::helpers::audit::{self, Allegation, AuditError, Domain, MapInfo};
 use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
+use crate::helpers::geometry::Shape;
 use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
 use crate::line::Line;
 use crate::program::Program;
@@ -212,12 +213,16 @@ impl<'a> Run<'a> {
         let checked = audit::audit(contract, raw, self)?;
         let mut args = checked.args.map(|grant| grant.get());
 
-        let mut reshaping = None;
-        if let Some(shape) = contract.shape {
-            match reshape::before(self, site, contract, shape, &args) {
-                Ok(change) => reshaping = change,
-                Err(answer) => return Ok(answer),
+        match contract.shape {
+            Some(shape) if shape.may_change() => {
+                return self.call_reshaping(site, contract, shape, &args);
             }
+            Some(shape) => {
+                if let Err(answer) = reshape::ask(self, site, contract, shape, &args) {
+                    return Ok(answer);
+                }
+            }
+            None => {}
         }
         if let Some(sends) = contract.sends {
             if !self.sends() {
@@ -227,57 +232,92 @@ impl<'a> Run<'a> {
                 return Ok(sends.answer as u64);
             }
         }
-        if contract.effects.store_ctx {
-            self.store();
-        }
-        let mut copy = MaybeUninit::<[u64; (BOUNCE_MAX + 7) / 8]>::uninit();
         let bounce = match (checked.bounce, checked.map, contract.args[1]) {
             (None, Some(map), Arg::MapKey) if is_array(map) => Some(ARRAY_KEY),
             (bounce, _, _) => bounce,
         };
-        let bounced = bounce.map(|bounce| {
-            let i = bounce.arg as usize % 5;
-            let len = bounce_len(contract, &bounce, &args, checked.map);
-            let theirs = args[i];
-            if theirs != 0 {
-                // SAFETY: the audit granted `len` bytes there; `copy` has room.
-                unsafe {
-                    core::ptr::copy_nonoverlapping(
-                        theirs as *const u8,
-                        copy.as_mut_ptr().cast::<u8>(),
-                        len,
-                    )
-                };
-                args[i] = copy.as_mut_ptr() as u64;
-            }
-            (theirs, len, bounce.back)
-        });
+        match bounce {
+            Some(bounce) => self.call_bounced(site, contract, &bounce, &mut args, checked.map),
+            None => Ok(self.make(site, contract, &args, checked.map, |_| true)),
+        }
+    }
 
+    /// Makes a call that has passed all checks.  `look` is given what it returned, before
+    /// the context is loaded again, and says whether the run may go on.
+    #[inline(always)]
+    fn make(
+        &self,
+        site: &moat_site,
+        contract: &Contract,
+        args: &[u64; 5],
+        map: Option<&MapInfo>,
+        look: impl FnOnce(u64) -> bool,
+    ) -> u64 {
+        if contract.effects.store_ctx {
+            self.store();
+        }
         // SAFETY: the arguments are what the contract of this helper grants.
         let ret = unsafe { ffi::moat_shim_call(site.func, args.as_ptr()) };
-
-        if let Some((theirs, len, true)) = bounced {
-            if theirs != 0 {
-                // SAFETY: as above; the audit asked for write access.
-                unsafe {
-                    core::ptr::copy_nonoverlapping(
-                        copy.as_ptr().cast::<u8>(),
-                        theirs as *mut u8,
-                        len,
-                    )
-                };
-            }
-        }
-        let broken = reshaping.map_or(false, |change| !change.after(self, site, contract, ret));
-        if broken || (contract.effects.load_ctx && self.reload(contract) != 0) || self.is_over(site) {
+        if !look(ret)
+            || (contract.effects.load_ctx && self.reload(contract) != 0)
+            || self.is_over(site)
+        {
             self.stop();
         }
-        Ok(match contract.ret {
+        match contract.ret {
             Ret::Scalar => ret,
             Ret::Int => ret as u32 as u64,
             Ret::Void => 0,
-            Ret::MapValueOrNull => self.value(ret, checked.map),
-        })
+            Ret::MapValueOrNull => self.value(ret, map),
+        }
+    }
+
+    /// A call that may change where the headers of the packet are.  Apart, as is the next
+    /// one, since runs nest eight deep in a helper that sends: their frames have to be
+    /// small.
+    #[inline(never)]
+    fn call_reshaping(
+        &self,
+        site: &moat_site,
+        contract: &Contract,
+        shape: Shape,
+        args: &[u64; 5],
+    ) -> Called {
+        match reshape::before(self, site, contract, shape, args) {
+            Err(answer) => Ok(answer),
+            Ok(change) => Ok(self.make(site, contract, args, None, |ret| {
+                change.map_or(true, |change| change.after(self, site, contract, ret))
+            })),
+        }
+    }
+
+    /// A call with a copy in place of an argument that the helper reads more than once.
+    #[inline(never)]
+    fn call_bounced(
+        &self,
+        site: &moat_site,
+        contract: &Contract,
+        bounce: &Bounce,
+        args: &mut [u64; 5],
+        map: Option<&MapInfo>,
+    ) -> Called {
+        let mut copy = MaybeUninit::<[u64; (BOUNCE_MAX + 7) / 8]>::uninit();
+        let copy = copy.as_mut_ptr().cast::<u8>();
+        let i = bounce.arg as usize % 5;
+        let len = bounce_len(contract, bounce, args, map);
+        let theirs = args[i];
+        if theirs != 0 {
+            // SAFETY: the audit granted `len` bytes there; `copy` has room.
+            unsafe { core::ptr::copy_nonoverlapping(theirs as *const u8, copy, len) };
+            args[i] = copy as u64;
+        }
+        Ok(self.make(site, contract, args, map, |_| {
+            if theirs != 0 && bounce.back {
+                // SAFETY: as above; the audit asked for write access.
+                unsafe { core::ptr::copy_nonoverlapping(copy, theirs as *mut u8, len) };
+            }
+            true
+        }))
     }
 
     /// What the program may know of a map that it found in `map`.

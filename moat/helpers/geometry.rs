@@ -163,6 +163,12 @@ impl Why {
 }
 
 impl Shape {
+    /// Whether a call may change the packet's shape.  A clone has its own, and shares the
+    /// buffer, in which nothing moves.
+    pub const fn may_change(self) -> bool {
+        !matches!(self, Shape::Clone)
+    }
+
     /// The helper's own error for what cannot be done.
     pub fn answer(self, why: Why) -> i64 {
         -match (self, why) {

@@ -145,3 +145,9 @@ fn names_match_the_uapi_header() {
         assert_eq!(names[c.id as usize], c.name);
     }
 }
+
+/// Each of the two has a way of its own to be called.
+#[test]
+fn what_reshapes_needs_no_copy() {
+    assert!(all().all(|c| c.shape.is_none() || c.bounce.is_none()));
+}
