@@ -78,6 +78,12 @@ int kmsg_count(const char *a, const char *b)
 	return kmsg_lines(a, b, NULL, 0);
 }
 
+/* Lines of MOAT's, but for those that count what was said too often before. */
+int kmsg_said(void)
+{
+	return kmsg_count("moat: ", NULL) - kmsg_count("moat: ", " were not logged");
+}
+
 const char *kmsg_stopped(int fd, const char *name)
 {
 	char who[64];

@@ -168,6 +168,7 @@ void kmsg_mark(void);
 const char *kmsg_find(const char *a, const char *b);
 /* How many lines there are with both. */
 int kmsg_count(const char *a, const char *b);
+int kmsg_said(void);
 /* The line that says that program @fd was stopped. */
 const char *kmsg_stopped(int fd, const char *name);
 

@@ -97,7 +97,7 @@ static void told(const struct refusal *r)
 		diag("%s, %s", strerror(first), strerror(second));
 		look();
 	}
-	if (!ok(logged(r, "refused") == 1 && kmsg_count("moat: ", NULL) == 1,
+	if (!ok(logged(r, "refused") == 1 && kmsg_said() == 1,
 		"%s: and the kernel log, once, with who it was", r->name))
 		look();
 	ok(moat_counter("refused") == refused + 1, "%s: it is counted once, not %ld times",

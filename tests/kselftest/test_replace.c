@@ -99,7 +99,7 @@ static void cannot_load(int type, const char *name, const char *what)
 		strstr(log_buf, "kernel.moat.xdp=0"),
 		"%s: not done to isolated programs; the verifier log says so", name))
 		diag("%s: %s", strerror(err), log_buf);
-	if (!ok(kmsg_count(who, why) == 1 && kmsg_count("moat: ", NULL) == 1,
+	if (!ok(kmsg_count(who, why) == 1 && kmsg_said() == 1,
 		"%s: and so does the kernel log, once", name))
 		diag("%s", kmsg_find("moat: ", NULL) ?: "nothing");
 	ok(moat_counter("refused") == refused + 1, "%s: it is counted once, not %ld times", name,
