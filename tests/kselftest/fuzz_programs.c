@@ -43,7 +43,7 @@ const char *const op_name[OPS] = {
  * of steps are on the stack.
  */
 #define VERDICT	(-8)
-#define TODO	(-16)
+#define PENDING	(-16)
 #define WORD	(-24)
 #define SCRIPT(FIELD)	((int)offsetof(struct script, FIELD))
 #define STEP(FIELD)	((int)offsetof(struct step, FIELD))
@@ -201,12 +201,12 @@ void player_load(struct player *p, const struct prog_type *type, bool writes, bo
 		  ALU64_IMM(BPF_MUL, R1, sizeof(struct script)), ALU64_REG(BPF_ADD, R7, R1));
 	/* Whoever takes a script plays it: a copy of the packet that comes here does not. */
 	E(MOV_IMM(R1, 0), ATOMIC(BPF_DW, BPF_XCHG, R7, R1, SCRIPT(todo)),
-	  STX(BPF_DW, R10, R1, TODO), MOV_IMM(R1, type->pass), STX(BPF_DW, R10, R1, VERDICT),
+	  STX(BPF_DW, R10, R1, PENDING), MOV_IMM(R1, type->pass), STX(BPF_DW, R10, R1, VERDICT),
 	  MOV_IMM(R8, 0));
 
 	loop = len;
 	ends[0] = len;
-	E(JMP_IMM(BPF_JGE, R8, STEPS, 0), LDX(BPF_DW, R1, R10, TODO));
+	E(JMP_IMM(BPF_JGE, R8, STEPS, 0), LDX(BPF_DW, R1, R10, PENDING));
 	ends[1] = len;
 	E(JMP_REG(BPF_JGE, R8, R1, 0), MOV_REG(R9, R8), ALU64_IMM(BPF_MUL, R9, sizeof(struct step)),
 	  ALU64_REG(BPF_ADD, R9, R7), ALU64_IMM(BPF_ADD, R9, SCRIPT(step)),
