@@ -68,6 +68,7 @@ extern "C" {
     pub fn moat_shim_geometry(skb: *const c_void, geometry: *mut Geometry);
     pub fn moat_shim_mend(skb: *mut c_void, geometry: *const Geometry);
     pub fn moat_shim_is_blind() -> bool;
+    pub fn moat_shim_make_one(skb: *mut c_void) -> bool;
     pub fn moat_shim_defuse(skb: *mut c_void);
     pub fn moat_counters_init() -> i32;
     pub fn moat_counters_exit();

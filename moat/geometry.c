@@ -2,11 +2,13 @@
 /*
  * What socket buffers look like to helpers/geometry.rs, and how they are mended.
  */
+#include <linux/filter.h>
 #include <linux/if_vlan.h>
 #include <linux/kernel.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <linux/version.h>
+#include <net/sch_generic.h>
 
 #include "shims.h"
 
@@ -36,9 +38,10 @@ enum {
 	HAS_LINEAR_LIST = 1 << 7,
 	HAS_FIXED_LIST = 1 << 8,
 	IS_UNNECESSARY = 1 << 9,
+	IS_INGRESS = 1 << 10,
 };
 
-static_assert(sizeof(struct moat_geometry) == 22 * 8);
+static_assert(sizeof(struct moat_geometry) == 21 * 8);
 static_assert(SKB_GSO_TCPV4 == 1 << 0 && SKB_GSO_DODGY == 1 << 1);
 static_assert(SKB_GSO_TCPV6 == 1 << 4 && SKB_GSO_GRE == 1 << 6);
 static_assert(SKB_GSO_UDP_TUNNEL == 1 << 10 && SKB_GSO_UDP_L4 == 1 << 17);
@@ -90,13 +93,13 @@ void moat_shim_geometry(const void *ctx, struct moat_geometry *g)
 			 (skb->ip_summed == CHECKSUM_UNNECESSARY ? IS_UNNECESSARY : 0) |
 			 (skb->encapsulation ? IS_ENCAP : 0) |
 			 (skb_vlan_tag_present(skb) ? IS_TAGGED : 0) |
+			 (skb_at_tc_ingress(skb) ? IS_INGRESS : 0) |
 			 (shinfo->frag_list ? HAS_LIST : 0) |
 			 (LISTS_ARE_FIXED ? HAS_FIXED_LIST : 0),
 	};
 	if (!shinfo->gso_size)
 		return;
 	skb_walk_frags(skb, frag) {
-		g->list_len += frag->len;
 		if (skb_headlen(frag))
 			g->flags |= HAS_LINEAR_LIST;
 		g->list_room = min_t(s64, g->list_room, frag->network_header);
@@ -105,6 +108,40 @@ void moat_shim_geometry(const void *ctx, struct moat_geometry *g)
 
 /* In test kernels, debugfs can have calls made whatever they would do to the packet. */
 bool moat_blind;
+
+/*
+ * skb_segment() relies on where the buffers of a list begin that have data outside of
+ * fragments: where segments do, by the headers' lengths that GRO saw. So who may change
+ * headers, or what is before them, is given such a packet in one buffer. UDP's
+ * SKB_GSO_FRAGLIST becomes one by itself, and SCTP's list is what its segments are.
+ * False if there is no memory for it.
+ */
+bool moat_shim_make_one(void *ctx)
+{
+	struct sk_buff *skb = ctx;
+	const struct sk_buff *frag;
+	u8 metadata;
+	int err;
+
+	if (!skb->data_len || !skb_is_gso(skb) || READ_ONCE(moat_blind))
+		return true;
+	if (skb_shinfo(skb)->gso_size == GSO_BY_FRAGS ||
+	    (skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST && !skb_is_gso_tcp(skb)))
+		return true;
+	skb_walk_frags(skb, frag) {
+		if (!skb_headlen(frag))
+			continue;
+		if (skb_shared(skb))
+			return false;
+		/* It moves along, but is forgotten. */
+		metadata = skb_metadata_len(skb);
+		err = skb_linearize(skb);
+		skb_metadata_set(skb, metadata);
+		bpf_compute_data_pointers(skb);
+		return !err;
+	}
+	return true;
+}
 
 bool moat_shim_is_blind(void)
 {
@@ -122,8 +159,12 @@ void moat_shim_mend(void *ctx, const struct moat_geometry *g)
 	skb->inner_transport_header = g->inner_transport;
 	if (skb_shinfo(skb)->gso_size != g->gso_size)
 		skb_shinfo(skb)->gso_size = g->gso_size;
-	if (g->flags & IS_UNNECESSARY && skb->ip_summed == CHECKSUM_NONE)
+	if (skb->ip_summed != CHECKSUM_NONE)
+		return;
+	if (g->flags & IS_UNNECESSARY)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
+	if (g->flags & IS_PARTIAL)
+		skb->ip_summed = CHECKSUM_PARTIAL;
 }
 
 /*

@@ -11,6 +11,8 @@
 #include <linux/cred.h>
 #include <linux/debugfs.h>
 #include <linux/jiffies.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
@@ -39,6 +41,8 @@ static struct user_limit limits[USERS];
 static struct ratelimit_state of_all =
 	RATELIMIT_STATE_INIT_FLAGS(of_all, PERIOD, OF_ALL, RATELIMIT_MSG_ON_RELEASE);
 static DEFINE_RAW_SPINLOCK(limits_lock);
+/* This CPU holds limits_lock, or waits for it. */
+static DEFINE_PER_CPU(bool, limits_busy);
 
 /* Messages that were not logged, ever; shown by counters.c */
 u64 moat_unlogged;
@@ -62,10 +66,39 @@ static struct user_limit *limit_of(u32 uid)
 	return limit;
 }
 
+/*
+ * False in an NMI that has interrupted this CPU in here. Several CPUs may stop programs
+ * in NMIs at once, so another's being in here is waited for; lockdep knows an NMI's
+ * locks only from trying.
+ */
+static bool lock_limits(unsigned long *flags)
+{
+	if (!in_nmi()) {
+		local_irq_save(*flags);
+		__this_cpu_write(limits_busy, true);
+		raw_spin_lock(&limits_lock);
+		return true;
+	}
+	if (__this_cpu_read(limits_busy))
+		return false;
+	while (!raw_spin_trylock_irqsave(&limits_lock, *flags))
+		cpu_relax();
+	return true;
+}
+
+static void unlock_limits(unsigned long flags)
+{
+	raw_spin_unlock(&limits_lock);
+	if (!in_nmi())
+		__this_cpu_write(limits_busy, false);
+	local_irq_restore(flags);
+}
+
 /**
  * moat_may_log() - ask before a message that @uid has provoked
  *
- * Says how many were not logged before.
+ * Says how many were not logged before. An NMI that comes while this CPU is in here has
+ * its say: that is too rare for anybody to flood the log with.
  * Context: any, NMI included.
  */
 bool moat_may_log(u32 uid)
@@ -75,11 +108,8 @@ bool moat_may_log(u32 uid)
 	bool may = false;
 	int missed = 0;
 
-	/* Who came here in an NMI may have interrupted the holder. */
-	if (!in_nmi())
-		raw_spin_lock_irqsave(&limits_lock, flags);
-	else if (!raw_spin_trylock_irqsave(&limits_lock, flags))
-		goto out;
+	if (!lock_limits(&flags))
+		return true;
 	limit = limit_of(uid);
 	limit->used = jiffies | 1;
 	if (__ratelimit(&limit->allowance)) {
@@ -89,8 +119,7 @@ bool moat_may_log(u32 uid)
 		else
 			limit->allowance.missed++;
 	}
-	raw_spin_unlock_irqrestore(&limits_lock, flags);
-out:
+	unlock_limits(flags);
 	if (!may)
 		atomic64_inc((atomic64_t *)&moat_unlogged);
 	if (missed)

@@ -117,6 +117,8 @@ pub struct Program {
     /// Whether it calls one that may move the start of the packet, or of its metadata,
     /// down to old kernel memory, or looks at metadata whose start others may have moved.
     pub uncovers: bool,
+    /// Whether it writes to socket buffers' packets itself, not by helpers alone.
+    pub rewrites: bool,
     /// Whether the log has said that a call of it was not made.
     pub told: AtomicBool,
     /// Bytes of packet a slot has room for.
@@ -185,6 +187,7 @@ impl Program {
             local_calls: false,
             reloads: false,
             uncovers: false,
+            rewrites: false,
             told: AtomicBool::new(false),
             packet: 0,
             shadows: None,
@@ -283,6 +286,7 @@ impl Program {
         };
         let snap = round_up(size, 64);
         self.uncovers |= self.ty != XDP && self.plan.reads_meta;
+        self.rewrites = self.ty != XDP && self.plan.writes_pkt;
         let reach = u64::from(self.plan.max_pkt_offset);
         if !self.plan.classic && reach > MAX_PACKET {
             return Err(Failure::Refused(Reason {

@@ -5,7 +5,7 @@
 
 use crate::ffi::{self, moat_site};
 use crate::helpers::contract::Contract;
-use crate::helpers::geometry::{self, Geometry, Shape};
+use crate::helpers::geometry::{self, Geometry, Shape, Why};
 use crate::run::Run;
 use crate::violation;
 use core::mem::MaybeUninit;
@@ -90,8 +90,15 @@ pub fn before(
     if writes && unsafe { ffi::moat_shim_skb_is_simple(run.ctx()) } {
         return Ok(None);
     }
-    let was = shape_of(run);
+    let mut was = shape_of(run);
     judge(run, site, contract, &was, shape, args)?;
+    if was.is_to_be_one() && shape != Shape::Level {
+        // SAFETY: a socket buffer; the context is loaded again after such a helper.
+        if unsafe { !ffi::moat_shim_make_one(run.ctx()) } {
+            return Err(shape.answer(Why::Memory) as u64);
+        }
+        was = shape_of(run);
+    }
     Ok(Some(Reshaping {
         was,
         shape,

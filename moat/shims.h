@@ -80,11 +80,12 @@ struct moat_geometry {
 	s64 inner_mac, inner_network, inner_transport;
 	s64 csum_start, csum_end, mac_len;
 	s64 gso_size, gso_type, protocol;
-	s64 list_room, list_len, csum_level, max_len, flags;
+	s64 list_room, csum_level, max_len, flags;
 };
 
 bool moat_shim_skb_is_simple(const void *ctx);
 void moat_shim_geometry(const void *ctx, struct moat_geometry *g);
+bool moat_shim_make_one(void *ctx);
 void moat_shim_mend(void *ctx, const struct moat_geometry *g);
 bool moat_shim_is_blind(void);
 extern bool moat_blind;

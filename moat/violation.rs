@@ -235,7 +235,7 @@ pub fn no_return(run: &Run<'_>) {
 
 /// Packets that it sent came back to it for too long, again.
 pub fn kept_on(program: &Program) {
-    trace(program, 0, 0, 0x300);
+    trace(program, 0, 0, 0x400);
     if count(program) {
         pr_err!(
             "{}: the packets that it sends came back to it for too long once more; stopped\n",

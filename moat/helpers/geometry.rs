@@ -60,6 +60,8 @@ pub const LINEAR_LIST: i64 = 1 << 7;
 pub const LIST_FIXED: i64 = 1 << 8;
 /// `CHECKSUM_UNNECESSARY`
 pub const UNNECESSARY: i64 = 1 << 9;
+/// `skb_at_tc_ingress()`
+pub const INGRESS: i64 = 1 << 10;
 
 /// The shape of a packet: offsets from the start of its buffer, and lengths, in bytes.
 ///
@@ -89,8 +91,6 @@ pub struct Geometry {
     /// The least room before the network header in the buffers of a `frag_list` that
     /// `skb_segment_list()` gives a copy of the header.
     pub list_room: i64,
-    /// The bytes in a GSO packet's `frag_list`.
-    pub list_len: i64,
     pub csum_level: i64,
     /// `SKB_MAX_ALLOC`
     pub max_len: i64,
@@ -98,7 +98,7 @@ pub struct Geometry {
 }
 
 // As `moat/geometry.c` has it.
-const _: () = assert!(core::mem::size_of::<Geometry>() == 22 * 8);
+const _: () = assert!(core::mem::size_of::<Geometry>() == 21 * 8);
 
 /// Which helper it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,6 +116,7 @@ pub enum Shape {
     Room,
 }
 
+const ENOMEM: i64 = 12;
 const EFAULT: i64 = 14;
 const EINVAL: i64 = 22;
 const ERANGE: i64 = 34;
@@ -143,6 +144,8 @@ pub enum Why {
     List,
     /// `skb_shared()`
     Shared,
+    /// No memory for making one buffer of it.
+    Memory,
 }
 
 impl Why {
@@ -158,6 +161,7 @@ impl Why {
             Why::Gso => "segments of an impossible size",
             Why::List => "a list of buffers, made by GRO, that cannot be segmented any more",
             Why::Shared => "others that share it",
+            Why::Memory => "no memory to be in one buffer",
         }
     }
 }
@@ -173,6 +177,8 @@ impl Shape {
     pub fn answer(self, why: Why) -> i64 {
         -match (self, why) {
             (_, Why::List) => ENOTSUPP,
+            (Shape::Store | Shape::Csum, Why::Memory) => EFAULT,
+            (_, Why::Memory) => ENOMEM,
             (Shape::Store | Shape::Csum, _) => EFAULT,
             (Shape::Clone, Why::Gso) => EBADMSG,
             (Shape::Clone, _) => ERANGE,
@@ -216,6 +222,13 @@ impl Geometry {
     /// Whether GRO made it of several buffers.
     fn is_list(&self) -> bool {
         self.is_gso() && (self.is(LIST) || self.gso_type & GSO_FRAGLIST != 0)
+    }
+
+    /// Whether it has to be made one buffer before something changes it: see
+    /// `moat_shim_make_one()`.
+    pub fn is_to_be_one(&self) -> bool {
+        let chained = self.gso_type & GSO_FRAGLIST != 0 && !self.is_gso_tcp();
+        self.is(LINEAR_LIST) && !chained && self.gso_size != GSO_BY_FRAGS
     }
 
     /// The bytes before the network header.
@@ -275,6 +288,11 @@ pub fn mend(
                 *is = was;
             }
         }
+    }
+    // skb_postpull_rcsum() forgets what is pending before the packet's start, whether it
+    // was there before or not; but segments need it.
+    if g.is_gso() && was.is(PARTIAL) && was.csum_start < was.data {
+        g.set(PARTIAL, !g.is(UNNECESSARY));
     }
     // skb_warn_bad_offload() would, of segments. As with BPF_F_ADJ_ROOM_NO_CSUM_RESET.
     if shape == Shape::Room && was.is_gso() && g.is_gso() && was.is(UNNECESSARY) {

@@ -133,9 +133,6 @@ fn lists_are_only_touched_where_they_can_be_segmented() {
     g.flags |= LIST;
     let shrink = [-20i64 as u64, 1, 0];
     call(&g, Shape::Room, shrink).unwrap();
-    g.flags |= LINEAR_LIST;
-    assert_eq!(call(&g, Shape::Room, shrink), Err(Why::List));
-    call(&g, Shape::Room, [shrink[0], 1, FIXED]).unwrap();
     call(&g, Shape::Pull, [1000, 0, 0]).unwrap();
 
     g.gso_type |= GSO_FRAGLIST;
@@ -162,44 +159,40 @@ fn lists_are_only_touched_where_they_can_be_segmented() {
 }
 
 #[test]
-fn a_list_with_linear_data_is_not_pulled_from() {
-    // 400 bytes in the packet's own fragments, then the list.
+fn a_list_with_linear_data_becomes_one_buffer() {
     let mut g = gso(packet(64, 14, 634, 5400), 536, GSO_TCPV4);
-    g.list_len = 5000;
-    for odd in [0, GSO_DODGY, GSO_FRAGLIST] {
-        for cloned in [0, CLONED | HEADER_CLONED] {
-            let mut g = g;
-            g.gso_type |= odd;
-            g.flags |= LIST | LINEAR_LIST | cloned;
-            for (shape, args) in [
-                (Shape::Pull, [1035, 0, 0]),
-                (Shape::Pull, [1389, 0, 0]),
-                (Shape::Store, [1033, 0, 2]),
-                (Shape::Csum, [1033, 0, 0]),
-                (Shape::Room, [-1001i64 as u64, 0, FIXED | 1 << 5]),
-            ] {
-                assert_eq!(call(&g, shape, args), Err(Why::List), "{shape:?}");
-            }
-            for (shape, args) in [
-                (Shape::Pull, [634, 0, 0]),
-                (Shape::Pull, [1034, 0, 0]),
-                (Shape::Store, [1032, 0, 2]),
-                (Shape::Room, [-20i64 as u64, 1, FIXED | 1 << 5]),
-                (Shape::Tail, [1000, 0, 0]),
-            ] {
-                call(&g, shape, args).unwrap();
-            }
-            // No list is left.
-            let all = call(&g, Shape::Pull, [g.len as u64, 0, 0]).unwrap();
-            assert!(all.data_len == 0 && all.list_len == 0 && !all.is(LIST | LINEAR_LIST));
-            let mut frags = g;
-            frags.flags &= !LINEAR_LIST;
-            call(&frags, Shape::Pull, [1389, 0, 0]).unwrap();
-            // Is made one buffer before it is segmented.
-            g.gso_type = GSO_UDP_L4 | GSO_FRAGLIST;
-            call(&g, Shape::Pull, [1389, 0, 0]).unwrap();
-        }
-    }
+    assert!(!g.is_to_be_one());
+    g.flags |= LIST;
+    assert!(!g.is_to_be_one());
+    g.flags |= LINEAR_LIST;
+    assert!(g.is_to_be_one());
+    g.gso_type = GSO_TCPV4 | GSO_FRAGLIST;
+    assert!(g.is_to_be_one());
+    // The kernel makes one buffer of it when it is segmented.
+    g.gso_type = GSO_UDP_L4 | GSO_FRAGLIST;
+    assert!(!g.is_to_be_one());
+    let all = call(&g, Shape::Pull, [g.len as u64, 0, 0]).unwrap();
+    assert!(all.data_len == 0 && !all.is(LIST | LINEAR_LIST));
+}
+
+#[test]
+fn what_is_pending_before_the_packet_is_forgotten_but_for_segments() {
+    let ways = |g: &Geometry| {
+        let shapes = [Shape::VlanPush, Shape::VlanPop];
+        shapes.map(|shape| call(g, shape, [0x81, 5, 0]).unwrap().is(PARTIAL))
+    };
+    let mut g = packet(200, 14, 1000, 1000);
+    g.flags |= PARTIAL;
+    (g.csum_start, g.csum_end) = (180, 198);
+    assert_eq!(ways(&g), [true, true], "on the way out");
+    let short = [g.len as u64 - 1, 0, 0];
+    assert!(!call(&g, Shape::Tail, short).unwrap().is(PARTIAL));
+    g.flags |= INGRESS;
+    assert_eq!(ways(&g), [false, false]);
+    let mut gso = gso(g, 100, GSO_TCPV4);
+    assert_eq!(ways(&gso), [true, true]);
+    (gso.csum_start, gso.csum_end) = (234, 252);
+    assert_eq!(ways(&gso), [true, true]);
 }
 
 #[test]
@@ -420,7 +413,7 @@ fn start() -> impl Strategy<Value = Geometry> {
     (0..600i64, 0..2i64, 34..2000i64, 0..60_000i64, any::<u16>()).prop_map(
         |(data, l2, head, frags, odd)| {
             let mut g = packet(data, 14 * l2, head, frags);
-            for (bit, flag) in [CLONED, HEADER_CLONED, TAGGED, LIST, LINEAR_LIST]
+            for (bit, flag) in [CLONED, HEADER_CLONED, TAGGED, LIST, INGRESS]
                 .into_iter()
                 .enumerate()
             {
@@ -479,7 +472,7 @@ proptest! {
             inner_network: w(9), inner_transport: w(10), csum_start: w(11),
             csum_end: w(12), mac_len: w(13), gso_size: w(14), gso_type: w(15),
             protocol: w(16), list_room: w(17), max_len: w(18), flags: w(19) & 0x3ff,
-            list_len: w(1), csum_level: w(3) & 3,
+            csum_level: w(3) & 3,
         };
         prop_assert_eq!(judge(&g, &g), Ok(()));
         let pull = [0; 5];

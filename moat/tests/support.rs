@@ -116,19 +116,15 @@ What is isolated differs from a plain program in this:
   (`csum_level`; `skb_adjust_room` does as with `BPF_F_ADJ_ROOM_NO_CSUM_RESET`);
   `clone_redirect` of a packet with less of its headers in the linear part than others pull
   without a look, of GSO without a type, or, on the way out, with a pending checksum behind
-  the end of its linear part, where XDP has cut it off.
-- On a GSO packet that GRO made a list of, ENOTSUPP for what the kernel could not segment
-  afterwards: `skb_adjust_room` that makes segments larger, if buffers of the list have
-  linear data; to pull a part of such a list into the linear part
-  (but of UDP's `SKB_GSO_FRAGLIST`); a MAC header that outgrows
-  the room in the buffers of `SKB_GSO_FRAGLIST`;
-  and before 6.1.167, whose fixes Debian's 6.1.192 has, all that pulls data out of such a
-  list or changes the header.
-- Not prevented yet, and found by `test_fuzz` or by reading, with and without MOAT: the
-  kernel warns of a packet with a pending checksum that XDP has cut off, if tc redirects it
-  by its verdict (`skb_checksum_help()`), and of `redirect_neigh` with less than 16 bytes in
-  front of the packet; a TCP header whose length a program rewrites in a packet that GRO
-  made a list of may end in a `BUG_ON` of `skb_segment()`.
+  the end of its linear part.
+- A GSO packet that GRO made a list of buffers of, with data outside of fragments, is made
+  one buffer before a program that writes to packets runs on it, and before a helper that
+  changes packets: `skb_segment()` could not tell any more where segments begin. That is a
+  copy; without memory for it the helper fails, or the program does not run (its safe
+  verdict).
+- On a GSO packet that GRO made a list of, ENOTSUPP for a MAC header that outgrows the room
+  in the buffers of `SKB_GSO_FRAGLIST`; and before 6.1.167, whose fixes Debian's 6.1.192
+  has, for all that pulls data out of such a list or changes the header.
 - Packets that programs have sent one another for longer than `kernel.moat.budget`, on a
   CPU that has had no rest for as long, are not sent: `clone_redirect` returns -ENETDOWN,
   other redirects TC_ACT_SHOT, and XDP drops. Counted (`refused_sends`), logged once a

@@ -15,7 +15,7 @@
 enum {
 	TCPV4 = 1 << 0, DODGY = 1 << 1, TCP_ECN = 1 << 2, TCP_FIXEDID = 1 << 3, TCPV6 = 1 << 4,
 	GRE = 1 << 6, GRE_CSUM = 1 << 7, IPXIP4 = 1 << 8, IPXIP6 = 1 << 9, UDP_TUNNEL = 1 << 10,
-	UDP_TUNNEL_CSUM = 1 << 11, PARTIAL = 1 << 12, UDP_L4 = 1 << 17, FRAGLIST = 1 << 18,
+	UDP_TUNNEL_CSUM = 1 << 11, PARTIAL = 1 << 12, SCTP = 1 << 14, UDP_L4 = 1 << 17, FRAGLIST = 1 << 18,
 };
 enum { SUM_NONE, SUM_UNNECESSARY, SUM_COMPLETE, SUM_PARTIAL };
 
@@ -30,6 +30,7 @@ enum { SUM_NONE, SUM_UNNECESSARY, SUM_COMPLETE, SUM_PARTIAL };
 #define F_TSO		(F(16) | F(18) | F(19) | F(20))
 #define F_TUNNELS	(F(22) | F(23) | F(24) | F(25) | F(26) | F(27))
 #define F_PARTIAL	F(28)
+#define F_SCTP		(F(30) | F(32))
 #define F_UDP_L4	F(33)
 #define F_GSO_LIST	F(34)
 
@@ -40,7 +41,7 @@ static u64 features(u64 *rng)
 		F_SG | F_HW_CSUM | F_FRAGLIST, F_SG | F_HW_CSUM | F_TSO,
 		F_SG | F_HW_CSUM | F_TSO | F_TUNNELS, F_SG | F_HW_CSUM | F_TSO | F_PARTIAL,
 		F_SG | F_HW_CSUM | F_UDP_L4, F_SG | F_HW_CSUM | F_TSO | F_UDP_L4 | F_GSO_LIST,
-		F_SG | F_FRAGLIST, F_SG | F_HW_CSUM | F_TSO | F(17),
+		F_SG | F_FRAGLIST, F_SG | F_HW_CSUM | F_FRAGLIST | F_SCTP, F_SG | F_HW_CSUM | F_TSO | F(17),
 	};
 
 	return F_HIGHDMA | devices[below(rng, ARRAY_SIZE(devices))] | (one_in(rng, 2) ? F_VLAN : 0);
@@ -167,6 +168,28 @@ static u32 udp(u64 *rng, u8 *data, u32 len, u32 port)
 	return 8;
 }
 
+static u32 sctp(u64 *rng, u8 *data)
+{
+	put16(data, 1000 + below(rng, 100));
+	put16(data + 2, FUZZ_PORT);
+	memset(data + 4, 1, 8);
+	return 12;
+}
+
+/* SCTP's are of any size: each buffer of the list is a segment. */
+static void chunks(u64 *rng, struct moat_test_packet *p, u32 header, u32 size)
+{
+	u32 most = (MOST - header) / size;
+
+	p->gso_size = 0xffff;
+	p->gso_segs = 1 + below(rng, most < 20 ? most : 20);
+	p->len = header + p->gso_segs * size - below(rng, size);
+	p->payload = p->linear = p->head = header;
+	p->list = size;
+	p->frag = size;
+	p->flags |= below(rng, 2) * PACKET_LIST_FRAGS;
+}
+
 /* How it is to be segmented: after the headers, in pieces of @gso_size */
 static void pieces(u64 *rng, struct moat_test_packet *p, u32 header, u32 mss)
 {
@@ -251,7 +274,7 @@ enum tunnel { NO_TUNNEL, OVER_UDP, OVER_GRE, OVER_IP };
 
 struct kind {
 	enum tunnel tunnel;
-	bool six, outer_six, tcp, csum;
+	bool six, outer_six, tcp, sctp, csum;
 	u32 datagram;	/* bytes of one, or 0: all there are */
 };
 
@@ -294,14 +317,16 @@ static u32 headers(u64 rng, struct moat_test_packet *p, u8 *data, const struct k
 		}
 		p->inner_network = at;
 	}
-	at += ip(&rng, data + at, REST, k->tcp ? IPPROTO_TCP : IPPROTO_UDP, k->six);
+	at += ip(&rng, data + at, REST, k->sctp ? IPPROTO_SCTP : k->tcp ? IPPROTO_TCP : IPPROTO_UDP,
+		 k->six);
 	if (k->tunnel)
 		p->inner_transport = at;
 	else
 		p->transport = at;
 	p->csum_start = at;
-	p->csum_offset = k->tcp ? 16 : 6;
-	at += k->tcp ? tcp(&rng, data + at) : udp(&rng, data + at, k->datagram ?: REST, FUZZ_PORT);
+	p->csum_offset = k->sctp ? 8 : k->tcp ? 16 : 6;
+	at += k->sctp ? sctp(&rng, data + at) : k->tcp ? tcp(&rng, data + at) :
+	      udp(&rng, data + at, k->datagram ?: REST, FUZZ_PORT);
 #undef REST
 	return at;
 }
@@ -310,7 +335,9 @@ static u32 gso_type(u64 *rng, const struct kind *k, bool list)
 {
 	u32 type;
 
-	if (!k->tcp)
+	if (k->sctp)
+		type = SCTP;
+	else if (!k->tcp)
 		type = UDP_L4 | list * FRAGLIST;
 	else
 		type = (k->six ? TCPV6 : TCPV4) | below(rng, 2) * TCP_ECN |
@@ -337,11 +364,15 @@ static void traffic(u64 *rng, struct moat_test_packet *p, u8 *data, bool gso)
 
 	if (!list && one_in(rng, 3))
 		k.tunnel = 1 + below(rng, 3);
+	k.sctp = gso && !list && one_in(rng, 8);
 	k.datagram = list ? mss + 8 : 0;
 	at = headers(same, p, data, &k, 0);
 	if (gso) {
 		p->gso_type = gso_type(rng, &k, list);
-		pieces(rng, p, at, mss);
+		if (k.sctp)
+			chunks(rng, p, at, mss);
+		else
+			pieces(rng, p, at, mss);
 	} else {
 		p->len = length(rng, MOST);
 		one_buffer(rng, p, at);

@@ -265,7 +265,10 @@ static void both_step(u64 *rng, struct step *s, struct guess *g)
 		break;
 	case WRITE:
 		arg[0] = below(rng, one_in(rng, 2) ? 64 : 256);
-		arg[1] = below(rng, 0x40) * 0x01010101;
+		/* Half of them are lengths of headers. */
+		arg[1] = one_in(rng, 2) ? below(rng, 0x40) * 0x01010101 :
+			 PICK(rng, 0x50505050, 0x60606060, 0x80808080, 0xf0f0f0f0, 0x45454545,
+			      0x46464646, 0x4f4f4f4f);
 		break;
 	case SET_HASH:
 	case CSUM_UPDATE:
@@ -313,7 +316,7 @@ static void own_bytes(u64 *rng, struct script *s)
 	if (one_in(rng, 2))
 		return;
 	/* A header, often enough: of a tunnel's key, a neighbour, IPv4 or IPv6 */
-	s->own[0] = PICK(rng, 0x45, 0x60, 2, 10, 0x4f, 0x41);
+	s->own[0] = PICK(rng, 0x45, 0x60, 2, 10, 0x4f, 0x41, 0x50, 0x80, 0xf0);
 	s->own[1] = 0;
 	/* Of struct bpf_tunnel_key: tunnel_ext and tunnel_label */
 	memset(s->own + 22, 0, 6);

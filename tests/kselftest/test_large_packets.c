@@ -453,6 +453,22 @@ static u64 received(const char *what)
 	return read_number(path);
 }
 
+/* Nothing has come for a while: what the device counts and the program is comparable. */
+static void until_quiet(void)
+{
+	u64 before, now = received("packets");
+	int i;
+
+	for (i = 0; i < 50; i++) {
+		before = now;
+		usleep(300000);
+		now = received("packets");
+		if (now == before)
+			return;
+	}
+	bail("mtla is never quiet");
+}
+
 /* Ordinary TCP: a counter of bytes counts what the device does. */
 static void tcp(int level)
 {
@@ -469,7 +485,9 @@ static void tcp(int level)
 		bail("pipe: %s", strerror(errno));
 	pid = fork();
 	if (!pid) {
-		if (unshare(CLONE_NEWNET))
+		/* IPv6 would send packets of its own. */
+		if (unshare(CLONE_NEWNET) ||
+		    !write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"))
 			_exit(1);
 		send_stream(go[0]);
 	}
@@ -482,6 +500,7 @@ static void tcp(int level)
 	if (system(command) || bind(l, (void *)&at, sizeof(at)) || listen(l, 1))
 		bail("the network: %s", strerror(errno));
 	hook_attach(GENERIC_XDP, "mtla", prog);
+	until_quiet();
 	bytes = received("bytes");
 	packets = received("packets");
 	if (write(go[1], "", 1) != 1)
@@ -491,10 +510,10 @@ static void tcp(int level)
 		got += n;
 	close(s);
 	close(l);
-	usleep(200000);
-	hook_detach(GENERIC_XDP, "mtla");
+	until_quiet();
 	bytes = received("bytes") - bytes;
 	packets = received("packets") - packets;
+	hook_detach(GENERIC_XDP, "mtla");
 	if (write(go[1], "", 1) != 1)
 		bail("pipe: %s", strerror(errno));
 	waitpid(pid, NULL, 0);

@@ -79,13 +79,6 @@ impl Geometry {
         let more = (bytes - self.headlen()).max(0);
         if more > 0 {
             hold(!self.is_list() || self.is(LIST_FIXED), Why::List)?;
-            // Buffers with linear data have to begin where a segment does, which
-            // skb_segment() makes sure of for SKB_GSO_DODGY only, and not always.
-            let of_list = more > self.data_len - self.list_len && more < self.data_len;
-            // With UDP, a SKB_GSO_FRAGLIST that was changed becomes one buffer first.
-            let one = self.gso_type & GSO_FRAGLIST != 0 && !self.is_gso_tcp();
-            let aligned = self.is_gso() && self.is(LINEAR_LIST) && !one;
-            hold(!of_list || !aligned, Why::List)?;
         }
         if self.is(CLONED) || self.tail + more > self.end {
             self.expand(0)?;
@@ -93,7 +86,6 @@ impl Geometry {
         }
         self.tail += more;
         self.data_len -= more;
-        self.list_len = self.list_len.min(self.data_len);
         if more > 0 && self.data_len == 0 {
             self.set(LIST | LINEAR_LIST, false);
         }
@@ -171,7 +163,8 @@ impl Geometry {
             self.expand(0)?;
             self.end = self.data + len;
         }
-        if len < self.len && self.csum_end > self.data + len {
+        let cut = self.csum_end > self.data + len || self.csum_end < self.data;
+        if len < self.len && cut {
             self.set(PARTIAL, false);
         }
         self.len = len;
@@ -236,8 +229,6 @@ impl Geometry {
             if left < ip || flags & !(FIXED_GSO | NO_CSUM_RESET) != 0 {
                 return Ok(());
             }
-            // Segments grow over the ends of the buffers that they are made of.
-            hold(!self.is_gso() || fixed || !self.is(LINEAR_LIST), Why::List)?;
             if !self.pop_header(off, -diff)? {
                 return Ok(());
             }
@@ -315,8 +306,22 @@ impl Geometry {
         hold(self.data + VLAN_MOVED <= self.end, Why::Bounds)
     }
 
-    /// `skb_vlan_push()`
+    /// `bpf_pull_mac_rcsum()`
+    fn sum_from_mac(&mut self) {
+        if self.is(INGRESS) {
+            self.sum_from_here();
+        }
+    }
+
+    /// `bpf_skb_vlan_push()`
     fn vlan_push(&mut self) -> Judged {
+        self.push_tag()?;
+        self.sum_from_mac();
+        Ok(())
+    }
+
+    /// `skb_vlan_push()`
+    fn push_tag(&mut self) -> Judged {
         if !self.is(TAGGED) {
             return Ok(());
         }
@@ -332,8 +337,15 @@ impl Geometry {
         Ok(())
     }
 
-    /// `skb_vlan_pop()`.  What the next tag would do has no other bounds.
+    /// `bpf_skb_vlan_pop()`
     fn vlan_pop(&mut self) -> Judged {
+        self.pop_tag()?;
+        self.sum_from_mac();
+        Ok(())
+    }
+
+    /// `skb_vlan_pop()`.  What the next tag would do has no other bounds.
+    fn pop_tag(&mut self) -> Judged {
         if !matches!(self.protocol, ETH_P_8021Q | ETH_P_8021AD) {
             return Ok(());
         }
