@@ -41,7 +41,7 @@ enum {
 	IS_INGRESS = 1 << 10,
 };
 
-static_assert(sizeof(struct moat_geometry) == 21 * 8);
+static_assert(sizeof(struct moat_geometry) == 20 * 8);
 static_assert(SKB_GSO_TCPV4 == 1 << 0 && SKB_GSO_DODGY == 1 << 1);
 static_assert(SKB_GSO_TCPV6 == 1 << 4 && SKB_GSO_GRE == 1 << 6);
 static_assert(SKB_GSO_UDP_TUNNEL == 1 << 10 && SKB_GSO_UDP_L4 == 1 << 17);
@@ -83,7 +83,6 @@ void moat_shim_geometry(const void *ctx, struct moat_geometry *g)
 		.gso_size = shinfo->gso_size,
 		.gso_type = shinfo->gso_type,
 		.protocol = ntohs(skb->protocol),
-		.list_room = U16_MAX,
 		.csum_level = skb->csum_level,
 		.max_len = SKB_MAX_ALLOC,
 		.flags = (skb_cloned(skb) ? IS_CLONED : 0) |
@@ -99,11 +98,9 @@ void moat_shim_geometry(const void *ctx, struct moat_geometry *g)
 	};
 	if (!shinfo->gso_size)
 		return;
-	skb_walk_frags(skb, frag) {
+	skb_walk_frags(skb, frag)
 		if (skb_headlen(frag))
 			g->flags |= HAS_LINEAR_LIST;
-		g->list_room = min_t(s64, g->list_room, frag->network_header);
-	}
 }
 
 /* In test kernels, debugfs can have calls made whatever they would do to the packet. */

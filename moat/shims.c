@@ -218,14 +218,14 @@ struct moat_clock moat_shim_clock(void)
 
 /*
  * Where the metadata starts, or the packet without it. Who moves skb->data down does not
- * move metadata along, nor look whether there is room: what begins before the buffer is
- * given up, as it is when the buffer is replaced.
+ * move metadata along, be it a helper or a tunnel: what is before the packet now is old
+ * memory. So metadata is given up then, as it is when the buffer is replaced.
  */
 u64 moat_shim_skb_start(void *ctx)
 {
 	struct sk_buff *skb = ctx;
 
-	if (skb_metadata_len(skb) > skb_headroom(skb)) {
+	if (skb_metadata_len(skb) && skb_headroom(skb) < skb_shinfo(skb)->tskey) {
 		skb_metadata_clear(skb);
 		bpf_compute_data_pointers(skb);
 	}

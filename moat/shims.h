@@ -80,7 +80,7 @@ struct moat_geometry {
 	s64 inner_mac, inner_network, inner_transport;
 	s64 csum_start, csum_end, mac_len;
 	s64 gso_size, gso_type, protocol;
-	s64 list_room, csum_level, max_len, flags;
+	s64 csum_level, max_len, flags;
 };
 
 bool moat_shim_skb_is_simple(const void *ctx);

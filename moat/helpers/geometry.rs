@@ -88,9 +88,6 @@ pub struct Geometry {
     pub gso_type: i64,
     /// In the host's order.
     pub protocol: i64,
-    /// The least room before the network header in the buffers of a `frag_list` that
-    /// `skb_segment_list()` gives a copy of the header.
-    pub list_room: i64,
     pub csum_level: i64,
     /// `SKB_MAX_ALLOC`
     pub max_len: i64,
@@ -98,7 +95,7 @@ pub struct Geometry {
 }
 
 // As `moat/geometry.c` has it.
-const _: () = assert!(core::mem::size_of::<Geometry>() == 21 * 8);
+const _: () = assert!(core::mem::size_of::<Geometry>() == 20 * 8);
 
 /// Which helper it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -353,6 +350,8 @@ pub fn judge(was: &Geometry, is: &Geometry) -> Judged {
 
     if is.is(PARTIAL) && was.is(PARTIAL) {
         kept(|g| g.data, |g| g.csum_start, Why::Csum)?;
+        // A device without link headers has them pulled.
+        kept(|g| g.network, |g| g.csum_start, Why::Csum)?;
         kept(|g| g.csum_end, |g| g.tail, Why::Csum)?;
     }
     if !was.is_gso() {
@@ -370,11 +369,7 @@ pub fn judge(was: &Geometry, is: &Geometry) -> Judged {
     let changed = is.gso_size != was.gso_size;
     hold(!changed || is.gso_size < GSO_BY_FRAGS, Why::Gso)?;
     hold(is.gso_size >= was.gso_size.min(GSO_MIN), Why::Gso)?;
-    hold(is.len <= was.len.max(GSO_MAX_SIZE), Why::Gso)?;
-    if is.is(LIST) && is.gso_type & (GSO_FRAGLIST | GSO_DODGY) == GSO_FRAGLIST {
-        kept(Geometry::mac_header_len, |g| g.list_room, Why::List)?;
-    }
-    Ok(())
+    hold(is.len <= was.len.max(GSO_MAX_SIZE), Why::Gso)
 }
 
 /// Whether a call made of a packet what [`model`] said.  Where the buffer is does not

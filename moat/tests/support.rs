@@ -88,10 +88,10 @@ run anything plainly.
 
 What is isolated differs from a plain program in this:
 
-- Old kernel memory, to which a helper moves the start of an XDP packet or of the metadata
-  of any packet, reads as zeros and leaves as zeros, at both levels; metadata for which
-  a socket buffer has no room is lost
-  ([0018](decisions/0018-old-memory-in-the-head-room.md)).
+- Old kernel memory, to which a helper moves the start of an XDP packet or of its metadata,
+  reads as zeros and leaves as zeros, at both levels. The metadata of a socket buffer is
+  lost (`data_meta` is `data`) once something was pushed before the packet, by a helper or
+  a tunnel ([0018](decisions/0018-old-memory-in-the-head-room.md)).
 - A program has memory for three packets on each possible CPU, of as many bytes as the
   verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that
   the verifier cannot bound. It is taken at load, and accounted to the memory cgroup
@@ -122,9 +122,8 @@ What is isolated differs from a plain program in this:
   changes packets: `skb_segment()` could not tell any more where segments begin. That is a
   copy; without memory for it the helper fails, or the program does not run (its safe
   verdict).
-- On a GSO packet that GRO made a list of, ENOTSUPP for a MAC header that outgrows the room
-  in the buffers of `SKB_GSO_FRAGLIST`; and before 6.1.167, whose fixes Debian's 6.1.192
-  has, for all that pulls data out of such a list or changes the header.
+- Before 6.1.167, whose fixes Debian's 6.1.192 has, ENOTSUPP for all that pulls data out of
+  a GSO packet that GRO made a list of buffers of, or changes its header.
 - Packets that programs have sent one another for longer than `kernel.moat.budget`, on a
   CPU that has had no rest for as long, are not sent: `clone_redirect` returns -ENETDOWN,
   other redirects TC_ACT_SHOT, and XDP drops. Counted (`refused_sends`), logged once a

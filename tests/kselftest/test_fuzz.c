@@ -5,8 +5,8 @@
  * packets, or read with them what is neither the packet's nor its own?
  *
  * test_fuzz [SEED [COUNT [WORKER FIRST]]]: COUNT sequences, or those of one worker from
- * number FIRST on, with nothing else going on. A thread's name is worker and number of
- * what it does, so that an oops tells what to repeat.
+ * number FIRST on, with nothing else going on; a few of them are told before. A thread's
+ * name is worker and number of what it does, so that an oops tells what to repeat.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,6 +48,9 @@ struct worker {
 	u64 lists, redirects, partial, complete;
 };
 
+#define FEW 100
+static bool tells;
+
 static u64 seed;
 static struct worker *workers;
 static u64 finished;	/* sequences, for whoever watches */
@@ -64,6 +67,25 @@ static void tell(struct worker *w, u64 n, const struct script *s,
 		packet_tell(p);
 	script_tell(s);
 	pthread_mutex_unlock(&telling);
+}
+
+/* What will be done; the kernel may not live to tell. FUZZ_STEPS: a mask of what is left. */
+static void announce(struct worker *w, u64 n, struct script *s, const struct moat_test_packet *p)
+{
+	const char *mask = getenv("FUZZ_STEPS");
+	int i;
+
+	if (!tells)
+		return;
+	for (i = 0; s && mask && i < STEPS; i++)
+		if (!(strtoul(mask, NULL, 0) >> i & 1))
+			s->step[i].op = LOOK;
+	diag("sequence %lu", n);
+	if (p)
+		packet_tell(p);
+	if (s)
+		script_tell(s);
+	fflush(stdout);
 }
 
 /* What the program saw, step by step */
@@ -146,6 +168,7 @@ static void test_run(u64 *rng, struct worker *w, u64 n, bool is_xdp)
 			attr.test.repeat = 1;
 		}
 	}
+	announce(w, n, s, NULL);
 	if (syscall(__NR_bpf, BPF_PROG_TEST_RUN, &attr, sizeof(attr))) {
 		w->errors++;
 	} else if (attr.test.data_out) {
@@ -179,6 +202,7 @@ static void shaped_run(u64 *rng, struct worker *w, u64 n, bool is_xdp)
 	p.prog_fd = player->prog;
 	p.ifindex = shaped_ifindex(rng);
 	script_write(rng, s, is_xdp ? &xdp : &sched_cls, writes[which], p.len, p.headroom);
+	announce(w, n, s, &p);
 	if (ioctl(w->packet, MOAT_TEST_PACKET, &p)) {
 		if (!w->errors++)
 			diag("worker %d: sequence %lu: no such packet: %s", w->number, n, strerror(errno));
@@ -201,13 +225,14 @@ static void shaped_run(u64 *rng, struct worker *w, u64 n, bool is_xdp)
 }
 
 /* One for the players on a device */
-static void hooked_run(u64 *rng, struct worker *w)
+static void hooked_run(u64 *rng, struct worker *w, u64 n)
 {
 	struct moat_test_packet p;
 
 	packet_make(rng, &p, w->in, false);
 	p.ifindex = hooked_ifindex(rng);
 	p.way = p.way == PACKET_INGRESS ? PACKET_RECV : PACKET_XMIT;
+	announce(w, n, NULL, &p);
 	w->errors += !!ioctl(w->packet, MOAT_TEST_PACKET, &p);
 	w->lists += !!p.list;
 }
@@ -253,7 +278,7 @@ static void *work(void *arg)
 			shaped_run(&rng, w, n, true);
 			break;
 		default:
-			hooked_run(&rng, w);
+			hooked_run(&rng, w, n);
 		}
 		__atomic_add_fetch(&finished, 1, __ATOMIC_RELAXED);
 	}
@@ -360,6 +385,7 @@ int main(int argc, char **argv)
 		i = atoi(argv[3]) % WORKERS;
 		workers[i].first = strtoull(argv[4], NULL, 0);
 		workers[i].count = count;
+		tells = count <= FEW;
 		work(&workers[i]);
 		coverage(0);
 		ok(!SUM(foreign), "nobody saw what is neither the packet's nor the program's");

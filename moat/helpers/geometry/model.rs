@@ -323,6 +323,7 @@ impl Geometry {
     /// `skb_vlan_push()`
     fn push_tag(&mut self) -> Judged {
         if !self.is(TAGGED) {
+            self.set(TAGGED, true);
             return Ok(());
         }
         self.vlan()?;
@@ -347,6 +348,7 @@ impl Geometry {
     /// `skb_vlan_pop()`.  What the next tag would do has no other bounds.
     fn pop_tag(&mut self) -> Judged {
         if !matches!(self.protocol, ETH_P_8021Q | ETH_P_8021AD) {
+            self.set(TAGGED, false);
             return Ok(());
         }
         self.vlan()?;
