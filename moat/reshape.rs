@@ -123,6 +123,9 @@ impl Reshaping {
             Ok(()) => true,
             Err(why) => {
                 violation::misshapen(run, site, contract, why);
+                if cfg!(CONFIG_BPF_MOAT_TEST) {
+                    pr_info!("was {:?}, is {:?}\n", self.was, mended);
+                }
                 // SAFETY: a socket buffer, whose run ends now.
                 unsafe { ffi::moat_shim_defuse(run.ctx()) };
                 false

@@ -176,7 +176,7 @@ static u32 sctp(u64 *rng, u8 *data)
 	return 12;
 }
 
-/* SCTP's are of any size: each buffer of the list is a segment. */
+/* SCTP's are of any size: each buffer of the list is a segment, as a socket made it. */
 static void chunks(u64 *rng, struct moat_test_packet *p, u32 header, u32 size)
 {
 	u32 most = (MOST - header) / size;
@@ -187,7 +187,6 @@ static void chunks(u64 *rng, struct moat_test_packet *p, u32 header, u32 size)
 	p->payload = p->linear = p->head = header;
 	p->list = size;
 	p->frag = size;
-	p->flags |= below(rng, 2) * PACKET_LIST_FRAGS;
 }
 
 /* How it is to be segmented: after the headers, in pieces of @gso_size */

@@ -369,6 +369,19 @@ static void *streams(void *unused)
 	return NULL;
 }
 
+static void show_strange(const char *how, const u8 *data, size_t len, u32 where)
+{
+	char line[3 * 32 + 1];
+	size_t i, j;
+
+	diag("%s: foreign bytes at %u of %zu:", how, where, len);
+	for (i = 0; i < len && i < 512; i += 32) {
+		for (j = i; j < i + 32 && j < len; j++)
+			sprintf(line + 3 * (j - i), "%02x ", data[j]);
+		diag("  %s", line);
+	}
+}
+
 /* Takes what comes to FUZZ_PORT, and hears all that passes, in the network @net. */
 static void *listen_in(void *net)
 {
@@ -410,9 +423,7 @@ static void *listen_in(void *net)
 			if (len > 0) {
 				*(i ? &heard : &captured) += 1;
 				if (foreign(data, len, &where) && !strange++)
-					diag("%s: foreign bytes at %u of %zd: %02x %02x %02x %02x",
-					     i ? "received" : "captured", where, len, data[where],
-					     data[where + 1], data[where + 2], data[where + 3]);
+					show_strange(i ? "received" : "captured", data, len, where);
 			} else if (i > 2 && (!len || errno != EAGAIN)) {
 				close(fds[i].fd);
 				fds[i] = fds[--n];
