@@ -66,6 +66,7 @@ extern "C" {
     fn moat_whoami(who: *mut Who);
     pub fn moat_shim_skb_is_simple(skb: *const c_void) -> bool;
     pub fn moat_shim_geometry(skb: *const c_void, geometry: *mut Geometry);
+    pub fn moat_shim_xdp_geometry(xdp: *const c_void, geometry: *mut Geometry);
     pub fn moat_shim_mend(skb: *mut c_void, geometry: *const Geometry);
     pub fn moat_shim_is_blind() -> bool;
     pub fn moat_shim_make_one(skb: *mut c_void) -> bool;

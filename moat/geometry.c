@@ -9,6 +9,7 @@
 #include <linux/skbuff.h>
 #include <linux/version.h>
 #include <net/sch_generic.h>
+#include <net/xdp.h>
 
 #include "shims.h"
 
@@ -101,6 +102,19 @@ void moat_shim_geometry(const void *ctx, struct moat_geometry *g)
 	skb_walk_frags(skb, frag)
 		if (skb_headlen(frag))
 			g->flags |= HAS_LINEAR_LIST;
+}
+
+/* Of what a socket buffer is made of later, in generic XDP or by a driver */
+void moat_shim_xdp_geometry(const void *ctx, struct moat_geometry *g)
+{
+	const struct xdp_buff *xdp = ctx;
+
+	*g = (struct moat_geometry){
+		.data = xdp->data - xdp->data_hard_start,
+		.tail = xdp->data_end - xdp->data_hard_start,
+		.end = xdp->frame_sz,
+		.len = xdp->data_end - xdp->data,
+	};
 }
 
 /* In test kernels, debugfs can have calls made whatever they would do to the packet. */

@@ -4,7 +4,7 @@
 //! Context: the program's; PKRS open.
 
 use crate::ffi::{self, moat_site};
-use crate::helpers::contract::Contract;
+use crate::helpers::contract::{Contract, XDP};
 use crate::helpers::geometry::{self, Geometry, Shape, Why};
 use crate::run::Run;
 use crate::violation;
@@ -25,10 +25,13 @@ pub static moat_mispredicted: AtomicU64 = AtomicU64::new(0);
 /// The shape of the program's packet.
 fn shape_of(run: &Run<'_>) -> Geometry {
     let mut shape = MaybeUninit::uninit();
-    // SAFETY: the context of who calls such a helper is a socket buffer; the C side
+    // SAFETY: the context of who calls such a helper is what its type says; the C side
     // writes all of the structure, which has the same size there.
     unsafe {
-        ffi::moat_shim_geometry(run.ctx(), shape.as_mut_ptr());
+        match run.program.ty {
+            XDP => ffi::moat_shim_xdp_geometry(run.ctx(), shape.as_mut_ptr()),
+            _ => ffi::moat_shim_geometry(run.ctx(), shape.as_mut_ptr()),
+        }
         shape.assume_init()
     }
 }
@@ -64,7 +67,7 @@ fn judge(
     Err(answer as u64)
 }
 
-/// Before a call that leaves the packet as it is: see [`judge`].
+/// Before a call after which nothing is to be looked at: see [`judge`].
 #[inline(never)]
 pub fn ask(
     run: &Run<'_>,

@@ -86,6 +86,7 @@ struct moat_geometry {
 bool moat_shim_skb_is_simple(const void *ctx);
 void moat_shim_geometry(const void *ctx, struct moat_geometry *g);
 bool moat_shim_make_one(void *ctx);
+void moat_shim_xdp_geometry(const void *ctx, struct moat_geometry *g);
 void moat_shim_mend(void *ctx, const struct moat_geometry *g);
 bool moat_shim_is_blind(void);
 extern bool moat_blind;

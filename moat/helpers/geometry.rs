@@ -111,6 +111,9 @@ pub enum Shape {
     Pull,
     Head,
     Room,
+    /// `bpf_xdp_adjust_head()`, the one helper of XDP that can move a start out of what a
+    /// socket buffer made of it can tell.
+    XdpHead,
 }
 
 const ENOMEM: i64 = 12;
@@ -164,10 +167,10 @@ impl Why {
 }
 
 impl Shape {
-    /// Whether a call may change the packet's shape.  A clone has its own, and shares the
-    /// buffer, in which nothing moves.
+    /// Whether a call may change the socket buffer's shape.  A clone has its own, and
+    /// shares the buffer, in which nothing moves.
     pub const fn may_change(self) -> bool {
-        !matches!(self, Shape::Clone)
+        !matches!(self, Shape::Clone | Shape::XdpHead)
     }
 
     /// The helper's own error for what cannot be done.

@@ -6,13 +6,16 @@
 use super::contract::{
     helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, Uncovers, ANY, CTX, NO, SIZE,
 };
+use super::geometry::Shape;
 use super::maptype::MapTypes;
 
 const XDP: ProgTypes = ProgTypes::XDP;
 const REDIRECT: Arg = Arg::MapPtr(MapTypes::REDIRECT);
 
 pub(super) const CONTRACTS: &[Contract] = &[
-    helper(44, "xdp_adjust_head", XDP, [CTX, ANY, NO, NO, NO]).uncovers(Uncovers::Head),
+    helper(44, "xdp_adjust_head", XDP, [CTX, ANY, NO, NO, NO])
+        .uncovers(Uncovers::Head)
+        .reshapes(Shape::XdpHead),
     // The entry found stays with the kernel; the program gets a verdict.
     helper(51, "redirect_map", XDP, [REDIRECT, ANY, ANY, NO, NO]).returns(Ret::Int),
     helper(54, "xdp_adjust_meta", XDP, [CTX, ANY, NO, NO, NO]).uncovers(Uncovers::Meta),

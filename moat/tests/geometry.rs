@@ -155,6 +155,26 @@ fn lists_are_only_touched_where_they_can_be_segmented() {
 }
 
 #[test]
+fn xdp_cannot_cut_off_more_than_an_offset_can_tell() {
+    let g = Geometry {
+        data: 256,
+        tail: 70_000,
+        end: 70_400,
+        len: 70_000 - 256,
+        ..Geometry::default()
+    };
+    let by = |g: &Geometry, n: i64| call(g, Shape::XdpHead, [n as u32 as u64, 0, 0]);
+    let far = by(&g, TOP - 256).unwrap();
+    assert_eq!(far.data, TOP);
+    assert_eq!(by(&g, TOP - 255), Err(Why::Offset));
+    assert_eq!(by(&far, 1), Err(Why::Offset));
+    assert_eq!(by(&far, -TOP).unwrap().data, 0);
+    // The helper refuses these itself.
+    assert_eq!(by(&g, -257).unwrap(), g);
+    assert_eq!(by(&g, 69_740).unwrap(), g);
+}
+
+#[test]
 fn a_list_with_linear_data_becomes_one_buffer() {
     let mut g = gso(packet(64, 14, 634, 5400), 536, GSO_TCPV4);
     assert!(!g.is_to_be_one());

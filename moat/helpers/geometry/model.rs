@@ -373,6 +373,15 @@ impl Geometry {
         Ok(())
     }
 
+    /// `bpf_xdp_adjust_head()`
+    fn xdp_head(&mut self, by: u64) {
+        let by = i64::from(by as i32);
+        if self.data + by >= 0 && self.data + by <= self.tail - ETH_HLEN {
+            self.data += by;
+            self.len -= by;
+        }
+    }
+
     /// `bpf_csum_level()`
     fn level(&mut self, level: u64) {
         match level {
@@ -400,6 +409,7 @@ pub fn model(was: &Geometry, shape: Shape, args: &[u64; 5]) -> Result<Geometry, 
         Shape::Tail => g.change_tail(a, b)?,
         Shape::Head => g.head(a, b)?,
         Shape::Room => g.room(a, b, c)?,
+        Shape::XdpHead => g.xdp_head(a),
     }
     // What the helper leaves behind, the caller will not.
     Ok(mend(was, &g, shape, args, false))
