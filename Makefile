@@ -19,7 +19,7 @@ help:
 	@echo 'make shell                the same guest, to a prompt'
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
-	@echo 'make test-full            that, and what takes too long for every change'
+	@echo 'make test-full            that, and the long ones with more numbers of keys'
 	@echo 'make bench [MANY=1024]    what a run costs, isolated or not; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
 	@echo 'make clean                remove what was built; keeps the unpacked kernel source'

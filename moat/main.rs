@@ -14,7 +14,7 @@
 //! | what memory does a program have          | `program.rs`    |
 //! | what code, and how does it call out      | `program/image.rs`, `sites.rs` |
 //! | what may that code be, where may it lead | `sensitive.rs`, `walk.rs` |
-//! | what happens around a run                | `run.rs`        |
+//! | what happens around a run                | `run.rs`, `run/` |
 //! | what may a helper be given               | `helpers/`      |
 //! | what may become of a packet              | `reshape.rs`, `helpers/geometry.rs` |
 //! | what happens on a violation              | `violation.rs`  |

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 nmi=10000 keys=13,1,0 timeout=400 */
+/* moat-test: kernel=test,preempt levels=2 nmi=10000 keys=13,0 full=1 timeout=400 */
 /* moat-test: cpu=max,vendor=GenuineIntel,+pks boot=nopti,mce=60000000 */
 /*
  * Do programs compute what they should while everything interrupts them?

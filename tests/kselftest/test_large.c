@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 keys=13,0 timeout=240 */
+/* moat-test: kernel=test levels=2 full=0 timeout=240 */
 /*
  * Can an isolated program be as large as the verifier lets it? Its calls are counted in
  * tens of thousands then, and the kernel has no complaint.

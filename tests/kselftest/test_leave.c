@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=0,2 keys=13,0 cpus=2 boot=panic_on_warn=1 */
+/* moat-test: kernel=test,preempt levels=0,2 keys=13,0 */
 /*
  * Does the kernel take the packets that programs pass on by their verdict?
  *
@@ -132,7 +132,8 @@ static void neighbour(void)
 
 int main(void)
 {
-	level = getenv("MOAT_LEVEL") ? atoi(getenv("MOAT_LEVEL")) : 0;
+	level = atoi(getenv("MOAT_LEVEL") ?: "0");
+	moat_set_level(level);
 	sh("ip link add mdummy type dummy && ip link set mdummy up && "
 	   "ethtool -K mdummy tx off >/dev/null && "
 	   "ip link add mipip type ipip remote 10.9.9.2 local 10.9.9.1 && ip link set mipip up");

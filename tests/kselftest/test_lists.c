@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=0,2 keys=13,0 cpus=2 */
+/* moat-test: kernel=test levels=0,2 keys=13,1,0 */
 /*
  * Can the kernel segment a packet that GRO made a list of buffers of, after a program
  * has changed it?
@@ -146,6 +146,7 @@ int main(void)
 	if (!test_kernel())
 		skip_all("needs the test kernel");
 	level = atoi(getenv("MOAT_LEVEL") ?: "0");
+	moat_set_level(level);
 	for (i = 0; i < ARRAY_SIZE(changes); i++) {
 		bool all = true;
 
