@@ -15,7 +15,8 @@
 enum {
 	TCPV4 = 1 << 0, DODGY = 1 << 1, TCP_ECN = 1 << 2, TCP_FIXEDID = 1 << 3, TCPV6 = 1 << 4,
 	GRE = 1 << 6, GRE_CSUM = 1 << 7, IPXIP4 = 1 << 8, IPXIP6 = 1 << 9, UDP_TUNNEL = 1 << 10,
-	UDP_TUNNEL_CSUM = 1 << 11, PARTIAL = 1 << 12, SCTP = 1 << 14, UDP_L4 = 1 << 17, FRAGLIST = 1 << 18,
+	UDP_TUNNEL_CSUM = 1 << 11, PARTIAL = 1 << 12, SCTP = 1 << 14,
+	UDP_L4 = 1 << 17, FRAGLIST = 1 << 18,
 };
 enum { SUM_NONE, SUM_UNNECESSARY, SUM_COMPLETE, SUM_PARTIAL };
 

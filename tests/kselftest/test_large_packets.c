@@ -369,22 +369,24 @@ static void by_test_run(const struct prog_type *of)
 }
 
 #define C(CODE, K) ((struct sock_filter)BPF_STMT(CODE, K))
-#define RET_A C(BPF_ALU | BPF_AND | BPF_K, 0xff), C(BPF_ALU | BPF_ADD | BPF_K, 1), \
-	C(BPF_RET | BPF_A, 0)
+/* Not 0, and no more than there is, whatever A is */
+#define LOW_BYTE C(BPF_ALU | BPF_AND | BPF_K, 0xff)
+#define ADD_ONE C(BPF_ALU | BPF_ADD | BPF_K, 1)
+#define RET_A C(BPF_RET | BPF_A, 0)
 
 /* What filters of a packet socket let through of 65,535 bytes in one piece */
 static void classic(void)
 {
 	static const struct sock_filter filters[][5] = {
-		{ C(BPF_LD | BPF_B | BPF_ABS, 4093), RET_A },
-		{ C(BPF_LD | BPF_W | BPF_ABS, 4094), RET_A },
-		{ C(BPF_LD | BPF_B | BPF_ABS, 4096), RET_A },
-		{ C(BPF_LD | BPF_H | BPF_ABS, 5000), RET_A },
-		{ C(BPF_LD | BPF_W | BPF_ABS, 32764), RET_A },
-		{ C(BPF_LD | BPF_B | BPF_ABS, 40000), RET_A },
-		{ C(BPF_LD | BPF_B | BPF_ABS, 65534), RET_A },
-		{ C(BPF_LD | BPF_W | BPF_ABS, 65532), RET_A },
-		{ C(BPF_LDX | BPF_W | BPF_IMM, 50000), C(BPF_LD | BPF_B | BPF_IND, 33), RET_A },
+		{ C(BPF_LD | BPF_B | BPF_ABS, 4093), LOW_BYTE, ADD_ONE, RET_A },
+		{ C(BPF_LD | BPF_W | BPF_ABS, 4094), LOW_BYTE, ADD_ONE, RET_A },
+		{ C(BPF_LD | BPF_B | BPF_ABS, 4096), LOW_BYTE, ADD_ONE, RET_A },
+		{ C(BPF_LD | BPF_H | BPF_ABS, 5000), LOW_BYTE, ADD_ONE, RET_A },
+		{ C(BPF_LD | BPF_W | BPF_ABS, 32764), LOW_BYTE, ADD_ONE, RET_A },
+		{ C(BPF_LD | BPF_B | BPF_ABS, 40000), LOW_BYTE, ADD_ONE, RET_A },
+		{ C(BPF_LD | BPF_B | BPF_ABS, 65534), LOW_BYTE, ADD_ONE, RET_A },
+		{ C(BPF_LD | BPF_W | BPF_ABS, 65532), LOW_BYTE, ADD_ONE, RET_A },
+		{ C(BPF_LDX | BPF_W | BPF_IMM, 50000), C(BPF_LD | BPF_B | BPF_IND, 33), LOW_BYTE, ADD_ONE, RET_A },
 	};
 	bool all = true;
 	size_t i;
