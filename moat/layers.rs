@@ -36,7 +36,11 @@ impl Domains {
             self.flush();
             // SAFETY: any context.
             unsafe {
-                bindings::moat_trace_unbind(domain.id, key.get().into(), domain.users.len() as u32)
+                bindings::moat_trace_unbind(
+                    domain.id as u32,
+                    key.get().into(),
+                    domain.users.len() as u32,
+                )
             };
         }
     }
@@ -96,7 +100,7 @@ impl Domains {
                 // SAFETY: any context.
                 unsafe {
                     bindings::moat_trace_bind(
-                        domain.id,
+                        domain.id as u32,
                         domain.tag().get().into(),
                         domain.users.len() as u32,
                     )

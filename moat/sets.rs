@@ -28,11 +28,11 @@ pub static moat_freed: AtomicU64 = AtomicU64::new(0);
 /// See the module documentation.
 pub struct Domain {
     /// Its number, for people.
-    pub id: u32,
+    pub id: u64,
     /// What its pages are tagged with, if not parked.
     pub key: Option<Key>,
     /// How often it was given one.
-    pub binds: u32,
+    pub binds: u64,
     /// The programs that use it, ordered by address.
     pub users: Vec<*mut Program>,
     maps: Vec<*mut MapValues>,
