@@ -125,33 +125,31 @@ bool moat_blind;
  * fragments: where segments do, by the headers' lengths that GRO saw. So who may change
  * headers, or what is before them, is given such a packet in one buffer. UDP's
  * SKB_GSO_FRAGLIST becomes one by itself, and SCTP's list is what its segments are.
- * False if there is no memory for it.
+ * Without memory for it the packet stays as it is: if it cannot be segmented then, it is
+ * dropped. Returns whether the buffer may be another one.
  */
 bool moat_shim_make_one(void *ctx)
 {
 	struct sk_buff *skb = ctx;
 	const struct sk_buff *frag;
 	u8 metadata;
-	int err;
 
-	if (!skb->data_len || !skb_is_gso(skb) || READ_ONCE(moat_blind))
-		return true;
+	if (!skb->data_len || !skb_is_gso(skb) || skb_shared(skb) || READ_ONCE(moat_blind))
+		return false;
 	if (skb_shinfo(skb)->gso_size == GSO_BY_FRAGS ||
 	    (skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST && !skb_is_gso_tcp(skb)))
-		return true;
+		return false;
 	skb_walk_frags(skb, frag) {
 		if (!skb_headlen(frag))
 			continue;
-		if (skb_shared(skb))
-			return false;
-		/* It moves along, but is forgotten. */
+		/* It moves along with what is noted of it, but for its length. */
 		metadata = skb_metadata_len(skb);
-		err = skb_linearize(skb);
-		skb_metadata_set(skb, metadata);
+		skb_linearize(skb);
+		skb_shinfo(skb)->meta_len = metadata;
 		bpf_compute_data_pointers(skb);
-		return !err;
+		return true;
 	}
-	return true;
+	return false;
 }
 
 bool moat_shim_is_blind(void)

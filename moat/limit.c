@@ -67,30 +67,31 @@ static struct user_limit *limit_of(u32 uid)
 }
 
 /*
- * False in an NMI that has interrupted this CPU in here. Several CPUs may stop programs
- * in NMIs at once, so another's being in here is waited for; lockdep knows an NMI's
- * locks only from trying.
+ * False in an NMI, or the like, that has interrupted this CPU in here. Several CPUs may
+ * stop programs in NMIs at once, so another's being in here is waited for; lockdep knows
+ * an NMI's locks only from trying.
  */
 static bool lock_limits(unsigned long *flags)
 {
-	if (!in_nmi()) {
-		local_irq_save(*flags);
-		__this_cpu_write(limits_busy, true);
-		raw_spin_lock(&limits_lock);
-		return true;
-	}
-	if (__this_cpu_read(limits_busy))
+	local_irq_save(*flags);
+	if (__this_cpu_read(limits_busy)) {
+		local_irq_restore(*flags);
 		return false;
-	while (!raw_spin_trylock_irqsave(&limits_lock, *flags))
-		cpu_relax();
+	}
+	__this_cpu_write(limits_busy, true);
+	if (in_nmi()) {
+		while (!raw_spin_trylock(&limits_lock))
+			cpu_relax();
+	} else {
+		raw_spin_lock(&limits_lock);
+	}
 	return true;
 }
 
 static void unlock_limits(unsigned long flags)
 {
 	raw_spin_unlock(&limits_lock);
-	if (!in_nmi())
-		__this_cpu_write(limits_busy, false);
+	__this_cpu_write(limits_busy, false);
 	local_irq_restore(flags);
 }
 

@@ -5,7 +5,7 @@
 
 use crate::ffi::{self, moat_site};
 use crate::helpers::contract::{Contract, XDP};
-use crate::helpers::geometry::{self, Geometry, Shape, Why};
+use crate::helpers::geometry::{self, Geometry, Shape};
 use crate::run::Run;
 use crate::violation;
 use core::mem::MaybeUninit;
@@ -96,9 +96,10 @@ pub fn before(
     let mut was = shape_of(run);
     judge(run, site, contract, &was, shape, args)?;
     if was.is_to_be_one() && shape != Shape::Level {
-        // SAFETY: a socket buffer; the context is loaded again after such a helper.
-        if unsafe { !ffi::moat_shim_make_one(run.ctx()) } {
-            return Err(shape.answer(Why::Memory) as u64);
+        // SAFETY: a socket buffer; the context is loaded again after such a helper. What
+        // the program itself writes was not copied from a list: see `moat_prepare`.
+        if unsafe { ffi::moat_shim_make_one(run.ctx()) } && run.program.uncovers {
+            run.begin_at_start();
         }
         was = shape_of(run);
     }

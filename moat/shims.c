@@ -9,6 +9,7 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/moat_line.h>
+#include <linux/moat_metadata.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
@@ -225,7 +226,7 @@ u64 moat_shim_skb_start(void *ctx)
 {
 	struct sk_buff *skb = ctx;
 
-	if (skb_metadata_len(skb) && skb_headroom(skb) < skb_shinfo(skb)->tskey) {
+	if (skb_metadata_len(skb) && !moat_metadata_is_sound(skb)) {
 		skb_metadata_clear(skb);
 		bpf_compute_data_pointers(skb);
 	}

@@ -190,10 +190,10 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
 /// and not too often for all of them.
 pub fn kept(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry::Why, ret: i64) {
     let program = run.program;
-    if program.told.load(Ordering::Relaxed)
-        || program.told.swap(true, Ordering::Relaxed)
-        || !program.by.may_log()
-    {
+    if program.told.load(Ordering::Relaxed) || !program.by.may_log() {
+        return;
+    }
+    if program.told.swap(true, Ordering::Relaxed) {
         return;
     }
     pr_info!(

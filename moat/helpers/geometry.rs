@@ -116,7 +116,6 @@ pub enum Shape {
     XdpHead,
 }
 
-const ENOMEM: i64 = 12;
 const EFAULT: i64 = 14;
 const EINVAL: i64 = 22;
 const ERANGE: i64 = 34;
@@ -144,8 +143,6 @@ pub enum Why {
     List,
     /// `skb_shared()`
     Shared,
-    /// No memory for making one buffer of it.
-    Memory,
 }
 
 impl Why {
@@ -161,7 +158,6 @@ impl Why {
             Why::Gso => "segments of an impossible size",
             Why::List => "a list of buffers, made by GRO, that cannot be segmented any more",
             Why::Shared => "others that share it",
-            Why::Memory => "no memory to be in one buffer",
         }
     }
 }
@@ -177,8 +173,6 @@ impl Shape {
     pub fn answer(self, why: Why) -> i64 {
         -match (self, why) {
             (_, Why::List) => ENOTSUPP,
-            (Shape::Store | Shape::Csum, Why::Memory) => EFAULT,
-            (_, Why::Memory) => ENOMEM,
             (Shape::Store | Shape::Csum, _) => EFAULT,
             (Shape::Clone, Why::Gso) => EBADMSG,
             (Shape::Clone, _) => ERANGE,

@@ -111,7 +111,7 @@ impl Run<'_> {
     /// kernel memory, until the program has been there.
     #[cold]
     #[inline(never)]
-    pub(super) fn begin_at_start(&self) {
+    pub fn begin_at_start(&self) {
         // SAFETY: see `new`; only this CPU touches it.
         unsafe { (*self.run).covered = self.start() };
     }

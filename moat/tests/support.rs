@@ -91,7 +91,7 @@ What is isolated differs from a plain program in this:
 - Old kernel memory, to which a helper moves the start of an XDP packet or of its metadata,
   reads as zeros and leaves as zeros, at both levels. The metadata of a socket buffer is
   lost (`data_meta` is `data`) once something was pushed before the packet, by a helper or
-  a tunnel ([0018](decisions/0018-old-memory-in-the-head-room.md)).
+  a tunnel, and of a packet that veth has from a socket with time stamps ([0018](decisions/0018-old-memory-in-the-head-room.md)).
 - A program has memory for three packets on each possible CPU, of as many bytes as the
   verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that
   the verifier cannot bound. It is taken at load, and accounted to the memory cgroup
@@ -120,8 +120,8 @@ What is isolated differs from a plain program in this:
 - A GSO packet that GRO made a list of buffers of, with data outside of fragments, is made
   one buffer before a program that writes to packets runs on it, and before a helper that
   changes packets: `skb_segment()` could not tell any more where segments begin. That is a
-  copy; without memory for it the helper fails, or the program does not run (its safe
-  verdict).
+  copy; without memory for it the packet stays as it is, and is dropped if it cannot be
+  segmented afterwards.
 - Before 6.1.167, whose fixes Debian's 6.1.192 has, ENOTSUPP for all that pulls data out of
   a GSO packet that GRO made a list of buffers of, or changes its header.
 - Packets that programs have sent one another for longer than `kernel.moat.budget`, on a

@@ -489,7 +489,7 @@ static void tcp(int level)
 	if (!pid) {
 		/* IPv6 would send packets of its own. */
 		if (unshare(CLONE_NEWNET) ||
-		    !write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"))
+		    write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"))
 			_exit(1);
 		send_stream(go[0]);
 	}

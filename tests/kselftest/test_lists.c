@@ -115,11 +115,12 @@ static const struct {
 	const char *what;
 	void (*body)(void);
 	bool harmless;	/* at level 0 */
+	u32 longer;	/* by which headers are then, of which the packet has more */
 } changes[] = {
-	{ "writes an address", writes_an_address, true },
-	{ "pulls a part of the list", pulls_some, true },
-	{ "writes another length of its TCP header", writes_doff, false },
-	{ "has a helper write it", stores_doff, false },
+	{ "writes an address", writes_an_address, true, 0 },
+	{ "pulls a part of the list", pulls_some, true, 0 },
+	{ "writes another length of its TCP header", writes_doff, false, 12 },
+	{ "has a helper write it", stores_doff, false, 12 },
 };
 
 static int load(int i)
@@ -154,8 +155,15 @@ int main(void)
 			for (j = 0; j < ARRAY_SIZE(features); j++) {
 				struct moat_test_packet p;
 				int prog = load(i), ret = run(prog, kind, features[j], &p);
-				bool well = !ret && !p.foreign && p.segments == SEGMENTS;
+				/* The packet itself, and then each segment with its headers */
+				u32 extra = changes[i].longer, bytes = sizeof(data) +
+					    SEGMENTS * (HEADERS + extra) + SEGMENTS * MSS - extra;
+				bool well = !ret && !p.foreign && p.segments == SEGMENTS &&
+					    p.scanned == bytes;
 
+				if (ret || p.foreign || (!well && p.segments))
+					bail("a list of %s: error %d, %u segments of %u bytes, not %u",
+					     kind_name[kind], ret, p.segments, p.scanned, bytes);
 				if (!well)
 					diag("a list of %s, features %#llx: error %d, %u segments",
 					     kind_name[kind], (unsigned long long)features[j],
