@@ -230,17 +230,43 @@ static void by_real_metadata(void)
 	otherwise(jump);
 }
 
+/* What is said to be metadata, if anything is */
+static void look_before_packet(void)
+{
+	int jump = between(offsetof(struct __sk_buff, data_meta),
+			   offsetof(struct __sk_buff, data), META);
+
+	look(R7, 0, META / 8);
+	insns[jump].off = cnt - jump - 1;
+}
+
+static void by_looking(void)
+{
+	start();
+	look_before_packet();
+}
+
 /* The packet grows at its head, and the metadata is said to be before that. */
 static void by_change_head(void)
 {
-	int jump;
-
 	start();
 	E(MOV_IMM(R3, 0));
 	move(BPF_FUNC_skb_change_head, 64);
+	look_before_packet();
+}
+
+/* Those that by_real_metadata() left */
+static void by_counting_metadata(void)
+{
+	int i, jump;
+
+	start();
 	jump = between(offsetof(struct __sk_buff, data_meta),
 		       offsetof(struct __sk_buff, data), META);
-	look(R7, 0, META / 8);
+	for (i = 0; i < META; i += 8) {
+		E(LDX(BPF_DW, R2, R7, i), JMP_IMM(BPF_JNE, R2, 0x1111, 2));
+		count(WORDS);
+	}
 	otherwise(jump);
 }
 
@@ -417,6 +443,8 @@ static u64 left_as_metadata(enum hook hook, int level, void (*body)(void))
 	return n;
 }
 
+static u64 words_counted;
+
 /* The metadata of an XDP program, after a tc program has moved the packet */
 static u64 before_packet(enum hook hook, int level, void (*body)(void))
 {
@@ -440,12 +468,76 @@ static u64 before_packet(enum hook hook, int level, void (*body)(void))
 	hook_detach(TC_INGRESS, "mtoa");
 	hook_detach(hook, "mtoa");
 	found = map_word(told, FOUND);
+	words_counted = map_word(told, WORDS);
 	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS),
 	     map_word(told, ERRORS));
 	if (map_word(map, ERRORS) || map_word(told, ERRORS) || map_word(told, RUNS) != PACKETS)
 		found = -1;
 	close(prog);
 	close(mover);
+	close(map);
+	close(told);
+	close(out);
+	return found;
+}
+
+/* Metadata that nothing was pushed before is there. */
+static void real_metadata(enum hook hook)
+{
+	int level;
+
+	for (level = 0; level <= 2; level += 2) {
+		u64 words;
+
+		if (level && !moat_present()) {
+			skip("no moat.ko", "level 2: metadata");
+			continue;
+		}
+		before_packet(hook, level, by_counting_metadata);
+		words = words_counted;
+		if (!ok(words == PACKETS * META / 8, "level %d: %s: metadata is there", level,
+			hook_name[hook]))
+			diag("%lu words", words);
+	}
+}
+
+/* A tunnel pushes its header before metadata and packet. */
+static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
+{
+	int out = frame_socket("mtob"), prog, sender, looker, map, i, k;
+	u64 found;
+
+	told = map_of_words(0);
+	map = told;
+	prog = load(&xdp, level, by_real_metadata, xdp.pass);
+	told = map_of_words(0);
+	looker = load(&sched_cls, level, body, sched_cls.pass);
+	moat_set_level(0);
+	cnt = 0;
+	E(MOV_IMM(R1, if_nametoindex("mtog")), MOV_IMM(R2, 0), CALL(redirect), EXIT());
+	sender = prog_load(BPF_PROG_TYPE_SCHED_CLS, "sender", insns, cnt);
+	if (sender < 0)
+		bail("sender: %s", strerror(errno));
+	hook_attach(hook, "mtoa", prog);
+	hook_attach(TC_INGRESS, "mtoa", sender);
+	hook_attach(TC_EGRESS, "mtod", looker);
+	for (i = 0; i < PACKETS; i++) {
+		leave_secrets();
+		frame_fill(frame, FRAME, i);
+		frame_send(out, frame, FRAME, true);
+		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
+			usleep(1000);
+	}
+	hook_detach(TC_EGRESS, "mtod");
+	hook_detach(TC_INGRESS, "mtoa");
+	hook_detach(hook, "mtoa");
+	found = map_word(told, FOUND);
+	diag("%lu times in %lu packets", found, map_word(told, RUNS));
+	if (map_word(map, ERRORS) || map_word(told, RUNS) != PACKETS)
+		found = -1;
+	close(prog);
+	close(sender);
+	close(looker);
 	close(map);
 	close(told);
 	close(out);
@@ -579,6 +671,17 @@ int main(void)
 	both_ways("metadata left", NATIVE_XDP, left_as_metadata, by_leaving_metadata);
 	both_ways("metadata after skb_change_head", NATIVE_XDP, before_packet, by_change_head);
 	both_ways("metadata without room", NATIVE_XDP, before_packet, by_filling_the_head_room);
+	if (system("ip link add mtod type dummy && ip addr add 10.9.6.1/24 dev mtod && "
+		   "echo 1 >/proc/sys/net/ipv6/conf/mtod/disable_ipv6 && ip link set mtod up && "
+		   "ip neigh replace 10.9.6.2 lladdr 02:02:02:02:02:02 dev mtod && ip link add mtog "
+		   "type gretap remote 10.9.6.2 local 10.9.6.1 && "
+		   "echo 1 >/proc/sys/net/ipv6/conf/mtog/disable_ipv6 && ip link set mtog up"))
+		bail("no tunnel");
+	both_ways("metadata behind a tunnel's header", NATIVE_XDP, behind_tunnel, by_looking);
+	if (system("ip link del mtog && ip link del mtod"))
+		diag("the tunnel stays");
+	real_metadata(GENERIC_XDP);
+	real_metadata(NATIVE_XDP);
 	both_ways("tail called", GENERIC_XDP, tail_called, by_head);
 	same_moves();
 	return finish();
