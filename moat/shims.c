@@ -2,6 +2,7 @@
 /*
  * What the kernel offers only as macros and inline functions, for Rust.
  */
+#include <linux/bits.h>
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
 #include <linux/capability.h>
@@ -201,15 +202,20 @@ struct moat_cpu_slots *moat_shim_this_slots(u64 slots)
 	return this_cpu_ptr((struct moat_cpu_slots __percpu *)(unsigned long)slots);
 }
 
+/* In the flags of a run, beyond RFLAGS: it has been given more time. */
+#define RUN_IS_DEFERRED BIT_ULL(32)
+
 /*
  * A run that sends a packet waits for all that this starts: give it twice the
  * budget, and the time in which moat_busy() may be late, so that what it started is
- * refused before it is stopped.
+ * refused before it is stopped. Once, but also if a tick has looked at it before.
  */
 void moat_shim_defer(struct moat_run *run)
 {
-	if (!run->deadline)
-		run->deadline = jiffies + (2UL * READ_ONCE(moat_budget) + 2) * HZ;
+	if (run->flags & RUN_IS_DEFERRED)
+		return;
+	run->flags |= RUN_IS_DEFERRED;
+	run->deadline = jiffies + (2UL * READ_ONCE(moat_budget) + 2) * HZ;
 }
 
 struct moat_clock moat_shim_clock(void)
