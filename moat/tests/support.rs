@@ -91,7 +91,8 @@ What is isolated differs from a plain program in this:
 - Old kernel memory, to which a helper moves the start of an XDP packet or of its metadata,
   reads as zeros and leaves as zeros, at both levels. The metadata of a socket buffer is
   lost (`data_meta` is `data`) once something was pushed before the packet, by a helper or
-  a tunnel, and of a packet that veth has from a socket with time stamps ([0018](decisions/0018-old-memory-in-the-head-room.md)).
+  a tunnel, and of a packet that veth has from a socket with time stamps
+  ([0018](decisions/0018-old-memory-in-the-head-room.md)).
 - A program has memory for three packets on each possible CPU, of as many bytes as the
   verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that
   the verifier cannot bound. It is taken at load, and accounted to the memory cgroup

@@ -265,7 +265,7 @@ static void by_counting_metadata(void)
 		       offsetof(struct __sk_buff, data), META);
 	for (i = 0; i < META; i += 8) {
 		E(LDX(BPF_DW, R2, R7, i), JMP_IMM(BPF_JNE, R2, 0x1111, 2));
-		count(WORDS);
+		count(FOUND);
 	}
 	otherwise(jump);
 }
@@ -443,12 +443,25 @@ static u64 left_as_metadata(enum hook hook, int level, void (*body)(void))
 	return n;
 }
 
-static u64 words_counted;
+/* Frames that go in at mtob, each seen by the program that tells before the next */
+static void packets_seen(void)
+{
+	int out = frame_socket("mtob"), i, k;
+
+	for (i = 0; i < PACKETS; i++) {
+		leave_secrets();
+		frame_fill(frame, FRAME, i);
+		frame_send(out, frame, FRAME, true);
+		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
+			usleep(1000);
+	}
+	close(out);
+}
 
 /* The metadata of an XDP program, after a tc program has moved the packet */
 static u64 before_packet(enum hook hook, int level, void (*body)(void))
 {
-	int out = frame_socket("mtob"), prog, mover, map, i, k;
+	int prog, mover, map;
 	u64 found;
 
 	told = map_of_words(0);
@@ -458,17 +471,10 @@ static u64 before_packet(enum hook hook, int level, void (*body)(void))
 	mover = load(&sched_cls, level, body, sched_cls.safe);
 	hook_attach(hook, "mtoa", prog);
 	hook_attach(TC_INGRESS, "mtoa", mover);
-	for (i = 0; i < PACKETS; i++) {
-		leave_secrets();
-		frame_fill(frame, FRAME, i);
-		frame_send(out, frame, FRAME, true);
-		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
-			usleep(1000);
-	}
+	packets_seen();
 	hook_detach(TC_INGRESS, "mtoa");
 	hook_detach(hook, "mtoa");
 	found = map_word(told, FOUND);
-	words_counted = map_word(told, WORDS);
 	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS),
 	     map_word(told, ERRORS));
 	if (map_word(map, ERRORS) || map_word(told, ERRORS) || map_word(told, RUNS) != PACKETS)
@@ -477,7 +483,6 @@ static u64 before_packet(enum hook hook, int level, void (*body)(void))
 	close(mover);
 	close(map);
 	close(told);
-	close(out);
 	return found;
 }
 
@@ -493,8 +498,7 @@ static void real_metadata(enum hook hook)
 			skip("no moat.ko", "level 2: metadata");
 			continue;
 		}
-		before_packet(hook, level, by_counting_metadata);
-		words = words_counted;
+		words = before_packet(hook, level, by_counting_metadata);
 		if (!ok(words == PACKETS * META / 8, "level %d: %s: metadata is there", level,
 			hook_name[hook]))
 			diag("%lu words", words);
@@ -504,7 +508,7 @@ static void real_metadata(enum hook hook)
 /* A tunnel pushes its header before metadata and packet. */
 static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
 {
-	int out = frame_socket("mtob"), prog, sender, looker, map, i, k;
+	int prog, sender, looker, map;
 	u64 found;
 
 	told = map_of_words(0);
@@ -521,13 +525,7 @@ static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
 	hook_attach(hook, "mtoa", prog);
 	hook_attach(TC_INGRESS, "mtoa", sender);
 	hook_attach(TC_EGRESS, "mtod", looker);
-	for (i = 0; i < PACKETS; i++) {
-		leave_secrets();
-		frame_fill(frame, FRAME, i);
-		frame_send(out, frame, FRAME, true);
-		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
-			usleep(1000);
-	}
+	packets_seen();
 	hook_detach(TC_EGRESS, "mtod");
 	hook_detach(TC_INGRESS, "mtoa");
 	hook_detach(hook, "mtoa");
@@ -540,7 +538,6 @@ static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
 	close(looker);
 	close(map);
 	close(told);
-	close(out);
 	return found;
 }
 

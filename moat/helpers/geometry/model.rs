@@ -7,18 +7,13 @@
 
 use super::*;
 
-const VLAN_HLEN: i64 = 4;
-const VLAN_ETH_HLEN: i64 = ETH_HLEN + VLAN_HLEN;
+mod tags;
+
 /// `NET_SKB_PAD`, to which `__skb_cow()` rounds up, in bytes.
 const NET_SKB_PAD: i64 = 64;
 /// Sizes of an `iphdr` and an `ipv6hdr`.
 const IPV4: i64 = 20;
 const IPV6: i64 = 40;
-/// Address and type of an Ethernet header and a tag, which VLAN helpers move.
-const VLAN_MOVED: i64 = 16;
-
-const ETH_P_8021Q: i64 = 0x8100;
-const ETH_P_8021AD: i64 = 0x88a8;
 
 /// `BPF_F_ADJ_ROOM_*`
 const FIXED_GSO: u64 = 1 << 0;
@@ -298,70 +293,6 @@ impl Geometry {
             }
         }
         Ok(true)
-    }
-
-    /// What the VLAN helpers would warn of, or write past.
-    fn vlan(&self) -> Judged {
-        hold(self.data == self.mac, Why::Order)?;
-        hold(self.data + VLAN_MOVED <= self.end, Why::Bounds)
-    }
-
-    /// `bpf_pull_mac_rcsum()`
-    fn sum_from_mac(&mut self) {
-        if self.is(INGRESS) {
-            self.sum_from_here();
-        }
-    }
-
-    /// `bpf_skb_vlan_push()`
-    fn vlan_push(&mut self) -> Judged {
-        self.push_tag()?;
-        self.sum_from_mac();
-        Ok(())
-    }
-
-    /// `skb_vlan_push()`
-    fn push_tag(&mut self) -> Judged {
-        if !self.is(TAGGED) {
-            self.set(TAGGED, true);
-            return Ok(());
-        }
-        self.vlan()?;
-        if !self.pull(ETH_HLEN)? {
-            return Ok(());
-        }
-        self.cow(VLAN_HLEN, HEADER_CLONED)?;
-        self.data -= VLAN_HLEN;
-        self.len += VLAN_HLEN;
-        self.mac -= VLAN_HLEN;
-        self.mac_len += VLAN_HLEN;
-        Ok(())
-    }
-
-    /// `bpf_skb_vlan_pop()`
-    fn vlan_pop(&mut self) -> Judged {
-        self.pop_tag()?;
-        self.sum_from_mac();
-        Ok(())
-    }
-
-    /// `skb_vlan_pop()`.  What the next tag would do has no other bounds.
-    fn pop_tag(&mut self) -> Judged {
-        if !matches!(self.protocol, ETH_P_8021Q | ETH_P_8021AD) {
-            self.set(TAGGED, false);
-            return Ok(());
-        }
-        self.vlan()?;
-        if !self.pull(VLAN_ETH_HLEN)? {
-            return Ok(());
-        }
-        self.data += VLAN_HLEN;
-        self.len -= VLAN_HLEN;
-        self.mac += VLAN_HLEN;
-        self.network = self.network.max(self.data + ETH_HLEN);
-        self.mac_len = self.mac_header_len();
-        self.sum_from_here();
-        Ok(())
     }
 
     /// `bpf_skb_store_bytes()` and the like.
