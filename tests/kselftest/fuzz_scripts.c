@@ -341,7 +341,7 @@ void script_write(u64 *rng, struct script *s, const struct prog_type *type, bool
 		if (i < far)
 			op = CHANGE_HEAD;
 		else if (op == SET_TUNNEL_KEY && one_in(rng, 2))
-			op = SET_TUNNEL_OPT;
+			op = one_in(rng, 2) ? SET_TUNNEL_OPT : GET_TUNNEL_KEY;
 		else if (op == SET_TUNNEL_OPT && one_in(rng, 2))
 			op = GET_TUNNEL_OPT;
 		else if (!i || !one_in(rng, 3))

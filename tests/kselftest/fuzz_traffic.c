@@ -42,6 +42,9 @@ u64 played, captured, sent, heard, strange;
 enum { TC, TC_WRITES, XDP_GENERIC, XDP_NATIVE, PLAYERS };
 static struct player players[PLAYERS];
 static bool player_writes[PLAYERS] = { false, true, true, false };
+static const char *const player_name[PLAYERS] = {
+	"tc", "tc that writes", "generic XDP", "native XDP",
+};
 static u64 traffic_seed;
 static volatile bool on;
 static int there;	/* the other network */
@@ -223,6 +226,19 @@ void traffic_setup(u64 seed)
 	close(here);
 }
 
+static void show_strange(const char *how, const u8 *data, size_t len, u32 where)
+{
+	char line[3 * 32 + 1];
+	size_t i, j;
+
+	diag("%s: foreign bytes at %u of %zu:", how, where, len);
+	for (i = 0; i < len && i < 512; i += 32) {
+		for (j = i; j < i + 32 && j < len; j++)
+			sprintf(line + 3 * (j - i), "%02x ", data[j]);
+		diag("  %s", line);
+	}
+}
+
 /* New scripts for those that were played; what they saw is looked at first. */
 static void refill(u64 *rng, int i)
 {
@@ -235,7 +251,8 @@ static void refill(u64 *rng, int i)
 		for (k = 0; k < s->done && k < STEPS; k++) {
 			if (!foreign(s->seen[k], SEEN, &where) || strange++)
 				continue;
-			diag("traffic: foreign bytes at %u of what step %u saw:", where, k);
+			show_strange(player_name[i], s->seen[k], SEEN, where);
+			diag("  after step %u of", k);
 			script_tell(s);
 		}
 		played += !!s->done;
@@ -367,19 +384,6 @@ static void *streams(void *unused)
 	for (i = 0; i < ARRAY_SIZE(sock); i++)
 		close(sock[i]);
 	return NULL;
-}
-
-static void show_strange(const char *how, const u8 *data, size_t len, u32 where)
-{
-	char line[3 * 32 + 1];
-	size_t i, j;
-
-	diag("%s: foreign bytes at %u of %zu:", how, where, len);
-	for (i = 0; i < len && i < 512; i += 32) {
-		for (j = i; j < i + 32 && j < len; j++)
-			sprintf(line + 3 * (j - i), "%02x ", data[j]);
-		diag("  %s", line);
-	}
 }
 
 /* Takes what comes to FUZZ_PORT, and hears all that passes, in the network @net. */
