@@ -541,6 +541,52 @@ static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
 	return found;
 }
 
+/* Generic XDP moves a packet that came with metadata, which it does not know of. */
+static void by_moving_away(void)
+{
+	start();
+	move(BPF_FUNC_xdp_adjust_head, -64);
+}
+
+/* Frames with metadata, as a driver's XDP leaves them, on a device with generic XDP */
+static u64 behind_generic_xdp(enum hook hook, int level, void (*body)(void))
+{
+	struct xdp_md md = { .data = META, .data_end = META + FRAME,
+			     .ingress_ifindex = if_nametoindex("lo") };
+	static u8 frame_with_metadata[META + FRAME];
+	struct run run = { .data_in = frame_with_metadata, .ctx_in = &md,
+			   .data_in_size = META + FRAME, .ctx_in_size = sizeof(md), .repeat = 1,
+			   .flags = 1U << 1 /* BPF_F_TEST_XDP_LIVE_FRAMES */ };
+	int pass = pass_at_level_0(), mover, looker, map, i;
+	u64 found;
+
+	told = map_of_words(0);
+	map = told;
+	mover = load(&xdp, level, by_moving_away, xdp.pass);
+	told = map_of_words(0);
+	looker = load(&sched_cls, level, body, sched_cls.safe);
+	hook_attach(hook, "lo", mover);
+	hook_attach(TC_INGRESS, "lo", looker);
+	for (i = 0; i < PACKETS; i++) {
+		leave_secrets();
+		frame_fill(frame_with_metadata + META, FRAME, i);
+		if (prog_run(pass, &run))
+			bail("run: %s", strerror(errno));
+	}
+	hook_detach(TC_INGRESS, "lo");
+	hook_detach(hook, "lo");
+	found = map_word(told, FOUND);
+	diag("%lu times in %lu packets", found, map_word(told, RUNS));
+	if (map_word(map, ERRORS) || map_word(told, RUNS) != PACKETS)
+		found = -1;
+	close(pass);
+	close(mover);
+	close(looker);
+	close(map);
+	close(told);
+	return found;
+}
+
 /* A plain program calls it. */
 static u64 tail_called(enum hook hook, int level, void (*body)(void))
 {
@@ -677,6 +723,7 @@ int main(void)
 	both_ways("metadata behind a tunnel's header", NATIVE_XDP, behind_tunnel, by_looking);
 	if (system("ip link del mtog && ip link del mtod"))
 		diag("the tunnel stays");
+	both_ways("metadata that was elsewhere", GENERIC_XDP, behind_generic_xdp, by_looking);
 	real_metadata(GENERIC_XDP);
 	real_metadata(NATIVE_XDP);
 	both_ways("tail called", GENERIC_XDP, tail_called, by_head);
