@@ -13,7 +13,7 @@ use crate::pks::Key;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Load {
     /// The caller's name for it.
-    pub id: usize,
+    pub id: u64,
     /// Runs, decayed: see [`Heat`].
     pub heat: u64,
     /// Whether it is keyed.
@@ -29,10 +29,10 @@ pub struct Load {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Move {
     /// Give keys to what it lacks, and let it run keyed.
-    Promote(usize),
+    Promote(u64),
     /// Let these run in views, take back the keys nobody needs then, and promote
     /// that one.
-    Displace(Colder, usize),
+    Displace(Colder, u64),
     /// Nothing is worth moving.
     Rest,
 }
@@ -40,13 +40,13 @@ pub enum Move {
 /// Keyed programs that a hotter one displaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Colder {
-    ids: [usize; Key::PROGRAMS],
+    ids: [u64; Key::PROGRAMS],
     len: usize,
 }
 
 impl Colder {
     /// The caller's names for them.
-    pub fn ids(&self) -> &[usize] {
+    pub fn ids(&self) -> &[u64] {
         &self.ids[..self.len]
     }
 }

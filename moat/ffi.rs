@@ -5,10 +5,8 @@
 //! what its C comment says; the contexts are the C function's.
 
 use crate::helpers::geometry::Geometry;
-use core::ffi::{c_char, c_void};
-use core::ops::{Deref, DerefMut};
+use core::ffi::c_void;
 use kernel::bindings;
-use kernel::prelude::*;
 
 pub use bindings::{
     bpf_map, bpf_prog, moat_cpu_slots, moat_ctx_plan, moat_domain, moat_fault, moat_gates,
@@ -32,9 +30,9 @@ extern "C" {
     pub fn moat_shim_start_balancing(ms: u32);
     pub fn moat_shim_stop_balancing();
     pub fn moat_shim_seq_write(m: *mut bindings::seq_file, text: *const u8, len: usize);
-    fn moat_shim_alloc_slots() -> u64;
-    fn moat_shim_cpu_slots(slots: u64, cpu: u32) -> *mut moat_cpu_slots;
-    fn moat_shim_free_slots(slots: u64);
+    pub fn moat_shim_alloc_slots() -> u64;
+    pub fn moat_shim_cpu_slots(slots: u64, cpu: u32) -> *mut moat_cpu_slots;
+    pub fn moat_shim_free_slots(slots: u64);
     pub fn moat_shim_alloc_page() -> *mut page;
     pub fn moat_shim_free_page(page: *mut page);
     pub fn moat_shim_run_plan(
@@ -60,7 +58,7 @@ extern "C" {
         env: *mut bindings::bpf_verifier_env,
     ) -> *mut bindings::bpf_verifier_log;
     pub fn moat_shim_log(log: *mut bindings::bpf_verifier_log, text: *const u8, len: u32) -> u32;
-    pub fn moat_list_add(program: *const c_void) -> u32;
+    pub fn moat_list_add(program: u64) -> u32;
     pub fn moat_list_del(number: u32);
     fn moat_may_log(uid: u32) -> bool;
     fn moat_whoami(who: *mut Who);
@@ -127,23 +125,6 @@ pub fn addr(label: unsafe extern "C" fn()) -> u64 {
     label as usize as u64
 }
 
-/// `s` as Rust has it.
-///
-/// # Safety
-///
-/// `s` is a constant string of the kernel.
-pub unsafe fn text(s: *const c_char) -> &'static str {
-    // SAFETY: by contract of this function.
-    let bytes = unsafe {
-        let mut len = 0;
-        while *s.add(len) != 0 {
-            len += 1;
-        }
-        core::slice::from_raw_parts(s.cast::<u8>(), len)
-    };
-    core::str::from_utf8(bytes).unwrap_or("?")
-}
-
 /// Somebody who calls the kernel; numbers as in the initial namespaces.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -174,160 +155,5 @@ impl Who {
     pub fn may_log(&self) -> bool {
         // SAFETY: any context.
         unsafe { moat_may_log(self.uid) }
-    }
-}
-
-/// The slots of one program, on every CPU.
-pub struct Slots(u64);
-
-impl Slots {
-    /// Zeroed; none if memory is short.  May sleep.
-    pub fn new() -> Option<Slots> {
-        // SAFETY: process context, as all callers are.
-        match unsafe { moat_shim_alloc_slots() } {
-            0 => None,
-            slots => Some(Slots(slots)),
-        }
-    }
-
-    /// Per-CPU address, for `moat_domain.slots`.
-    pub fn addr(&self) -> u64 {
-        self.0
-    }
-
-    /// Those of one possible CPU.
-    pub fn of(&mut self, cpu: u32) -> &mut moat_cpu_slots {
-        // SAFETY: ours, zeroed at first, borrowed as long as `self`.
-        unsafe { &mut *moat_shim_cpu_slots(self.0, cpu) }
-    }
-}
-
-impl Drop for Slots {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new`, freed once.
-        unsafe { moat_shim_free_slots(self.0) }
-    }
-}
-
-/// A zeroed array of plain C data in kernel memory.
-///
-/// `T` is only ever integers, or one of the `repr(C)` integer structures above, for
-/// which all zeroes is a value.
-pub struct Zeroed<T> {
-    ptr: *mut T,
-    len: usize,
-}
-
-impl<T: Copy> Zeroed<T> {
-    /// Room for `len` of them; none if memory is short.  May sleep.
-    pub fn new(len: usize) -> Option<Zeroed<T>> {
-        let size = core::mem::size_of::<T>().checked_mul(len.max(1))?;
-        // SAFETY: any size is fine.
-        let ptr = unsafe { moat_shim_zalloc(size) }.cast::<T>();
-        if ptr.is_null() {
-            return None;
-        }
-        Some(Zeroed { ptr, len })
-    }
-
-    pub fn addr(&self) -> u64 {
-        self.ptr as u64
-    }
-
-    pub fn slice(&self) -> &[T] {
-        // SAFETY: `len` zeroed, hence valid, elements that we own.
-        unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
-    }
-
-    pub fn slice_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above, and `self` is borrowed for as long.
-        unsafe { core::slice::from_raw_parts_mut(self.ptr, self.len) }
-    }
-}
-
-impl<T> Drop for Zeroed<T> {
-    fn drop(&mut self) {
-        // SAFETY: allocated by moat_shim_zalloc(), freed once.
-        unsafe { moat_shim_free(self.ptr.cast()) }
-    }
-}
-
-/// A list of such, as large as programs are: `Vec` has memory that is physically one
-/// piece, of 4 MiB at most.
-pub struct Table<T> {
-    room: Option<Zeroed<T>>,
-    len: usize,
-}
-
-impl<T: Copy> Table<T> {
-    pub const fn new() -> Table<T> {
-        Table { room: None, len: 0 }
-    }
-
-    /// Makes room for one more; none if memory is short.  May sleep.
-    pub fn reserve(&mut self) -> Option<()> {
-        if self.room.as_ref().map_or(0, |room| room.slice().len()) == self.len {
-            let mut room = Zeroed::new((2 * self.len).max(16))?;
-            room.slice_mut()[..self.len].copy_from_slice(self);
-            self.room = Some(room);
-        }
-        Some(())
-    }
-
-    /// As `reserve`.
-    pub fn push(&mut self, item: T) -> Option<()> {
-        self.reserve()?;
-        self.room.as_mut()?.slice_mut()[self.len] = item;
-        self.len += 1;
-        Some(())
-    }
-}
-
-impl<T: Copy> Deref for Table<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        match &self.room {
-            Some(room) => &room.slice()[..self.len],
-            None => &[],
-        }
-    }
-}
-
-impl<T: Copy> DerefMut for Table<T> {
-    fn deref_mut(&mut self) -> &mut [T] {
-        let len = self.len;
-        match &mut self.room {
-            Some(room) => &mut room.slice_mut()[..len],
-            None => &mut [],
-        }
-    }
-}
-
-/// `Box::try_new`, which needs an unstable feature.  May sleep.
-pub fn try_box<T>(value: T) -> Option<Box<T>> {
-    let mut one = Vec::new();
-    one.try_push(value).ok()?;
-    let mut one = core::mem::ManuallyDrop::new(one);
-    // SAFETY: one initialised element at the start of an allocation of the global
-    // allocator, whose `dealloc` does not look at the layout (rust/kernel/allocator.rs).
-    Some(unsafe { Box::from_raw(one.as_mut_ptr()) })
-}
-
-/// Holds the lock over keys, addresses, maps and the list of programs.  Sleeps.
-pub struct Lock(());
-
-impl Lock {
-    pub fn take() -> Lock {
-        // SAFETY: process context, as all callers are.
-        unsafe { moat_shim_lock() };
-        Lock(())
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // SAFETY: `take` took it.
-        unsafe { moat_shim_unlock() }
     }
 }

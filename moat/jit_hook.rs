@@ -3,25 +3,45 @@
 //!
 //! C header: [`include/linux/moat.h`], `struct moat_ops`.
 
-use crate::domains::domains;
-use crate::ffi::{self, addr, moat_jit, moat_jit_image, Lock};
+use crate::code::image::enter_gate;
+use crate::code::loading::Loading;
+use crate::code::sites;
+use crate::edge::fixed::Fixed;
+use crate::edge::gates::Gates;
+use crate::edge::lock::Locked;
+use crate::edge::maps::{Gone, Map};
+use crate::edge::memory::{text, try_box};
+use crate::ffi::{self, addr, moat_jit, moat_jit_image};
+use crate::helpers::contract::SOCKET_FILTER;
 use crate::helpers::table;
-use crate::policy;
-use crate::program::{type_of, Program};
-use crate::reason::{Failure, Reason, Subject, Text};
+use crate::load;
+use crate::load::calls::Calls;
+use crate::pks::{KeySet, Pkrs};
+use crate::policy::{self, Level};
+use crate::program::Program;
+use crate::reason::{Failure, Reason, Subject, Text, Tried};
 use crate::report;
 use crate::sends;
 use crate::show;
-use crate::sites;
 use crate::violation;
 use core::ffi::{c_int, c_void};
-use core::ptr::{addr_of, addr_of_mut, null_mut};
+use core::ptr::null_mut;
 use kernel::bindings::{self, bpf_map, bpf_prog, moat_candidate};
 use kernel::prelude::*;
 
+/// What an attempt ends in that has to tell the kernel a negative error.
+type Coded<T> = core::result::Result<T, c_int>;
 const NOMEM: c_int = -(bindings::ENOMEM as c_int);
 
-static mut OPS: core::mem::MaybeUninit<bindings::moat_ops> = core::mem::MaybeUninit::uninit();
+/// The table of hooks, as the kernel has it.
+struct Ops(bindings::moat_ops);
+
+// SAFETY: functions, and the module, which are the same everywhere.
+unsafe impl Send for Ops {}
+// SAFETY: as above; nobody changes it.
+unsafe impl Sync for Ops {}
+
+static OPS: Fixed<Ops> = Fixed::new();
 
 /// The registered hooks; gone when dropped, which the kernel allows only once no
 /// isolated program is left.
@@ -61,29 +81,27 @@ impl Hooks {
             pr_err!("not loaded: {}\n", why);
             return Err(Error::from_errno(err));
         }
+        OPS.set(Ops(bindings::moat_ops {
+            // SAFETY: it only returns an address.
+            owner: unsafe { ffi::moat_shim_module() },
+            begin: Some(begin),
+            admit: Some(admit),
+            attach: Some(report::attach),
+            direct_value: Some(direct_value),
+            release: Some(release),
+            jit_gates: Some(jit_gates),
+            jit_site: Some(jit_site),
+            jit_return: Some(jit_return),
+            jit_done: Some(jit_done),
+            jit_error: Some(jit_error),
+            violation: Some(violation::fault),
+            inner_begin: Some(inner_begin),
+            inner_end: Some(inner_end),
+            send: Some(sends::send),
+            show: Some(show::program),
+        }));
         // SAFETY: module initialisation; the table is not written afterwards.
-        let err = unsafe {
-            let ops = &mut *addr_of_mut!(OPS);
-            ops.write(bindings::moat_ops {
-                owner: ffi::moat_shim_module(),
-                begin: Some(begin),
-                admit: Some(admit),
-                attach: Some(report::attach),
-                direct_value: Some(direct_value),
-                release: Some(release),
-                jit_gates: Some(jit_gates),
-                jit_site: Some(jit_site),
-                jit_return: Some(jit_return),
-                jit_done: Some(jit_done),
-                jit_error: Some(jit_error),
-                violation: Some(violation::fault),
-                inner_begin: Some(inner_begin),
-                inner_end: Some(inner_end),
-                send: Some(sends::send),
-                show: Some(show::program),
-            });
-            bindings::moat_register(ops.as_ptr())
-        };
+        let err = unsafe { bindings::moat_register(ops()) };
         if err != 0 {
             // SAFETY: nothing is isolated yet.
             unsafe { bindings::moat_arch_disable() };
@@ -93,33 +111,76 @@ impl Hooks {
     }
 }
 
+fn ops() -> *const bindings::moat_ops {
+    OPS.get().map_or(core::ptr::null(), |ops| &ops.0)
+}
+
 impl Drop for Hooks {
     fn drop(&mut self) {
         // SAFETY: isolated programs hold the module, so there is none.
         unsafe {
-            bindings::moat_unregister(addr_of!(OPS).cast());
+            bindings::moat_unregister(ops());
             bindings::moat_arch_disable();
         }
     }
 }
 
+/// What to treat `prog` as.  A classic filter has no type of its own:
+/// `bpf_prog_was_classic()`.
+fn type_of(prog: &bpf_prog) -> u32 {
+    match prog.type_ {
+        0 => SOCKET_FILTER,
+        ty => ty,
+    }
+}
+
+/// What `begin` stored with `prog`.
+///
 /// # Safety
 ///
 /// `prog` is a candidate or isolated.
-unsafe fn program<'a>(prog: *const bpf_prog) -> &'a mut Program {
-    // SAFETY: `begin` stored a program there; the hooks that change it are called
-    // by the one thread that loads or frees the program.
-    unsafe { &mut *((*(*prog).aux).moat as *mut Program) }
+unsafe fn stored(prog: *const bpf_prog) -> *mut Program {
+    // SAFETY: by contract of this function; every program has an aux.
+    unsafe { (*(*prog).aux).moat as *mut Program }
+}
+
+/// Does `what` with the program behind `prog`.
+///
+/// # Safety
+///
+/// `prog` is isolated, and not released meanwhile.
+unsafe fn with<R>(prog: *const bpf_prog, what: impl FnOnce(&Program) -> R) -> R {
+    // SAFETY: alive by contract of this function.  Who admitted it is done with the
+    // exclusive reference, and nobody makes another.
+    what(unsafe { &*stored(prog) })
+}
+
+/// A candidate's [`Program`] as it is before it is admitted.
+fn candidate(prog: &bpf_prog, level: Level) -> Option<Box<Program>> {
+    let ty = type_of(prog);
+    let verdict = table::verdict_of_abort(ty);
+    // SAFETY: plain integers and pointers, for which zero is a value.
+    let (mut domain, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
+        unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
+    domain.verdict = verdict.into();
+    domain.flags = bindings::MOAT_DOM_VIEW;
+    domain.pkrs = Pkrs::for_program(KeySet::EMPTY).bits();
+    domain.view_pkrs = match level {
+        Level::Integrity => Pkrs::for_integrity_view(),
+        Level::Confidentiality => Pkrs::for_view(),
+    }
+    .bits();
+    try_box(Program::new(prog.aux, ty, level, Gates::new(domain), plan))
 }
 
 unsafe extern "C" fn begin(prog: *mut bpf_prog) -> c_int {
     // SAFETY: a program being loaded.
-    let prog = unsafe { &mut *prog };
+    let prog = unsafe { &*prog };
     let level = match policy::level(type_of(prog)) {
         Some(level) => level,
         None => return 0,
     };
-    match Program::new(prog, level) {
+    match candidate(prog, level) {
         Some(program) => {
             // SAFETY: every program has an aux.
             unsafe { (*prog.aux).moat = Box::into_raw(program).cast() };
@@ -156,36 +217,62 @@ unsafe fn reason_of(candidate: &moat_candidate) -> Option<Reason> {
                 ty: map.map_type,
                 inside: false,
             },
-            (.., false) => Subject::Function(Text::new(ffi::text(reason.func).bytes())),
+            (.., false) => Subject::Function(Text::new(text(reason.func).bytes())),
             _ => Subject::Program,
         };
         Some(Reason {
             insn: u32::try_from(reason.insn).ok(),
             subject,
-            why: why.unwrap_or_else(|| ffi::text(reason.text)),
+            why: why.unwrap_or_else(|| text(reason.text)),
         })
     }
 }
 
-unsafe extern "C" fn admit(candidate: *const moat_candidate) -> c_int {
-    // SAFETY: the kernel's; valid for the call.
-    let (candidate, prog) = unsafe { (&*candidate, &*(*candidate).prog) };
-    // SAFETY: a candidate.
-    let this = unsafe { program(prog) };
-    // SAFETY: as above.
-    let result = match unsafe { reason_of(candidate) } {
-        Some(reason) => Err(Failure::Refused(reason)),
-        None => {
-            let maps = match candidate.nr_maps {
-                0 => &[][..],
-                // SAFETY: the verifier's array of so many maps.
-                n => unsafe { core::slice::from_raw_parts(candidate.maps, n as usize) },
-            };
-            // SAFETY: valid if there is no reason.
-            this.admit(prog, maps, unsafe { &*candidate.plan })
+/// The instructions of `prog`.
+fn insns(prog: &bpf_prog) -> &[bindings::bpf_insn] {
+    // SAFETY: `len` instructions follow the structure, and are as constant as it is.
+    unsafe {
+        core::slice::from_raw_parts(
+            prog.__bindgen_anon_1
+                .__bindgen_anon_2
+                .as_ref()
+                .insnsi
+                .as_ptr(),
+            prog.len as usize,
+        )
+    }
+}
+
+/// # Safety
+///
+/// As of [`load::admit`]; what `candidate` leads to is the kernel's.
+unsafe fn try_to_admit(candidate: &moat_candidate, this: *mut Program) -> Tried<()> {
+    // SAFETY: by contract of this function; a plan is there if no reason is.
+    unsafe {
+        if let Some(reason) = reason_of(candidate) {
+            return Err(Failure::Refused(reason));
         }
-    };
-    let mut why = match result {
+        let (prog, plan) = (&*candidate.prog, &*candidate.plan);
+        let mut maps = Vec::new();
+        for i in 0..candidate.nr_maps as usize {
+            // The verifier's array of so many maps, which it has references on.
+            if let Some(map) = Map::new(*candidate.maps.add(i)) {
+                maps.try_push(map).map_err(|_| Failure::NoMemory)?;
+            }
+        }
+        let calls = match plan.classic {
+            true => Ok(Calls::default()),
+            false => Calls::check(insns(prog), type_of(prog)),
+        };
+        load::admit(this, plan, calls, (*prog.aux).stack_depth, &maps)
+    }
+}
+
+unsafe extern "C" fn admit(candidate: *const moat_candidate) -> c_int {
+    // SAFETY: the kernel's; valid for the call, and a candidate that `begin` has seen.
+    let (candidate, this) = unsafe { (&*candidate, stored((*candidate).prog)) };
+    // SAFETY: `begin` made it of a box, and nobody else has it yet.
+    let mut why = match unsafe { try_to_admit(candidate, this) } {
         Ok(()) => return 1,
         Err(why) => why,
     };
@@ -203,25 +290,29 @@ unsafe extern "C" fn admit(candidate: *const moat_candidate) -> c_int {
     }
     // SAFETY: the verifier's log, or none; then a candidate with no run and no image.
     unsafe {
-        let ret = report::not_isolated(this, prog, log, &why);
+        let ret = report::not_isolated(&*this, &*candidate.prog, log, &why);
         release(candidate.prog);
         ret
     }
 }
 
 unsafe extern "C" fn release(prog: *mut bpf_prog) {
-    // SAFETY: `begin` made it of a box; nobody else has it any more.
+    // SAFETY: `begin` made it of a box; nobody else has it any more, and it does not run.
     unsafe {
-        let mut this = Box::from_raw((*(*prog).aux).moat as *mut Program);
+        let program = stored(prog);
         (*(*prog).aux).moat = null_mut();
-        this.release();
+        load::release(program);
     }
 }
 
 unsafe extern "C" fn direct_value(prog: *mut bpf_prog, map: *mut bpf_map, off: u32) -> u64 {
+    let find = |program: &Program| {
+        let maps = program.own_maps();
+        let used = maps.iter().find(|used| used.info.kernel == map as u64);
+        used.and_then(|used| used.values)
+    };
     // SAFETY: an isolated program, perhaps running while it is dumped.
-    let this = unsafe { &*((*(*prog).aux).moat as *const Program) };
-    match this.values(map as u64) {
+    match unsafe { with(prog, find) } {
         Some(values) => values.base + u64::from(off),
         // A null pointer stops the program if it is ever used.
         None => 0,
@@ -229,32 +320,66 @@ unsafe extern "C" fn direct_value(prog: *mut bpf_prog, map: *mut bpf_map, off: u
 }
 
 unsafe extern "C" fn inner_begin(outer: *mut bpf_map, inner: *mut bpf_map) -> c_int {
-    let mut lock = Lock::take();
-    match domains(&mut lock).inner_begin(outer, inner) {
+    // SAFETY: the kernel holds both for the call.
+    let maps = unsafe { Map::new(outer).zip(Map::new(inner)) };
+    let begun = match maps {
+        Some((outer, inner)) => Locked::take().inner_begin(outer, inner),
+        None => return NOMEM,
+    };
+    match begun {
         Ok(()) => 0,
-        Err(why) => {
-            drop(lock);
-            // SAFETY: the kernel holds the map.
-            unsafe { report::not_put(outer, &why) }
-        }
+        // SAFETY: the kernel holds the map.
+        Err(why) => unsafe { report::not_put(outer, &why) },
     }
 }
 
 unsafe extern "C" fn inner_end(outer: *mut bpf_map, gone: *mut bindings::llist_node) {
-    let mut lock = Lock::take();
-    domains(&mut lock).inner_end(outer, gone);
+    // SAFETY: the kernel holds the map for the call, and the list is for us.
+    unsafe {
+        if let Some(outer) = Map::new(outer) {
+            Locked::take().inner_end(outer, Gone::new(gone));
+        }
+    }
+}
+
+/// Does `what` with the program behind `prog` and what the JIT has told of it.
+///
+/// # Safety
+///
+/// `prog` is an isolated program that is being compiled.
+unsafe fn with_loading<R>(
+    prog: *const bpf_prog,
+    what: impl FnOnce(&Program, &mut Loading) -> Coded<R>,
+) -> Coded<R> {
+    let hook = |program: &Program| {
+        let done = program.loading.enter(|loading| {
+            let result = what(program, loading);
+            result.map_err(|errno| failed(loading, errno))
+        });
+        // Only one thread compiles a program.
+        done.unwrap_or(Err(-(bindings::EBUSY as c_int)))
+    };
+    // SAFETY: by contract of this function.
+    unsafe { with(prog, hook) }
+}
+
+/// Takes note of an error, for `jit_error`; returns it.
+fn failed(loading: &mut Loading, errno: c_int) -> c_int {
+    if loading.failed.is_none() && errno == NOMEM {
+        report::count_no_memory();
+    }
+    *loading.failed.get_or_insert(errno)
 }
 
 unsafe extern "C" fn jit_gates(prog: *mut bpf_prog, jit: *mut moat_jit) {
-    // SAFETY: an isolated program being compiled.
-    unsafe {
-        *jit = moat_jit {
-            domain: addr_of!(program(prog).dom).cast(),
-            enter: program(prog).enter_gate() as *const c_void,
-            ret: ffi::moat_return as *const c_void,
-            exit: ffi::moat_exit as *const c_void,
-        };
-    }
+    let gates = |program: &Program| moat_jit {
+        domain: program.gates.as_ptr().cast(),
+        enter: enter_gate(program) as *const c_void,
+        ret: ffi::moat_return as *const c_void,
+        exit: ffi::moat_exit as *const c_void,
+    };
+    // SAFETY: an isolated program being compiled, and the JIT's variable.
+    unsafe { *jit = with(prog, gates) };
 }
 
 /// Where a call goes on, as the JIT tells it.
@@ -273,14 +398,13 @@ unsafe extern "C" fn jit_site(
     frame: u32,
 ) -> c_int {
     // SAFETY: an isolated program being compiled.
-    unsafe {
-        let image = (*(*prog).aux).func_idx;
-        let this = program(prog);
-        match this.add_site(&*prog, (image, n), func, ret_of(ret, frame)) {
-            Ok(entry) => entry as c_int,
-            Err(errno) => failed(this, errno),
-        }
-    }
+    let added = unsafe {
+        let name = ((*(*prog).aux).func_idx, n);
+        with_loading(prog, |program, loading| {
+            loading.add_site(program, &*prog, name, func, ret_of(ret, frame))
+        })
+    };
+    added.map_or_else(|errno| errno, |entry| entry as c_int)
 }
 
 unsafe extern "C" fn jit_return(
@@ -290,31 +414,20 @@ unsafe extern "C" fn jit_return(
     frame: u32,
 ) -> u32 {
     // SAFETY: an isolated program being compiled.
-    unsafe {
-        let image = (*(*prog).aux).func_idx;
-        let this = program(prog);
-        match this.add_return((image, n), ret_of(ret, frame)) {
-            Ok(number) => number,
-            Err(errno) => {
-                // `jit_done` will say so; and this is a number no program has.
-                failed(this, errno);
-                u32::MAX >> 1
-            }
-        }
-    }
-}
-
-/// Takes note of an error, for `jit_error`; returns it.
-fn failed(this: &mut Program, errno: c_int) -> c_int {
-    if this.failed.is_none() && errno == NOMEM {
-        report::count_no_memory();
-    }
-    *this.failed.get_or_insert(errno)
+    let added = unsafe {
+        let name = ((*(*prog).aux).func_idx, n);
+        with_loading(prog, |program, loading| {
+            loading.add_return(program, name, ret_of(ret, frame))
+        })
+    };
+    // `jit_done` will say what failed; and this is a number no program has.
+    added.unwrap_or(u32::MAX >> 1)
 }
 
 unsafe extern "C" fn jit_error(prog: *const bpf_prog) -> c_int {
     // SAFETY: an isolated program that was being compiled.
-    unsafe { program(prog) }.failed.unwrap_or(0)
+    let failed = unsafe { with_loading(prog, |_, loading| Ok(loading.failed)) };
+    failed.map_or_else(|errno| errno, |failed| failed.unwrap_or(0))
 }
 
 /// Whether an entry stub ends in a jump to the gate `enter`.
@@ -330,34 +443,34 @@ fn enters_gate(stub: &[u8], body: u64, enter: u64) -> bool {
 
 unsafe extern "C" fn jit_done(prog: *mut bpf_prog, done: *const moat_jit_image) -> c_int {
     // SAFETY: an isolated program just compiled: `len` bytes at `rw_image`, which
-    // will be at `image`, and its sites behind. The entry stub of the main image
-    // runs with kernel rights and is no part of what the program may come back to.
-    unsafe {
-        let (this, done) = (program(prog), &*done);
-        if let Some(errno) = this.failed {
-            return errno;
-        }
+    // will be at `image`, and its sites behind, which are ours to write. The entry stub of
+    // the main image runs with kernel rights and is no part of what the program may come
+    // back to.
+    let added = unsafe {
+        let (done, aux) = (&*done, &*(*prog).aux);
         let code = core::slice::from_raw_parts(done.rw_image as *const u8, done.len as usize);
         let (stub, code) = code.split_at(done.body as usize);
         let start = done.image as u64 + stub.len() as u64;
-        let aux = &*(*prog).aux;
-        if aux.func_idx == 0 && !enters_gate(stub, start, addr(this.enter_gate())) {
-            return failed(this, -(bindings::EINVAL as c_int));
-        }
         let sites = core::slice::from_raw_parts_mut(
             done.rw_sites as *mut [u8; sites::SIZE],
             done.nr_sites as usize,
         );
-        let result = this.add_image(
-            // Without functions of its own it is one image.
-            (aux.func_idx, aux.func_cnt.max(1)),
-            (start, code),
-            (done.sites as u64, sites),
-            done.callee_regs,
-        );
-        match result {
-            Ok(()) => 0,
-            Err(errno) => failed(this, errno),
-        }
-    }
+        with_loading(prog, |program, loading| {
+            if let Some(errno) = loading.failed {
+                return Err(errno);
+            }
+            if aux.func_idx == 0 && !enters_gate(stub, start, addr(enter_gate(program))) {
+                return Err(-(bindings::EINVAL as c_int));
+            }
+            loading.add_image(
+                program,
+                // Without functions of its own it is one image.
+                (aux.func_idx, aux.func_cnt.max(1)),
+                (start, code),
+                (done.sites as u64, sites),
+                done.callee_regs,
+            )
+        })
+    };
+    added.map_or_else(|errno| errno, |()| 0)
 }

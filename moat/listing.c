@@ -16,12 +16,15 @@
 static DEFINE_XARRAY_ALLOC1(programs);
 static u32 last_number;
 
-/* With the lock held. Returns the number of @program, or 0: no memory */
-u32 moat_list_add(void *program)
+/*
+ * With the lock held. @program is its name in the module's state, of 63 bits at most.
+ * Returns its number, or 0: no memory
+ */
+u32 moat_list_add(u64 program)
 {
 	u32 n;
 
-	if (xa_alloc_cyclic(&programs, &n, program, xa_limit_31b, &last_number,
+	if (xa_alloc_cyclic(&programs, &n, xa_mk_value(program), xa_limit_31b, &last_number,
 			    GFP_KERNEL_ACCOUNT) < 0)
 		return 0;
 	return n;
@@ -65,7 +68,7 @@ static int moat_programs_show(struct seq_file *m, void *v)
 	if (v == SEQ_START_TOKEN)
 		seq_puts(m, "id type name level layer domains runs state by\n");
 	else
-		moat_show_program(m, v);
+		moat_show_program(m, xa_to_value(v));
 	return 0;
 }
 

@@ -60,22 +60,23 @@ mod window;
 #[allow(dead_code)]
 mod x86;
 
+mod code;
 #[allow(dead_code)]
 mod constcheck;
-mod domains;
+// `kernel` is the crate.
+#[path = "kernel/mod.rs"]
+mod edge;
 mod ffi;
-mod inner;
 mod jit_hook;
-mod layers;
+mod load;
 mod policy;
 mod program;
 mod report;
 mod reshape;
 mod run;
 mod sends;
-mod sets;
 mod show;
-mod sites;
+mod state;
 mod violation;
 
 module! {
@@ -136,5 +137,7 @@ impl Drop for Moat {
             ffi::moat_shim_stop_balancing();
             ffi::moat_counters_exit();
         }
+        // Statics are not dropped.
+        edge::lock::Locked::take().clear();
     }
 }

@@ -4,39 +4,26 @@
 //! Who loads a program reads it in the verifier's log, the administrator in the
 //! kernel's, once.  Context: process.
 
-use crate::again::{Refusal, Told, Untold};
-use crate::ffi::{self, Lock, Who};
+use crate::edge::counters::{moat_refused, moat_plain, moat_refused_maps, moat_no_memory};
+use crate::again::{Refusal, Told};
+use crate::edge::lock::Locked;
+use crate::ffi::{self, Who};
 use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::policy;
 use crate::program::Program;
 use crate::reason::{Failure, Line, Reason, Subject, Text};
 use core::ffi::c_int;
 use core::fmt;
-use core::ptr::{addr_of_mut, null_mut};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering;
 use kernel::bindings::{self, bpf_map, bpf_prog, bpf_verifier_log};
 use kernel::prelude::*;
 
-/// Shown in debugfs as `refused`: loads and attachments.
-#[no_mangle]
-pub static moat_refused: AtomicU64 = AtomicU64::new(0);
-/// Shown in debugfs as `plain`: programs that run without isolation.
-#[no_mangle]
-pub static moat_plain: AtomicU64 = AtomicU64::new(0);
-/// Shown in debugfs as `refused_maps`: maps that were not let into a map of maps.
-#[no_mangle]
-pub static moat_refused_maps: AtomicU64 = AtomicU64::new(0);
-/// Shown in debugfs as `no_memory`: loads and changes of maps of maps that failed
-/// because memory, or the window, ran out.
-#[no_mangle]
-pub static moat_no_memory: AtomicU64 = AtomicU64::new(0);
 
 const ACCES: c_int = -(bindings::EACCES as c_int);
 
 const EXT: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_EXT;
 const TRACING: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_TRACING;
-
-static mut UNTOLD: Untold = Untold::new();
 
 /// The name of a program type, as `bpftool` and the sysctls have it.
 pub fn type_name(ty: u32) -> &'static str {
@@ -160,10 +147,10 @@ fn is_again(prog: &bpf_prog, by: &Who, ty: u32, told: Told, reason: &Reason) -> 
         name: name_of(prog),
         reason: *reason,
     };
-    let _lock = Lock::take();
-    // SAFETY: under the lock, as every access to it.
-    let (untold, now) = unsafe { (&mut *addr_of_mut!(UNTOLD), ffi::moat_shim_seconds()) };
-    untold.note(&refusal, told, now)
+    let mut state = Locked::take();
+    // SAFETY: any context.
+    let now = unsafe { ffi::moat_shim_seconds() };
+    state.untold.note(&refusal, told, now)
 }
 
 /// Program `prog` could not be isolated.  Returns what the kernel is told: 0, if it is

@@ -3,24 +3,17 @@
 //!
 //! Context: the program's; PKRS open.
 
+use crate::edge::counters::{moat_kept_packets, moat_mispredicted};
 use crate::ffi::{self, moat_site};
 use crate::helpers::contract::{Contract, XDP};
 use crate::helpers::geometry::{self, Geometry, Shape};
 use crate::run::Run;
 use crate::violation;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-/// Shown in debugfs as `kept_packets`: calls that were answered with an error, because
-/// of what they would have made of the packet.
-#[no_mangle]
-pub static moat_kept_packets: AtomicU64 = AtomicU64::new(0);
 
-/// Shown in debugfs of test kernels as `mispredicted`: calls that made something else of
-/// a packet than they were expected to.
-#[no_mangle]
-pub static moat_mispredicted: AtomicU64 = AtomicU64::new(0);
 
 /// The shape of the program's packet.
 fn shape_of(run: &Run<'_>) -> Geometry {

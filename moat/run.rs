@@ -6,6 +6,7 @@
 //! open (I2), so the window can be read and written here like any memory, but
 //! what is read from it may change at any time (I1): it is copied first.
 
+use crate::edge::rcu::Reader;
 use crate::ffi::{self, moat_run, moat_site};
 use crate::helpers::audit::{self, Allegation, Domain, MapInfo};
 use crate::helpers::contract::Contract;
@@ -14,7 +15,6 @@ use crate::program::Program;
 use crate::sends;
 use crate::violation;
 use core::ffi::c_void;
-use core::sync::atomic::Ordering;
 use kernel::bindings;
 
 mod call;
@@ -23,38 +23,44 @@ mod packet;
 /// `BPF_FUNC_map_lookup_elem`
 const MAP_LOOKUP_ELEM: u32 = 1;
 
-/// One invocation, as the gates hand it over.
-#[derive(Clone, Copy)]
+/// One invocation, as the gates hand it over; there only in [`in_run`].
 pub struct Run<'a> {
     run: *mut moat_run,
     pub program: &'a Program,
     slot: &'a ffi::moat_slot,
 }
 
-impl<'a> Run<'a> {
-    /// # Safety
-    ///
-    /// `run` is this CPU's current invocation, as built by `moat_enter`.
-    pub unsafe fn new(run: *mut moat_run) -> Run<'a> {
-        // SAFETY: the gate stored both; a program outlives its runs, and `dom` is
-        // its first member.
-        unsafe {
-            Run {
-                run,
-                program: &*((*run).domain as *const Program),
-                slot: &*((*run).slot as *const ffi::moat_slot),
-            }
-        }
-    }
+// SAFETY: preemption is off in a run, so that no grace period ends, and `in_run` lends runs
+// for no longer.
+unsafe impl Reader for Run<'_> {}
 
+/// Does `what` with the invocation `run`.
+///
+/// # Safety
+///
+/// `run` is this CPU's current invocation, as built by `moat_enter`.
+#[inline(always)]
+pub unsafe fn in_run<R>(run: *mut moat_run, what: impl FnOnce(&Run<'_>) -> R) -> R {
+    // SAFETY: the gate stored both; a program outlives its runs, and `gates` is its first
+    // member; to it and to the slot, which is this run's, there are shared references only.
+    what(&unsafe {
+        Run {
+            run,
+            program: &*((*run).domain as *const Program),
+            slot: &*((*run).slot as *const ffi::moat_slot),
+        }
+    })
+}
+
+impl Run<'_> {
     pub fn ctx(&self) -> *mut c_void {
-        // SAFETY: see `new`.
+        // SAFETY: see `in_run`.
         unsafe { (*self.run).ctx as *mut c_void }
     }
 
     /// Ends the run with the safe verdict as soon as the gate looks.
     pub fn stop(&self) {
-        // SAFETY: see `new`; only this CPU touches it.
+        // SAFETY: see `in_run`; only this CPU touches it.
         unsafe { (*self.run).stop = 1 }
     }
 
@@ -135,10 +141,10 @@ impl<'a> Run<'a> {
     /// Whether the run has to end.  Called after helpers that may take long: a program
     /// that spends its time in them is hardly ever found by an interrupt.
     fn is_over(&self, site: &moat_site) -> bool {
-        if self.program.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_DEAD != 0 {
+        if self.program.is_dead() {
             return true;
         }
-        // SAFETY: see `new`.
+        // SAFETY: see `in_run`.
         if unsafe { !bindings::moat_overdue(self.run) } {
             return false;
         }
@@ -173,20 +179,19 @@ impl<'a> Run<'a> {
 
 impl Domain for Run<'_> {
     fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
-        let (base, size) = self.program.area();
+        let (base, size) = self.program.gates.area();
         if audit::within(base, size, addr, len) {
             return true;
         }
-        self.program.used_maps().any(|map| {
-            // SAFETY: the program's until it is released, or while they are listed.
-            unsafe { map.values.as_ref() }.map_or(false, |values| {
+        self.program.used_maps(self).any(|map| {
+            map.values.map_or(false, |values| {
                 (values.writable || !write) && audit::within(values.base, values.span, addr, len)
             })
         })
     }
 
     fn map(&self, addr: u64) -> Option<&MapInfo> {
-        self.program.used(addr).map(|used| &used.info)
+        self.program.used(addr, self).map(|used| &used.info)
     }
 
     fn ctx(&self) -> u64 {
@@ -218,14 +223,15 @@ pub unsafe extern "C" fn moat_prepare(run: *mut moat_run) -> u64 {
     // SAFETY: by contract of this function.
     unsafe {
         (*run).pkt_len = 0;
-        let run = Run::new(run);
-        if run.program.rewrites {
-            ffi::moat_shim_make_one(run.ctx());
-        }
-        if run.program.uncovers {
-            run.begin_at_start();
-        }
-        run.load()
+        in_run(run, |run| {
+            if run.program.rewrites {
+                ffi::moat_shim_make_one(run.ctx());
+            }
+            if run.program.uncovers {
+                run.begin_at_start();
+            }
+            run.load()
+        })
     }
 }
 
@@ -237,7 +243,7 @@ pub unsafe extern "C" fn moat_prepare(run: *mut moat_run) -> u64 {
 #[no_mangle]
 pub unsafe extern "C" fn moat_finish(run: *mut moat_run) {
     // SAFETY: by contract of this function.
-    unsafe { Run::new(run) }.store();
+    unsafe { in_run(run, |run| run.store()) }
 }
 
 /// Called by `moat_audit`.
@@ -253,19 +259,23 @@ pub unsafe extern "C" fn moat_audited_call(
     args: *const [Allegation; 5],
 ) -> u64 {
     // SAFETY: by contract of this function.
-    let (run, site, args) = unsafe { (Run::new(run), &*site, &*args) };
-    let called = match site.id as u32 {
-        MAP_LOOKUP_ELEM => run.lookup(site, args),
-        _ => run.call(site, args),
-    };
-    match called {
-        Ok(ret) => ret,
-        Err(error) => {
-            violation::bad_call(&run, site, &error);
-            run.stop();
-            0
+    let (site, args) = unsafe { (&*site, &*args) };
+    let call = |run: &Run<'_>| {
+        let called = match site.id as u32 {
+            MAP_LOOKUP_ELEM => run.lookup(site, args),
+            _ => run.call(site, args),
+        };
+        match called {
+            Ok(ret) => ret,
+            Err(error) => {
+                violation::bad_call(run, site, &error);
+                run.stop();
+                0
+            }
         }
-    }
+    };
+    // SAFETY: as above.
+    unsafe { in_run(run, call) }
 }
 
 /// Called by `moat_return` for a number the program does not have.
@@ -276,5 +286,5 @@ pub unsafe extern "C" fn moat_audited_call(
 #[no_mangle]
 pub unsafe extern "C" fn moat_no_return(run: *mut moat_run) {
     // SAFETY: by contract of this function.
-    violation::no_return(&unsafe { Run::new(run) });
+    unsafe { in_run(run, violation::no_return) }
 }

@@ -9,16 +9,14 @@
 //!
 //! Context: a run, or right after it; softirqs are off.
 
+use crate::edge::counters::moat_refused_sends;
 use crate::ffi;
 use crate::line::{Age, Line, Name, PER_SECOND};
 use crate::program::Program;
 use crate::violation;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use kernel::bindings;
 
-/// Packets that were not sent.  Shown in debugfs.
-#[no_mangle]
-pub static moat_refused_sends: AtomicU64 = AtomicU64::new(0);
 
 /// How often a program is spared.
 const SPARED: u32 = 3;
@@ -53,7 +51,7 @@ pub fn may_send(program: &Program, line: Line) -> Option<Line> {
     // SAFETY: no preemption, see above.
     let clock = unsafe { ffi::moat_shim_clock() };
     // SAFETY: as above; an isolated program has slots.
-    let mine = unsafe { &mut *ffi::moat_shim_this_slots(program.dom.slots) };
+    let mine = unsafe { &mut *ffi::moat_shim_this_slots(program.gates.slots()) };
 
     let now = clock.jiffies * PER_SECOND / clock.hz;
     match line.judge(name, now, budget() * PER_SECOND) {

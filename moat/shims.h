@@ -69,7 +69,7 @@ struct moat_who {
 bool moat_may_log(u32 uid);
 void moat_whoami(struct moat_who *who);
 
-u32 moat_list_add(void *program);
+u32 moat_list_add(u64 program);
 void moat_list_del(u32 n);
 void moat_listing_init(struct dentry *dir);
 
@@ -108,7 +108,7 @@ extern u64 moat_unlogged;
 
 /* In Rust */
 u32 moat_balance(void);
-void moat_show_program(struct seq_file *m, const void *program);
+void moat_show_program(struct seq_file *m, u64 program);
 int moat_show_domains(struct seq_file *m, void *data);
 int moat_show_keys(struct seq_file *m, void *data);
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What people can see: fdinfo, `programs`, `domains` and `keys` in debugfs.
 
-use crate::balance::Budget;
-use crate::domains::domains;
-use crate::ffi::{self, Lock};
-use crate::keyalloc::State;
+use crate::edge::lock::{with_lock_held, Locked};
+use crate::ffi;
+use crate::keyalloc;
 use crate::pks::Key;
 use crate::policy::Level;
 use crate::program::Program;
 use crate::reason::Text;
 use crate::report;
-use crate::sets::Domain;
+use crate::state::arena::Id;
+use crate::state::{Book, Domain, State};
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 use kernel::bindings::{bpf_prog, seq_file};
@@ -35,49 +35,60 @@ fn layer(program: &Program) -> &'static str {
     }
 }
 
-/// The numbers of the programs that use a domain.
-struct Users<'a>(&'a Domain);
+/// The number of a program; 0 if it has none.
+fn number(program: &Program) -> u32 {
+    // SAFETY: a program's aux lives as long as the program; it gets its number last of all.
+    unsafe { core::ptr::addr_of!((*program.aux).id).read_volatile() }
+}
 
-impl fmt::Display for Users<'_> {
+/// Numbers, with commas between them.
+struct List<I>(I);
+
+impl<I: Iterator<Item = u64> + Clone> fmt::Display for List<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, &user) in self.0.users.iter().enumerate() {
-            // SAFETY: a program in a list; the lock is held.
-            let id = unsafe { (*(*user).aux).id };
-            write!(f, "{}{}", if i == 0 { "" } else { "," }, id)?;
+        for (i, number) in self.0.clone().enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { "," }, number)?;
         }
         Ok(())
     }
 }
 
-/// The numbers of the domains that a program uses.
-struct Set<'a>(&'a Program);
+/// The programs that use a domain.
+fn users<'a>(state: &'a State, domain: &'a Domain) -> impl fmt::Display + 'a {
+    let books = domain.users.iter().filter_map(|&user| state.programs.get(user));
+    List(books.map(|book| u64::from(number(&book.program))))
+}
 
-impl fmt::Display for Set<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, &domain) in self.0.set.iter().enumerate() {
-            // SAFETY: a domain in a set; the lock is held.
-            let id = unsafe { (*domain).id };
-            write!(f, "{}{}", if i == 0 { "" } else { "," }, id)?;
-        }
-        Ok(())
-    }
+/// The domains that a program uses.
+fn set<'a>(state: &'a State, book: &'a Book) -> impl fmt::Display + 'a {
+    let domains = book.set.iter().filter_map(|&domain| state.domains.get(domain));
+    List(domains.map(|domain| domain.number))
 }
 
 /// A line of `programs`: `listing.c`.
 ///
 /// # Safety
 ///
-/// `m` is open, `program` listed, and the lock held.
+/// `m` is open, `program` the listed name of one, and the lock held.
 #[no_mangle]
-pub unsafe extern "C" fn moat_show_program(m: *mut seq_file, program: *const c_void) {
-    // SAFETY: by contract of this function; an aux lives as long as the program.
-    let (program, aux) = unsafe {
-        let program = &*program.cast::<Program>();
-        (program, &*program.aux)
-    };
-    let mut out = Seq(m);
+pub unsafe extern "C" fn moat_show_program(m: *mut seq_file, program: u64) {
+    // SAFETY: by contract of this function.
+    unsafe {
+        with_lock_held(|state| {
+            let book = Id::from_bits(program).and_then(|id| state.programs.get(id));
+            if let Some(book) = book {
+                show_program(&mut Seq(m), state, book);
+            }
+        });
+    }
+}
+
+fn show_program(out: &mut Seq, state: &State, book: &Book) {
+    let program = &book.program;
+    // SAFETY: an aux lives as long as the program.
+    let aux = unsafe { &*program.aux };
     // It gets one last of all, and classic filters none.
-    let _ = match aux.id {
+    let _ = match number(program) {
         0 => out.write_str("-"),
         id => write!(out, "{}", id),
     };
@@ -92,7 +103,7 @@ pub unsafe extern "C" fn moat_show_program(m: *mut seq_file, program: *const c_v
             Level::Confidentiality => 2,
         },
         layer(program),
-        Set(program),
+        set(state, book),
         program.runs(),
         if program.is_dead() { "stopped" } else { "live" },
         Text::new(program.by.comm),
@@ -106,16 +117,14 @@ pub unsafe extern "C" fn moat_show_program(m: *mut seq_file, program: *const c_v
 ///
 /// `prog` is isolated and held by the caller, `m` open.
 pub unsafe extern "C" fn program(prog: *mut bpf_prog, m: *mut seq_file) {
-    let _lock = Lock::take();
-    // SAFETY: by contract of this function; the set only changes under the lock.
+    // SAFETY: by contract of this function.
     let program = unsafe { &*((*(*prog).aux).moat as *const Program) };
+    let state = Locked::take();
     let mut out = Seq(m);
-    let _ = writeln!(
-        out,
-        "moat_layer:\t{}\nmoat_domains:\t{}",
-        layer(program),
-        Set(program)
-    );
+    let _ = writeln!(out, "moat_layer:\t{}", layer(program));
+    if let Some(book) = program.book.get().and_then(|&id| state.programs.get(id)) {
+        let _ = writeln!(out, "moat_domains:\t{}", set(&state, book));
+    }
 }
 
 /// One line for each domain, below the program that is its first user.
@@ -125,33 +134,27 @@ pub unsafe extern "C" fn program(prog: *mut bpf_prog, m: *mut seq_file) {
 /// `m` is open.
 #[no_mangle]
 pub unsafe extern "C" fn moat_show_domains(m: *mut seq_file, _: *mut c_void) -> c_int {
-    let mut lock = Lock::take();
+    let state = Locked::take();
     let mut out = Seq(m);
     let _ = writeln!(out, "domain key pages maps binds programs layer runs");
-    for &program in &domains(&mut lock).programs {
-        // SAFETY: programs and domains in lists.
-        unsafe {
-            for &domain in (*program).set.iter() {
-                let domain = &*domain;
-                if domain.users[0] != program {
-                    continue;
-                }
-                let _ = write!(out, "{} ", domain.id);
-                let _ = match domain.key {
-                    Some(key) => write!(out, "{}", key.get()),
-                    None => out.write_str("-"),
-                };
-                let _ = writeln!(
-                    out,
-                    " {} {} {} {} {} {}",
-                    domain.pages(),
-                    domain.maps(),
-                    domain.binds,
-                    Users(domain),
-                    layer(&*program),
-                    (*program).runs()
-                );
-            }
+    for (id, book) in state.programs.iter() {
+        let domains = book.set.iter().filter_map(|&domain| state.domains.get(domain));
+        for domain in domains.filter(|domain| domain.users.first() == Some(&id)) {
+            let _ = write!(out, "{} ", domain.number);
+            let _ = match domain.key {
+                Some(key) => write!(out, "{}", key.get()),
+                None => out.write_str("-"),
+            };
+            let _ = writeln!(
+                out,
+                " {} {} {} {} {} {}",
+                state.pages(domain),
+                domain.maps.len(),
+                domain.binds,
+                users(&state, domain),
+                layer(&book.program),
+                book.program.runs()
+            );
         }
     }
     0
@@ -164,22 +167,26 @@ pub unsafe extern "C" fn moat_show_domains(m: *mut seq_file, _: *mut c_void) -> 
 /// `m` is open.
 #[no_mangle]
 pub unsafe extern "C" fn moat_show_keys(m: *mut seq_file, _: *mut c_void) -> c_int {
-    let mut lock = Lock::take();
+    let state = Locked::take();
     let mut out = Seq(m);
     let _ = writeln!(out, "key state domain programs");
-    let domains = domains(&mut lock);
-    for i in 0..Key::PROGRAMS {
-        let key = match Key::program(i) {
-            Some(key) => key,
-            None => continue,
+    for key in (0..Key::PROGRAMS).filter_map(Key::program) {
+        let known = state.keys.state(key);
+        let domain = match known {
+            Some(keyalloc::State::Bound { owner }) => Id::from_bits(owner),
+            _ => None,
         };
-        let _ = match domains.keys.state(key) {
-            Some(State::Bound { owner }) => {
-                // SAFETY: owners are domains, which give their keys back first.
-                let domain = unsafe { &*(owner as *const Domain) };
-                writeln!(out, "{} bound {} {}", key.get(), domain.id, Users(domain))
+        let _ = match (domain.and_then(|id| state.domains.get(id)), known) {
+            (Some(domain), _) => writeln!(
+                out,
+                "{} bound {} {}",
+                key.get(),
+                domain.number,
+                users(&state, domain)
+            ),
+            (None, Some(keyalloc::State::Draining { .. })) => {
+                writeln!(out, "{} draining - -", key.get())
             }
-            Some(State::Draining { .. }) => writeln!(out, "{} draining - -", key.get()),
             _ => writeln!(out, "{} free - -", key.get()),
         };
     }
@@ -190,11 +197,5 @@ pub unsafe extern "C" fn moat_show_keys(m: *mut seq_file, _: *mut c_void) -> c_i
 /// are programs.
 #[no_mangle]
 pub extern "C" fn moat_balance() -> u32 {
-    let mut lock = Lock::take();
-    let domains = domains(&mut lock);
-    domains.balance();
-    match domains.programs.is_empty() {
-        true => 0,
-        false => Budget::PERIOD_MS,
-    }
+    Locked::take().balance()
 }

@@ -4,6 +4,7 @@
 //! The gates and entry code end the run; this file only reports.  Context: the
 //! program's, NMI included; PKRS open.
 
+use crate::edge::counters::{moat_violations, moat_refused};
 use crate::ffi::{moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
@@ -12,16 +13,13 @@ use crate::pks::PF_PK;
 use crate::program::Program;
 use crate::reason::Text;
 use crate::report;
-use crate::run::Run;
+use crate::run::{in_run, Run};
 use crate::walk::{Bad, Found};
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use kernel::bindings;
 use kernel::prelude::*;
 
-/// Shown in debugfs as `violations`.
-#[no_mangle]
-pub static moat_violations: AtomicU64 = AtomicU64::new(0);
 
 /// Page-fault error code: Intel SDM Vol. 3A, 4.7.
 const PF_WRITE: u64 = 1 << 1;
@@ -99,8 +97,10 @@ fn trace(program: &Program, ip: u64, addr: u64, what: u32) {
 /// `run` is the current invocation, `fault` what it was stopped for.
 pub unsafe extern "C" fn fault(run: *mut moat_run, fault: *const moat_fault) {
     // SAFETY: by contract of this function.
-    let (run, fault) = unsafe { (Run::new(run), &*fault) };
-    let program = run.program;
+    unsafe { in_run(run, |run| stopped_by(run.program, &*fault)) }
+}
+
+fn stopped_by(program: &Program, fault: &moat_fault) {
     trace(program, fault.ip, fault.addr, fault.vector);
     if !count(program) {
         return;
@@ -257,7 +257,7 @@ pub fn not_sent(program: &Program) {
 /// Tells why an image is refused, which only a JIT that this module does not know
 /// makes.  Returns the error for that.
 pub fn bad_image(program: &Program, image: u32, (at, what): Found) -> i32 {
-    report::moat_refused.fetch_add(1, Ordering::Relaxed);
+    moat_refused.fetch_add(1, Ordering::Relaxed);
     let who = Who(program);
     let say = |what: fmt::Arguments<'_>| {
         if program.by.may_log() {

@@ -51,52 +51,40 @@ impl Slot {
 }
 
 /// Freed granules that wait for a flush, and when the last of them was freed.
-struct Batch<'a> {
-    bits: &'a mut [u64],
+struct Batch<const N: usize> {
+    bits: [u64; N],
     since: Option<Stamp>,
 }
 
-/// Which granules are taken.
-pub struct Window<'a> {
-    /// Owned, guarding, or waiting for a flush.
-    used: &'a mut [u64],
-    /// All words of `used` before this one are full.
-    full: usize,
-    /// Closed: nothing joins it, so that the next flush surely covers it.
-    closed: Batch<'a>,
-    /// Joined by everything freed since `closed` was closed.
-    open: Batch<'a>,
+impl<const N: usize> Batch<N> {
+    const NONE: Batch<N> = Batch {
+        bits: [0; N],
+        since: None,
+    };
 }
 
-impl<'a> Window<'a> {
-    /// A window of `used.len() * 64` granules, all free.  The three bitmaps are
-    /// overwritten; none if they differ in length, are empty, or pass [`WORDS`].
-    pub fn new(
-        used: &'a mut [u64],
-        closed: &'a mut [u64],
-        open: &'a mut [u64],
-    ) -> Option<Window<'a>> {
-        let words = used.len();
-        if words == 0 || words > WORDS || closed.len() != words || open.len() != words {
-            return None;
-        }
-        used.fill(0);
-        closed.fill(0);
-        open.fill(0);
-        // The guard before the first slot.
-        used[0] = 1;
-        Some(Window {
-            used,
+/// Which of `N * 64` granules are taken.
+pub struct Window<const N: usize> {
+    /// Owned, guarding, or waiting for a flush.
+    used: [u64; N],
+    /// All words of `used` before this one are full.
+    full: usize,
+    batches: [Batch<N>; 2],
+    /// Which of these is joined by everything that is freed.  Nothing joins the other, so
+    /// that the next flush surely covers it.
+    open: usize,
+}
+
+impl<const N: usize> Window<N> {
+    /// All free.  In a static it takes no room in the file: it is all zeros.
+    pub const fn new() -> Window<N> {
+        assert!(N != 0 && N <= WORDS);
+        Window {
+            used: [0; N],
             full: 0,
-            closed: Batch {
-                bits: closed,
-                since: None,
-            },
-            open: Batch {
-                bits: open,
-                since: None,
-            },
-        })
+            batches: [Batch::NONE, Batch::NONE],
+            open: 0,
+        }
     }
 
     /// A slot of at least `bytes` bytes; none if `bytes` is 0 or no hole fits.
@@ -104,13 +92,13 @@ impl<'a> Window<'a> {
     /// First fit from the bottom: last-level page tables are never given back, so
     /// the fewer addresses are ever in use, the less memory they take.
     pub fn alloc(&mut self, bytes: u64) -> Option<Slot> {
-        self.alloc_below(bytes, self.used.len() * 64)
+        self.alloc_below(bytes, N * 64)
     }
 
     /// The same in the lower half only, so that whoever is content with that cannot
     /// take everything.
     pub fn alloc_low(&mut self, bytes: u64) -> Option<Slot> {
-        self.alloc_below(bytes, self.used.len() * 32)
+        self.alloc_below(bytes, N * 32)
     }
 
     fn alloc_below(&mut self, bytes: u64, total: usize) -> Option<Slot> {
@@ -120,7 +108,8 @@ impl<'a> Window<'a> {
         let granules = ((bytes + GRANULE - 1) / GRANULE) as usize;
         // The guard after the slot is taken with it.
         let want = granules + 1;
-        let first = self.hole(self.full * 64, total, want)?;
+        // The first granule is the guard before the first slot.
+        let first = self.hole((self.full * 64).max(1), total, want)?;
         for granule in first..first + want {
             self.used[granule / 64] |= 1 << (granule % 64);
         }
@@ -135,20 +124,21 @@ impl<'a> Window<'a> {
 
     /// Gives up a slot, unmapped before `since`.  Flush, then call `flushed`.
     pub fn free(&mut self, slot: Slot, since: Stamp) {
-        if matches!(self.open.since, Some(older) if older < since) {
+        if matches!(self.batches[self.open].since, Some(older) if older < since) {
             self.close();
         }
+        let open = &mut self.batches[self.open];
         let first = slot.first as usize;
         for granule in first..first + slot.granules as usize + 1 {
-            self.open.bits[granule / 64] |= 1 << (granule % 64);
+            open.bits[granule / 64] |= 1 << (granule % 64);
         }
-        self.open.since = Some(since);
+        open.since = Some(since);
     }
 
     /// Takes back what `flush` covers; call once it has completed.
     pub fn flushed(&mut self, flush: &Flush) {
-        for batch in [&mut self.closed, &mut self.open] {
-            let freed = Window::release(self.used, batch, flush);
+        for batch in &mut self.batches {
+            let freed = release(&mut self.used, batch, flush);
             self.full = self.full.min(freed);
         }
         self.close();
@@ -156,31 +146,14 @@ impl<'a> Window<'a> {
 
     /// Whether anything waits for a flush.
     pub fn draining(&self) -> bool {
-        self.closed.since.is_some() || self.open.since.is_some()
+        self.batches.iter().any(|batch| batch.since.is_some())
     }
 
     /// Closes the open batch, unless one is closed already.
     fn close(&mut self) {
-        if self.closed.since.is_none() {
-            core::mem::swap(&mut self.closed, &mut self.open);
+        if self.batches[1 - self.open].since.is_none() {
+            self.open = 1 - self.open;
         }
-    }
-
-    /// Returns the first word with something in it that comes back.
-    fn release(used: &mut [u64], batch: &mut Batch<'_>, flush: &Flush) -> usize {
-        let mut first = used.len();
-        if !matches!(batch.since, Some(since) if flush.covers(since)) {
-            return first;
-        }
-        for (i, (used, freed)) in used.iter_mut().zip(batch.bits.iter_mut()).enumerate() {
-            if *freed != 0 {
-                first = first.min(i);
-                *used &= !*freed;
-                *freed = 0;
-            }
-        }
-        batch.since = None;
-        first
     }
 
     /// First of `want` free granules in a row, all in `from..to`.
@@ -208,4 +181,28 @@ impl<'a> Window<'a> {
             None
         }
     }
+}
+
+impl<const N: usize> Default for Window<N> {
+    fn default() -> Window<N> {
+        Window::new()
+    }
+}
+
+/// Takes back a batch that `flush` covers.  Returns the first word with something in it that
+/// comes back.
+fn release<const N: usize>(used: &mut [u64; N], batch: &mut Batch<N>, flush: &Flush) -> usize {
+    let mut first = N;
+    if !matches!(batch.since, Some(since) if flush.covers(since)) {
+        return first;
+    }
+    for (i, (used, freed)) in used.iter_mut().zip(batch.bits.iter_mut()).enumerate() {
+        if *freed != 0 {
+            first = first.min(i);
+            *used &= !*freed;
+            *freed = 0;
+        }
+    }
+    batch.since = None;
+    first
 }

@@ -168,7 +168,7 @@ impl Run<'_> {
     fn name(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
         match map {
             Some(map) if MapTypes::OF_MAPS.contains(map.ty) => {
-                self.program.used(addr).map_or(0, |inner| inner.info.kernel)
+                self.program.used(addr, self).map_or(0, |inner| inner.info.kernel)
             }
             _ => 0,
         }
@@ -176,12 +176,14 @@ impl Run<'_> {
 
     /// Where the program sees a value that the kernel has at `addr`.
     fn value(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
-        let values = match map.and_then(|map| self.program.values(map.kernel)) {
-            Some(values) if addr != 0 => values,
+        let used = map.and_then(|map| self.program.used(map.kernel, self));
+        let (map, values) = match used.and_then(|used| Some((used.info.kernel, used.values?))) {
+            Some(known) if addr != 0 => known,
             _ => return self.name(addr, map),
         };
+        let map = map as *const ffi::bpf_map;
         // SAFETY: the program holds a reference on the map.
-        let off = unsafe { bindings::moat_map_offset(values.map, addr as *const c_void) };
+        let off = unsafe { bindings::moat_map_offset(map, addr as *const c_void) };
         if off < values.span {
             values.base + off
         } else {

@@ -7,7 +7,7 @@
 use super::Run;
 use crate::ffi;
 use crate::helpers::contract::{Uncovers, XDP};
-use crate::program::MAX_META;
+use crate::load::MAX_META;
 
 /// Bytes from which on copying in one instruction is worth its start.
 const BULK: u64 = 512;
@@ -87,7 +87,7 @@ impl Run<'_> {
 
     /// Bytes of metadata that were copied before the packet.
     fn meta(&self) -> u64 {
-        // SAFETY: see `new`; the shadow is the kernel's.
+        // SAFETY: see `in_run`; the shadow is the kernel's.
         unsafe {
             if (*self.run).pkt_len == 0 || !self.program.plan.reads_meta {
                 return 0;
@@ -112,7 +112,7 @@ impl Run<'_> {
     #[cold]
     #[inline(never)]
     pub fn begin_at_start(&self) {
-        // SAFETY: see `new`; only this CPU touches it.
+        // SAFETY: see `in_run`; only this CPU touches it.
         unsafe { (*self.run).covered = self.start() };
     }
 

@@ -3,7 +3,6 @@
 //!
 //! Context: process; the thread that loads the program.
 
-use super::Program;
 use crate::helpers::contract::{Contract, Uncovers, XDP};
 use crate::helpers::table;
 use crate::reason::{Failure, Reason, Subject, Tried};
@@ -20,23 +19,22 @@ fn helper_refused(insn: u32, contract: Option<&'static Contract>) -> Failure {
     })
 }
 
-impl Program {
-    /// Every helper must have a contract; before fix-ups the number is still there.
-    pub(super) fn check_calls(&mut self, prog: &bindings::bpf_prog) -> Tried<()> {
-        if self.plan.classic {
-            return Ok(());
-        }
-        // SAFETY: `len` instructions follow the structure.
-        let insns = unsafe {
-            core::slice::from_raw_parts(
-                prog.__bindgen_anon_1
-                    .__bindgen_anon_2
-                    .as_ref()
-                    .insnsi
-                    .as_ptr(),
-                prog.len as usize,
-            )
-        };
+/// What the helpers that a program calls mean for its slots.
+#[derive(Clone, Copy, Default)]
+pub struct Calls {
+    /// It has functions of its own.
+    pub local: bool,
+    /// The context is stored for one, or loaded after it.
+    pub reloads: bool,
+    /// One may move the start of the packet, or of its metadata, down to old kernel memory.
+    pub uncover: bool,
+}
+
+impl Calls {
+    /// Every helper that a program of type `ty` calls must have a contract; before fix-ups
+    /// the number is still there.
+    pub fn check(insns: &[bindings::bpf_insn], ty: u32) -> Tried<Calls> {
+        let mut calls = Calls::default();
         let mut skip = false;
         for (i, insn) in insns.iter().enumerate() {
             if core::mem::take(&mut skip) {
@@ -48,15 +46,13 @@ impl Program {
                 continue;
             }
             if insn.src_reg() != 0 {
-                self.local_calls = true;
+                calls.local = true;
                 continue;
             }
             match table::contract(insn.imm as u32) {
-                Some(contract)
-                    if contract.refused.is_none() && contract.types.contains(self.ty) =>
-                {
-                    self.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
-                    self.uncovers |= match self.ty {
+                Some(contract) if contract.refused.is_none() && contract.types.contains(ty) => {
+                    calls.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
+                    calls.uncover |= match ty {
                         XDP => contract.uncovers != Uncovers::Nothing,
                         _ => contract.effects.load_ctx,
                     };
@@ -64,6 +60,6 @@ impl Program {
                 contract => return Err(helper_refused(i as u32, contract)),
             }
         }
-        Ok(())
+        Ok(calls)
     }
 }

@@ -3,23 +3,31 @@
 //!
 //! Context: process; the thread that loads the program.
 
-use super::{Coded, Name, Program, INVAL, NOMEM, PAGE};
+use super::loading::{Loading, Name};
+use super::sites;
 use crate::boundary::{self, Builder};
-use crate::ffi::{self, Table, Zeroed};
+use crate::edge::memory::{Table, Zeroed};
+use crate::ffi;
 use crate::helpers::contract::{Arg, Contract, Ret, XDP};
 use crate::helpers::table;
-use crate::sites;
+use crate::program::Program;
 use crate::violation;
 use crate::walk::{walk, Bad};
 use core::ffi::c_void;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 
+/// What an attempt ends in that has to tell the kernel a negative error.
+type Coded<T> = core::result::Result<T, i32>;
+const NOMEM: i32 = -(bindings::ENOMEM as i32);
+const INVAL: i32 = -(bindings::EINVAL as i32);
+const PAGE: u64 = 4096;
+
 /// `BPF_MAX_SUBPROGS`: `include/linux/bpf_verifier.h`.
 const MAX_IMAGES: usize = 256;
 
-/// Puts `item` where `name` is, or at the end; images are compiled in order, so
-/// that the names are sorted, and all of them once before the first is finished.
+/// Replaces the entry called `name`, or appends it.  The JIT's first pass names every call
+/// in order, so that the names are sorted; later passes only replace.
 fn put<T: Copy>(
     names: &mut Table<Name>,
     items: &mut Table<T>,
@@ -41,27 +49,35 @@ fn put<T: Copy>(
     }
 }
 
-impl Program {
-    /// Which image `ip` is in, and where in it.
-    pub fn locate(&self, ip: u64) -> Option<(usize, u64)> {
-        self.images
-            .iter()
-            .position(|image| ip.wrapping_sub(image.start) < image.len)
-            .map(|i| (i, ip - self.images[i].start))
-    }
+/// Where in a site the image enters it.
+fn entry_of(site: &ffi::moat_site) -> usize {
+    sites::entry(site.entry == site.func)
+}
 
-    /// Which enter gate the image jumps to.
-    pub fn enter_gate(&self) -> unsafe extern "C" fn() {
-        if self.dom.flags & bindings::MOAT_DOM_LOAD != 0 {
-            ffi::moat_enter_load
-        } else {
-            ffi::moat_enter
-        }
-    }
+/// Whether a site of `program` can call the helper straight away; then it does not keep
+/// the third argument and those after it.
+fn is_unaudited(program: &Program, contract: &Contract) -> bool {
+    contract.is_plain()
+        && (contract.sends.is_none() || program.ty == XDP)
+        && !contract.effects.store_ctx
+        && contract.bounce.is_none()
+        && matches!(contract.args[2], Arg::None)
+        && matches!(contract.ret, Ret::Scalar)
+}
 
+/// Which enter gate the images of `program` jump to.
+pub fn enter_gate(program: &Program) -> unsafe extern "C" fn() {
+    match program.gates.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_LOAD {
+        0 => ffi::moat_enter,
+        _ => ffi::moat_enter_load,
+    }
+}
+
+impl Loading {
     /// Registers a helper call.  Returns where the image enters the site.
     pub fn add_site(
         &mut self,
+        program: &Program,
         prog: &bindings::bpf_prog,
         name: Name,
         func: *const c_void,
@@ -82,7 +98,7 @@ impl Program {
             Some(contract) if id > 0 && contract.refused.is_none() => contract,
             _ => return Err(INVAL),
         };
-        let plain = self.unaudited(contract);
+        let plain = is_unaudited(program, contract);
         let site = ffi::moat_site {
             ret,
             entry: if plain {
@@ -94,40 +110,27 @@ impl Program {
             contract: contract as *const Contract as u64,
             id: id as u64,
         };
-        let entry = Program::entry(&site);
+        let entry = entry_of(&site);
         let before = self.sites.len();
         put(&mut self.site_names, &mut self.sites, name, site)?;
         if self.sites.len() > before && !self.images.is_empty() {
             // Sites that were written point at those that just moved.
             return Err(INVAL);
         }
-        self.dom.sites = self.sites.as_ptr() as u64;
-        self.dom.nr_sites = self.sites.len() as u64;
+        program.gates.set_sites(&self.sites);
         Ok(entry)
     }
 
-    /// Where in a site the image enters it.
-    fn entry(site: &ffi::moat_site) -> usize {
-        sites::entry(site.entry == site.func)
-    }
-
     /// Registers a local call.  Returns the number it pushes.
-    pub fn add_return(&mut self, name: Name, ret: ffi::moat_return_t) -> Coded<u32> {
+    pub fn add_return(
+        &mut self,
+        program: &Program,
+        name: Name,
+        ret: ffi::moat_return_t,
+    ) -> Coded<u32> {
         let n = put(&mut self.return_names, &mut self.returns, name, ret)?;
-        self.dom.returns = self.returns.as_ptr() as u64;
-        self.dom.nr_returns = self.returns.len() as u64;
+        program.gates.set_returns(&self.returns);
         Ok(n as u32)
-    }
-
-    /// Whether a site can call the helper straight away; then it does not keep
-    /// the third argument and those after it.
-    fn unaudited(&self, contract: &Contract) -> bool {
-        contract.is_plain()
-            && (contract.sends.is_none() || self.ty == XDP)
-            && !contract.effects.store_ctx
-            && contract.bounce.is_none()
-            && matches!(contract.args[2], Arg::None)
-            && matches!(contract.ret, Ret::Scalar)
     }
 
     /// Takes a finished image, number `image` of `of`: checks where its instructions
@@ -135,6 +138,7 @@ impl Program {
     /// writes its sites.  With the last one the program can run.
     pub fn add_image(
         &mut self,
+        program: &Program,
         (image, of): (u32, u32),
         (start, code): (u64, &[u8]),
         (sites_at, rw_sites): (u64, &mut [[u8; sites::SIZE]]),
@@ -144,12 +148,12 @@ impl Program {
             return Err(INVAL);
         }
         let nr_sites = rw_sites.len();
-        self.check(image, (start, code), (sites_at, nr_sites))?;
+        self.check(program, image, (start, code), (sites_at, nr_sites))?;
         let boundaries = match self.boundaries.last() {
             Some(bits) => bits.addr(),
             None => return Err(INVAL),
         };
-        self.write_sites(image, sites_at, rw_sites)?;
+        self.write_sites(program, image, sites_at, rw_sites)?;
         self.images
             .try_push(ffi::moat_image {
                 start,
@@ -161,15 +165,13 @@ impl Program {
             .map_err(|_| NOMEM)?;
         if callee_regs {
             // Others may be moving the program to another layer meanwhile.
-            self.flags()
-                .fetch_or(bindings::MOAT_DOM_CALLEE, Ordering::Relaxed);
+            let flags = program.gates.flags();
+            flags.fetch_or(bindings::MOAT_DOM_CALLEE, Ordering::Relaxed);
         }
-        self.dom.images = self.images.as_ptr() as u64;
-        self.dom.nr_images = self.images.len() as u32;
         if self.images.len() == of as usize {
-            self.check_calls_between_images()?;
-            // A run before this would have ended at its first instruction.
-            self.dom.body = self.images[0].start;
+            self.check_calls_between_images(program)?;
+            // SAFETY: this was the last, and the list lives as long as the program.
+            unsafe { program.gates.set_images(&self.images) };
         }
         Ok(())
     }
@@ -178,6 +180,7 @@ impl Program {
     /// its own sites and its own gate; notes where its instructions begin.
     fn check(
         &mut self,
+        program: &Program,
         image: u32,
         (start, code): (u64, &[u8]),
         (sites_at, nr_sites): (u64, usize),
@@ -217,7 +220,7 @@ impl Program {
                 let n = off as usize / sites::SIZE;
                 return match names.binary_search(&(image, n as u32)) {
                     Ok(i) => {
-                        off as usize % sites::SIZE == Program::entry(&sites[i])
+                        off as usize % sites::SIZE == entry_of(&sites[i])
                             && sites[i].ret.ip == start + next as u64
                     }
                     Err(_) => false,
@@ -239,7 +242,7 @@ impl Program {
         }
         let marks = match walked {
             Ok(marks) => marks,
-            Err(found) => return Err(violation::bad_image(self, image, found)),
+            Err(found) => return Err(violation::bad_image(program, image, found)),
         };
         // A forged frame can lead to any site, and a forged number to any return.
         let own = |names: &[Name], at: &dyn Fn(usize) -> u64| {
@@ -252,29 +255,35 @@ impl Program {
             .or_else(|| own(&self.return_names, &|i| self.returns[i].ip));
         if let Some(to) = astray {
             let found = (to.wrapping_sub(start) as usize, Bad::Between);
-            return Err(violation::bad_image(self, image, found));
+            return Err(violation::bad_image(program, image, found));
         }
         self.boundaries.try_push(bits).map_err(|_| NOMEM)
     }
 
     /// Whether all jumps out of images that led nowhere else lead to the start of one.
-    fn check_calls_between_images(&mut self) -> Coded<()> {
+    fn check_calls_between_images(&self, program: &Program) -> Coded<()> {
         let begins = |to: &u64| self.images.iter().any(|image| image.start == *to);
         match self.called.iter().find(|to| !begins(to)) {
-            Some(&to) => Err(violation::bad_image(self, 0, (0, Bad::Astray(to)))),
+            Some(&to) => Err(violation::bad_image(program, 0, (0, Bad::Astray(to)))),
             None => Ok(()),
         }
     }
 
     /// `rw_sites` will be at `at`.  From here on `sites` may not move.
-    fn write_sites(&self, image: u32, at: u64, rw_sites: &mut [[u8; sites::SIZE]]) -> Coded<()> {
+    fn write_sites(
+        &self,
+        program: &Program,
+        image: u32,
+        at: u64,
+        rw_sites: &mut [[u8; sites::SIZE]],
+    ) -> Coded<()> {
         for (n, code) in rw_sites.iter_mut().enumerate() {
             let i = self
                 .site_names
                 .binary_search(&(image, n as u32))
                 .map_err(|_| INVAL)?;
             let at = at + (n * sites::SIZE) as u64;
-            if !sites::write(code, at, &self.sites[i], &self.dom) {
+            if !sites::write(code, at, &self.sites[i], program.gates.pkrs()) {
                 return Err(INVAL);
             }
         }

@@ -3,7 +3,7 @@
 //! is known of the call put into its holes.
 
 use crate::ffi::{self, addr};
-use core::ffi::c_void;
+use core::sync::atomic::AtomicU32;
 use kernel::bindings;
 
 /// Bytes from one site to the next.
@@ -35,14 +35,14 @@ pub fn labels() -> [u64; 3] {
     ]
 }
 
-/// Writes to `code` the site that will be at `at`, for the call `site` of program
-/// `dom`.  False if something it jumps to is out of reach.
+/// Writes to `code` the site that will be at `at`, for the call `site` of a program whose
+/// PKRS is to be read at `pkrs`.  False if something it jumps to is out of reach.
 #[must_use]
 pub fn write(
     code: &mut [u8; SIZE],
     at: u64,
     site: &ffi::moat_site,
-    dom: &ffi::moat_domain,
+    pkrs: &AtomicU32,
 ) -> bool {
     let len = offset(ffi::moat_site_end);
     code.fill(0xcc);
@@ -57,10 +57,7 @@ pub fn write(
     };
     absolute(ffi::moat_site_hole_site, site as *const _ as u64);
     absolute(ffi::moat_site_hole_site_long, site as *const _ as u64);
-    absolute(
-        ffi::moat_site_hole_pkrs,
-        core::ptr::addr_of!(dom.pkrs) as *const c_void as u64,
-    );
+    absolute(ffi::moat_site_hole_pkrs, pkrs as *const AtomicU32 as u64);
 
     let frame = (site.ret.frame as i32).wrapping_neg();
     let i = offset(ffi::moat_site_hole_frame);

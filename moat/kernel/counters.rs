@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is counted here and shown by `counters.c` in debugfs.
+//!
+//! Context: any.
+
+// The names that C has for them.
+#![allow(non_upper_case_globals)]
+
+use core::sync::atomic::AtomicU64;
+
+/// Shown in debugfs as `binds`: keys given to domains.
+#[no_mangle]
+pub static moat_binds: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `evictions`: programs that lost their keys to hotter ones.
+#[no_mangle]
+pub static moat_evictions: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `freed`: programs that are gone, with all they had.
+#[no_mangle]
+pub static moat_freed: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `refused`: loads and attachments.
+#[no_mangle]
+pub static moat_refused: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `plain`: programs that run without isolation.
+#[no_mangle]
+pub static moat_plain: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `refused_maps`: maps that were not let into a map of maps.
+#[no_mangle]
+pub static moat_refused_maps: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `no_memory`: loads and changes of maps of maps that failed
+/// because memory, or the window, ran out.
+#[no_mangle]
+pub static moat_no_memory: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `violations`.
+#[no_mangle]
+pub static moat_violations: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `kept_packets`: calls that were answered with an error, because
+/// of what they would have made of the packet.
+#[no_mangle]
+pub static moat_kept_packets: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs of test kernels as `mispredicted`: calls that made something else of
+/// a packet than they were expected to.
+#[no_mangle]
+pub static moat_mispredicted: AtomicU64 = AtomicU64::new(0);
+/// Packets that were not sent.  Shown in debugfs.
+#[no_mangle]
+pub static moat_refused_sends: AtomicU64 = AtomicU64::new(0);

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `struct bpf_map`: borrowed from whoever has a reference, or with a reference of one's
+//! own.
+//!
+//! Context: process.
+
+use super::memory::{text, Zeroed};
+use crate::ffi::{self, bpf_map};
+use crate::helpers::audit::MapInfo;
+use crate::reason::Failure::{NoMemory, Refused};
+use crate::reason::{Failure, Reason, Subject, Text, Tried};
+use crate::state::State;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::ptr::{null_mut, NonNull};
+use kernel::bindings;
+
+/// A map on which somebody has a reference for as long.
+#[derive(Clone, Copy)]
+pub struct Map<'a> {
+    map: NonNull<bpf_map>,
+    held: PhantomData<&'a bpf_map>,
+}
+
+impl<'a> Map<'a> {
+    /// # Safety
+    ///
+    /// Liveness: somebody has a reference on the map for `'a`.
+    pub unsafe fn new(map: *mut bpf_map) -> Option<Map<'a>> {
+        NonNull::new(map).map(|map| Map {
+            map,
+            held: PhantomData,
+        })
+    }
+
+    /// What it is called where only an address is known.
+    pub fn addr(self) -> u64 {
+        self.map.as_ptr() as u64
+    }
+
+    /// What the audit needs to know of it; none of it changes.
+    pub fn info(self) -> MapInfo {
+        let map = self.map.as_ptr();
+        // SAFETY: liveness by contract of `new`; these are constant, so nobody writes them.
+        unsafe {
+            MapInfo {
+                kernel: map as u64,
+                ty: (*map).map_type,
+                key_size: (*map).key_size,
+                value_size: (*map).value_size,
+                flags: (*map).map_flags,
+            }
+        }
+    }
+
+    /// Because of it.
+    pub fn refused(self, why: &'static str) -> Failure {
+        // SAFETY: as in `info`.
+        let name = unsafe { (*self.map.as_ptr()).name };
+        Refused(Reason {
+            insn: None,
+            subject: Subject::Map {
+                name: Text::new(name.map(|c| c as u8)),
+                ty: self.info().ty,
+                inside: false,
+            },
+            why,
+        })
+    }
+
+    /// Bytes that its values take in the window.
+    pub fn span(self) -> Tried<u64> {
+        // SAFETY: liveness by contract of `new`.
+        match unsafe { bindings::moat_map_span(self.map.as_ptr()) } {
+            // SAFETY: as above; it says so in a constant.
+            0 => Err(self.refused(unsafe { text(bindings::moat_map_unplaced(self.map.as_ptr())) })),
+            span => Ok(span),
+        }
+    }
+
+    /// The pages of its values, `span` bytes; they live as long as the map.
+    pub fn pages(self, span: u64) -> Tried<Zeroed<*mut ffi::page>> {
+        let mut pages = Zeroed::<*mut ffi::page>::new((span >> 12) as usize).ok_or(NoMemory)?;
+        // SAFETY: liveness by contract of `new`; there is room for one pointer per page.
+        let err =
+            unsafe { bindings::moat_map_pages(self.map.as_ptr(), pages.slice_mut().as_mut_ptr()) };
+        match err {
+            0 => Ok(pages),
+            _ => Err(NoMemory),
+        }
+    }
+
+    /// What was remembered with it, or 0.
+    pub fn values(self, _state: &State) -> u64 {
+        // SAFETY: liveness by contract of `new`; the lock is held, as for every access.
+        unsafe { (*self.map.as_ptr()).moat.values as u64 }
+    }
+
+    /// Remembers `bits` with it, 0 for nothing.
+    pub fn set_values(self, _state: &mut State, bits: u64) {
+        // SAFETY: as above.
+        unsafe { (*self.map.as_ptr()).moat.values = bits as *mut c_void };
+    }
+
+    /// What was remembered with it as a map of maps, or 0.
+    pub fn users(self, _state: &State) -> u64 {
+        // SAFETY: as in `values`.
+        unsafe { bindings::moat_outer_users(self.map.as_ptr()) as u64 }
+    }
+
+    /// Remembers `bits` with it as a map of maps; 0 for nothing.  False if it cannot be:
+    /// nobody keeps account of what is in it.
+    #[must_use]
+    pub fn set_users(self, _state: &mut State, bits: u64) -> bool {
+        // SAFETY: as in `values`.
+        unsafe { bindings::moat_outer_use(self.map.as_ptr(), bits as *mut c_void) }
+    }
+
+    /// Whether `map` is in it, or about to be, or not known here to be gone.
+    pub fn holds(self, map: Map<'_>) -> bool {
+        // SAFETY: liveness of both by contract of `new`.
+        unsafe { bindings::moat_inner_holds(self.map.as_ptr(), map.map.as_ptr()) }
+    }
+
+    /// The next map after number `id` that is in it, or is about to be.
+    ///
+    /// What is in its account stays there while the lock is held.
+    pub fn next_in<'s>(self, _state: &'s State, id: &mut u64) -> Option<Map<'s>> {
+        // SAFETY: liveness by contract of `new`, and of what is found while the lock is held.
+        unsafe { Map::new(bindings::moat_inner_next(self.map.as_ptr(), id)) }
+    }
+
+    /// A reference of one's own.
+    pub fn hold(self) -> HeldMap {
+        // SAFETY: liveness by contract of `new`.
+        unsafe { bindings::bpf_map_inc(self.map.as_ptr()) };
+        HeldMap(self.map)
+    }
+}
+
+/// A reference on a map.
+pub struct HeldMap(NonNull<bpf_map>);
+
+impl HeldMap {
+    pub fn get(&self) -> Map<'_> {
+        Map {
+            map: self.0,
+            held: PhantomData,
+        }
+    }
+}
+
+impl Drop for HeldMap {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and given back once.
+        unsafe { bindings::bpf_map_put(self.0.as_ptr()) };
+    }
+}
+
+/// Maps that are in a map of maps no more.
+pub struct Gone(*mut bindings::llist_node);
+
+impl Gone {
+    /// # Safety
+    ///
+    /// The kernel's, for `moat_inner_take()`.
+    pub unsafe fn new(gone: *mut bindings::llist_node) -> Gone {
+        Gone(gone)
+    }
+
+    /// Takes as many as there is room for out of the account of `outer`, and returns how many
+    /// that were, in order of their addresses.
+    pub fn take(&mut self, outer: Map<'_>, room: &mut [Option<HeldMap>; TOGETHER]) -> usize {
+        let mut maps = [null_mut(); TOGETHER];
+        // SAFETY: the kernel's list, of this map; there is room for so many.
+        let n = unsafe {
+            bindings::moat_inner_take(
+                outer.map.as_ptr(),
+                &mut self.0,
+                maps.as_mut_ptr(),
+                TOGETHER as u32,
+            )
+        };
+        let maps = &mut maps[..(n as usize).min(TOGETHER)];
+        maps.sort_unstable();
+        for (room, &mut map) in room.iter_mut().zip(maps.iter_mut()) {
+            // Each comes with a reference.
+            *room = NonNull::new(map).map(HeldMap);
+        }
+        n as usize
+    }
+}
+
+/// So many maps that are gone are looked at together.
+pub const TOGETHER: usize = 64;

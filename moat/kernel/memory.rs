@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Memory that is handed to C or read by gates, and what Rust for Linux lacks.
+
+use crate::ffi::{self, moat_cpu_slots};
+use core::ffi::c_char;
+use crate::reason::Failure::NoMemory;
+use crate::reason::Tried;
+use core::ops::{Deref, DerefMut};
+use kernel::prelude::*;
+
+/// `s` as Rust has it.
+///
+/// # Safety
+///
+/// `s` is a constant string of the kernel.
+pub unsafe fn text(s: *const c_char) -> &'static str {
+    // SAFETY: by contract of this function.
+    let bytes = unsafe {
+        let mut len = 0;
+        while *s.add(len) != 0 {
+            len += 1;
+        }
+        core::slice::from_raw_parts(s.cast::<u8>(), len)
+    };
+    core::str::from_utf8(bytes).unwrap_or("?")
+}
+
+/// The slots of one program, on every CPU.
+pub struct Slots(u64);
+
+impl Slots {
+    /// Zeroed; none if memory is short.  May sleep.
+    pub fn new() -> Option<Slots> {
+        // SAFETY: process context, as all callers are.
+        match unsafe { ffi::moat_shim_alloc_slots() } {
+            0 => None,
+            slots => Some(Slots(slots)),
+        }
+    }
+
+    /// Per-CPU address, for `moat_domain.slots`.
+    pub fn addr(&self) -> u64 {
+        self.0
+    }
+
+    /// Those of one possible CPU.
+    pub fn of(&mut self, cpu: u32) -> &mut moat_cpu_slots {
+        // SAFETY: ours, zeroed at first, borrowed as long as `self`.
+        unsafe { &mut *ffi::moat_shim_cpu_slots(self.0, cpu) }
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new`, freed once.
+        unsafe { ffi::moat_shim_free_slots(self.0) }
+    }
+}
+
+/// A zeroed array of plain C data in kernel memory.
+///
+/// `T` is only ever integers, or one of the `repr(C)` integer structures above, for
+/// which all zeroes is a value.
+pub struct Zeroed<T> {
+    ptr: *mut T,
+    len: usize,
+}
+
+impl<T: Copy> Zeroed<T> {
+    /// Room for `len` of them; none if memory is short.  May sleep.
+    pub fn new(len: usize) -> Option<Zeroed<T>> {
+        let size = core::mem::size_of::<T>().checked_mul(len.max(1))?;
+        // SAFETY: any size is fine.
+        let ptr = unsafe { ffi::moat_shim_zalloc(size) }.cast::<T>();
+        if ptr.is_null() {
+            return None;
+        }
+        Some(Zeroed { ptr, len })
+    }
+
+    pub fn addr(&self) -> u64 {
+        self.ptr as u64
+    }
+
+    pub fn slice(&self) -> &[T] {
+        // SAFETY: `len` zeroed, hence valid, elements that we own.
+        unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
+    }
+
+    pub fn slice_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and `self` is borrowed for as long.
+        unsafe { core::slice::from_raw_parts_mut(self.ptr, self.len) }
+    }
+}
+
+// SAFETY: it owns what it points to.
+unsafe impl<T: Send> Send for Zeroed<T> {}
+// SAFETY: shared references to it give shared references to that.
+unsafe impl<T: Sync> Sync for Zeroed<T> {}
+
+impl<T> Drop for Zeroed<T> {
+    fn drop(&mut self) {
+        // SAFETY: allocated by moat_shim_zalloc(), freed once.
+        unsafe { ffi::moat_shim_free(self.ptr.cast()) }
+    }
+}
+
+/// A list of such, as large as programs are: `Vec` has memory that is physically one
+/// piece, of 4 MiB at most.
+pub struct Table<T> {
+    room: Option<Zeroed<T>>,
+    len: usize,
+}
+
+impl<T: Copy> Table<T> {
+    pub const fn new() -> Table<T> {
+        Table { room: None, len: 0 }
+    }
+
+    /// Makes room for one more; none if memory is short.  May sleep.
+    pub fn reserve(&mut self) -> Option<()> {
+        if self.room.as_ref().map_or(0, |room| room.slice().len()) == self.len {
+            let mut room = Zeroed::new((2 * self.len).max(16))?;
+            room.slice_mut()[..self.len].copy_from_slice(self);
+            self.room = Some(room);
+        }
+        Some(())
+    }
+
+    /// As `reserve`.
+    pub fn push(&mut self, item: T) -> Option<()> {
+        self.reserve()?;
+        self.room.as_mut()?.slice_mut()[self.len] = item;
+        self.len += 1;
+        Some(())
+    }
+}
+
+impl<T: Copy> Deref for Table<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match &self.room {
+            Some(room) => &room.slice()[..self.len],
+            None => &[],
+        }
+    }
+}
+
+impl<T: Copy> DerefMut for Table<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        let len = self.len;
+        match &mut self.room {
+            Some(room) => &mut room.slice_mut()[..len],
+            None => &mut [],
+        }
+    }
+}
+
+/// `Box::try_new`, which needs an unstable feature.  May sleep.
+pub fn try_box<T>(value: T) -> Option<Box<T>> {
+    let mut one = Vec::new();
+    one.try_push(value).ok()?;
+    let mut one = core::mem::ManuallyDrop::new(one);
+    // SAFETY: one initialised element at the start of an allocation of the global
+    // allocator, whose `dealloc` does not look at the layout (rust/kernel/allocator.rs).
+    Some(unsafe { Box::from_raw(one.as_mut_ptr()) })
+}
+
+
+/// Zeroed pages.
+pub struct Pages {
+    pages: Zeroed<*mut ffi::page>,
+    mapped: bool,
+}
+
+impl Pages {
+    /// So many.  May sleep, and is charged to who loads a program.
+    pub fn new(nr: usize) -> Tried<Pages> {
+        let mut pages = Pages {
+            pages: Zeroed::new(nr).ok_or(NoMemory)?,
+            mapped: false,
+        };
+        for page in pages.pages.slice_mut() {
+            // SAFETY: process context.
+            *page = unsafe { ffi::moat_shim_alloc_page() };
+            if page.is_null() {
+                return Err(NoMemory);
+            }
+        }
+        Ok(pages)
+    }
+
+    /// For who maps them.
+    pub fn as_mut(&mut self) -> &mut [*mut ffi::page] {
+        self.pages.slice_mut()
+    }
+
+    /// Says whether a program may reach them.
+    pub fn are_mapped(&mut self, mapped: bool) {
+        self.mapped = mapped;
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if self.mapped {
+            // Pages that a program may still reach are nobody else's, ever.
+            pr_err!("WARNING: memory that is still mapped is lost\n");
+            return;
+        }
+        for &page in self.pages.slice() {
+            if !page.is_null() {
+                // SAFETY: ours, and mapped nowhere any more.
+                unsafe { ffi::moat_shim_free_page(page) };
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How a program's slots are laid out: snapshot, metadata, packet, stack, landing areas.
+//!
+//! Context: process; the lock is free, since the memory is charged to who loads the
+//! program, and may have to be waited for.
+
+use super::calls::Calls;
+use crate::edge::memory::{Slots, Zeroed};
+use crate::ffi;
+use crate::helpers::contract::XDP;
+use crate::program::Program;
+use crate::reason::Failure::{NoMemory, Refused};
+use crate::reason::{Reason, Subject, Tried};
+use crate::state::{Area, Layout};
+use kernel::bindings;
+
+/// Bytes of stack of programs with local calls, whose frames add up to
+/// `MAX_BPF_STACK` at most; for each of up to eight frames its return address,
+/// frame pointer and four saved registers.
+const STACK: u64 = 512 + 8 * 8 * 8;
+/// Bytes below the stack for what an exception pushes, and its entry stub.
+const EXCEPTION: u64 = 128;
+/// Bytes of packet that the verifier lets a program reach: its `MAX_PACKET_OFF`, and
+/// the byte at that offset.
+const MAX_PACKET: u64 = 0xffff + 1;
+/// Bytes of packet that classic filters have at hand.  What is behind they call for, and
+/// anybody may attach one.
+const CLASSIC_PACKET: u64 = 4096;
+/// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
+pub const MAX_META: u64 = 256;
+const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
+const NR_IST: usize = bindings::MOAT_NR_IST as usize;
+const NEST: usize = bindings::MOAT_NEST as usize;
+const PAGE: u64 = 4096;
+/// Bytes of an area that no slot has, at its ends.  `in_slots()` in
+/// `arch/x86/kernel/moat.c` takes no frame less than 256 bytes from the start, where
+/// the first slot has a snapshot and the room for exceptions, or 64 from the end.
+const MARGIN: (u64, u64) = (192, 64);
+
+fn round_up(n: u64, to: u64) -> u64 {
+    (n + to - 1) / to * to
+}
+
+/// Bytes of each part of a slot.
+struct Sizes {
+    snap: u64,
+    meta: u64,
+    packet: u64,
+    stack: u64,
+}
+
+impl Sizes {
+    fn slot(&self) -> u64 {
+        let sum = self.snap + self.meta + self.packet + EXCEPTION + self.stack;
+        round_up(sum, 64)
+    }
+
+    /// Runs that nest do so in the kernel: what lies in the landing areas then
+    /// has been copied, and one for each vector will do.
+    fn per_cpu(&self) -> u64 {
+        self.slot() * NEST as u64 + NR_IST as u64 * LANDING
+    }
+}
+
+impl Program {
+    /// Gives it slots, and sets what gates have to know of them.
+    pub(super) fn lay_out(&mut self, calls: &Calls, stack_depth: u32) -> Tried<Layout> {
+        self.uncovers = calls.uncover || self.ty != XDP && self.plan.reads_meta;
+        self.rewrites = self.ty != XDP && self.plan.writes_pkt;
+        let sizes = self.sizes(calls, stack_depth)?;
+        self.packet = sizes.packet;
+        self.set_ways();
+
+        // SAFETY: constant after boot.
+        let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
+        // Only what is read back has to be kept where the program cannot write.
+        let flags = self.gates.edit().flags;
+        let direct = flags & bindings::MOAT_DOM_PREPARE == 0 && !calls.reloads;
+        let words = if direct { 0 } else { (sizes.snap / 8) as usize };
+        let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or(NoMemory)?;
+        let mut slots = Slots::new().ok_or(NoMemory)?;
+        // A margin at either end, so that what a stub pushes stays inside.
+        let area = Area::new(round_up(
+            MARGIN.0 + sizes.per_cpu() * u64::from(nr_cpus) + MARGIN.1,
+            PAGE,
+        ))?;
+        place(&mut slots, nr_cpus, &sizes, area.base, (&shadows, words));
+        let domain = self.gates.edit();
+        domain.slot_lo = area.base;
+        domain.slot_hi = area.base + area.len;
+        domain.slots = slots.addr();
+        Ok(Layout {
+            area,
+            slots,
+            shadows,
+        })
+    }
+
+    fn sizes(&self, calls: &Calls, stack_depth: u32) -> Tried<Sizes> {
+        let plan = &self.plan;
+        // A program that reads nothing of its context has only an address for it.
+        let snap = match plan.load.is_null() && plan.store.is_null() {
+            true => 1,
+            false => plan.snap_size.into(),
+        };
+        let reach = u64::from(plan.max_pkt_offset);
+        if !plan.classic && reach > MAX_PACKET {
+            return Err(Refused(Reason {
+                insn: None,
+                subject: Subject::Program,
+                why: "reach into packets beyond MAX_PACKET_OFF",
+            }));
+        }
+        Ok(Sizes {
+            snap: round_up(snap, 64),
+            meta: if plan.reads_meta { MAX_META } else { 0 },
+            packet: match plan.classic {
+                _ if !plan.reads_pkt && !plan.reads_meta => 0,
+                true => round_up(reach.min(CLASSIC_PACKET), 64),
+                false => round_up(reach, 64),
+            },
+            stack: match plan.classic || calls.local {
+                true => STACK,
+                false => round_up(stack_depth.into(), 8),
+            },
+        })
+    }
+
+    /// What has to be done before and after a run.
+    fn set_ways(&mut self) {
+        let plan = &self.plan;
+        let mut flags = 0;
+        let mut load = 0;
+        if plan.words != 0
+            && !plan.reads_pkt
+            && !plan.reads_meta
+            && !plan.writes_pkt
+            && !self.uncovers
+            && plan.store.is_null()
+        {
+            // Nothing is read back from the snapshot, so the loader may fill it in.
+            // SAFETY: `admit` was given a compiled program.
+            load = unsafe { (*plan.load).bpf_func }.map_or(0, |f| f as usize as u64);
+            flags |= bindings::MOAT_DOM_LOAD;
+        } else if plan.words != 0 || self.packet != 0 || plan.writes_pkt || self.uncovers {
+            flags |= bindings::MOAT_DOM_PREPARE;
+        }
+        if !plan.store.is_null() || plan.writes_pkt {
+            flags |= bindings::MOAT_DOM_FINISH;
+        }
+        let domain = self.gates.edit();
+        domain.load = load;
+        domain.flags |= flags;
+    }
+}
+
+/// Says where each CPU's slots are in the area at `base`.
+fn place(
+    slots: &mut Slots,
+    nr_cpus: u32,
+    sizes: &Sizes,
+    base: u64,
+    (shadows, words): (&Zeroed<u64>, usize),
+) {
+    let per_cpu = sizes.per_cpu();
+    for cpu in 0..nr_cpus as usize {
+        let mine = slots.of(cpu as u32);
+        for (nest, s) in mine.slot.iter_mut().enumerate().rev() {
+            let cpu_low = base + MARGIN.0 + per_cpu * cpu as u64;
+            let low = cpu_low + sizes.slot() * nest as u64;
+            s.snap = low;
+            s.pkt = low + sizes.snap + sizes.meta;
+            s.rsp = low + sizes.slot();
+            for (ist, land) in s.land.iter_mut().enumerate() {
+                *land = cpu_low + per_cpu - LANDING * ist as u64;
+            }
+            s.shadow = shadows.addr() + 8 * (words * (cpu * NEST + nest)) as u64;
+            s.next = mine.head;
+            mine.head = s as *mut ffi::moat_slot as u64;
+        }
+    }
+}

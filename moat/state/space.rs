@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Addresses in the window and what is mapped there, views and their PCIDs.
+//!
+//! Addresses, keys and PCIDs go back to where they came from only after every TLB was
+//! flushed (I5).
+
+use super::arena::Id;
+use super::{Domain, MapValues, State};
+use crate::drain::Flush;
+use crate::edge::lock::Locked;
+use crate::edge::maps::Map;
+use crate::edge::memory::Pages;
+use crate::edge::window_pages::{self, PageView};
+use crate::ffi::page;
+use crate::helpers::maptype::RDONLY_PROG;
+use crate::pks::Key;
+use crate::reason::Failure::NoRoom;
+use crate::reason::Tried;
+use crate::view::cr3;
+use crate::window::Slot;
+
+impl State {
+    /// Maps `pages` into a range of their own.
+    fn map(&mut self, pages: &mut [*mut page], key: Key, writable: bool) -> Tried<Slot> {
+        let bytes = (pages.len() as u64) << 12;
+        let slot = match window_pages::is_privileged() {
+            true => self.window.alloc(bytes),
+            // Each classic filter takes some of it, and anybody can have these.
+            false => self.window.alloc_low(bytes),
+        };
+        let slot = slot.ok_or(NoRoom)?;
+        if let Err(why) = window_pages::map(slot.addr(), pages, key, writable) {
+            self.unmap(slot, bytes);
+            return Err(why);
+        }
+        Ok(slot)
+    }
+
+    /// Unmaps a range and gives it back, and keys and PCIDs given up before.
+    pub(super) fn unmap(&mut self, slot: Slot, bytes: u64) {
+        let addr = slot.addr();
+        let since = self.drain.stamp();
+        self.window.free(slot, since);
+        let flush = self.drain.begin();
+        window_pages::unmap(addr, bytes);
+        self.flushed(&flush);
+    }
+
+    /// Flushes every TLB; what was given up before can be had again.
+    fn flush(&mut self) {
+        let flush = self.drain.begin();
+        window_pages::flush();
+        self.flushed(&flush);
+    }
+
+    fn flushed(&mut self, flush: &Flush) {
+        self.window.flushed(flush);
+        self.keys.flushed(flush);
+        self.pcids.flushed(flush);
+    }
+
+    /// Takes `key`, which no page has any more, from who was bound to it as `owner`.
+    pub(super) fn free_key(&mut self, key: Key, owner: Id<Domain>) {
+        let since = self.drain.stamp();
+        let _ = self.keys.free(key, owner.bits(), since);
+        self.flush();
+    }
+
+    /// Maps the values of `map`, parked, into `domain`, which has room for them and does not
+    /// list them yet.
+    pub(super) fn map_values(&mut self, map: Map<'_>, domain: Id<Domain>) -> Tried<Id<MapValues>> {
+        let span = map.span()?;
+        let writable = map.info().flags & RDONLY_PROG == 0;
+        let mut pages = map.pages(span)?;
+        // There is room from here on.
+        let _ = self.values.reserve()?;
+        let slot = self.map(pages.slice_mut(), Key::PARKED, writable)?;
+        let room = match self.values.reserve() {
+            Ok(room) => room,
+            Err(why) => {
+                self.unmap(slot, span);
+                return Err(why);
+            }
+        };
+        let id = room.insert(MapValues {
+            // A load that fails gives up its maps before its programs.
+            map: map.hold(),
+            base: slot.addr(),
+            span,
+            writable,
+            domain,
+            slot,
+        });
+        map.set_values(self, id.bits());
+        Ok(id)
+    }
+
+    /// Unmaps values that no program uses any more, and no domain lists.
+    pub(super) fn unmap_values(&mut self, values: Id<MapValues>) {
+        if let Some(values) = self.values.remove(values) {
+            values.map.get().set_values(self, 0);
+            self.unmap(values.slot, values.span);
+        }
+    }
+
+    /// A view with nothing of anybody's in it.
+    pub(super) fn new_view(&mut self) -> Tried<View> {
+        let pages = PageView::new()?;
+        let pcids = window_pages::has_pcids();
+        let pcid = match pcids {
+            true => self.pcids.alloc(),
+            false => None,
+        };
+        Ok(View {
+            cr3: cr3(pages.pgd(), pcid, pcids),
+            pages,
+            pcid,
+        })
+    }
+
+    /// Frees a view that no CPU runs in.
+    pub(super) fn drop_view(&mut self, view: View) {
+        if let Some(pcid) = view.pcid {
+            let since = self.drain.stamp();
+            self.pcids.free(pcid, since);
+        }
+    }
+}
+
+/// A page-table view; given back with [`State::drop_view`].
+pub struct View {
+    pub(super) pages: PageView,
+    pcid: Option<u16>,
+    /// What to put into CR3.
+    pub(super) cr3: u64,
+}
+
+/// Pages in the window that belong to a program alone.
+pub struct Area {
+    pages: Pages,
+    slot: Option<Slot>,
+    /// First address.
+    pub base: u64,
+    /// In bytes.
+    pub len: u64,
+}
+
+impl Area {
+    /// `len` zeroed bytes, a multiple of the page size, parked.  Takes the lock once it has
+    /// the memory, for which it may have to wait.
+    pub fn new(len: u64) -> Tried<Area> {
+        let mut pages = Pages::new((len >> 12) as usize)?;
+        let slot = Locked::take().map(pages.as_mut(), Key::PARKED, true)?;
+        pages.are_mapped(true);
+        Ok(Area {
+            base: slot.addr(),
+            pages,
+            slot: Some(slot),
+            len,
+        })
+    }
+
+    /// Its range, to be unmapped; [`Area::is_unmapped`] says that it was.
+    pub(super) fn give_up(&mut self) -> Option<(Slot, u64)> {
+        let slot = self.slot.take()?;
+        Some((slot, self.len))
+    }
+
+    /// Its pages can be freed.
+    pub(super) fn is_unmapped(&mut self) {
+        self.pages.are_mapped(false);
+    }
+}
