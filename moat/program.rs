@@ -7,11 +7,11 @@ use crate::balance::Heat;
 use crate::domains::{domains, Area, MapValues, View};
 use crate::ffi::{self, Lock, Slots, Table, Zeroed};
 use crate::helpers::audit::MapInfo;
-use crate::helpers::contract::{SOCKET_FILTER, XDP};
-use crate::helpers::table;
+use crate::helpers::contract::SOCKET_FILTER;
 use crate::inner::{is_outer, Reached};
 use crate::pks::{KeySet, Pkrs};
 use crate::policy::Level;
+use crate::prog_types::{self, Context, ProgType};
 use crate::reason::Failure::{self, NoMemory};
 use crate::reason::{Reason, Subject, Tried};
 use crate::sets::{self, Domain};
@@ -86,6 +86,8 @@ pub struct Program {
     pub dom: ffi::moat_domain,
     pub aux: *mut bindings::bpf_prog_aux,
     pub ty: u32,
+    /// Of its type.
+    pub row: &'static ProgType,
     pub level: Level,
     /// Who loads it.
     pub by: ffi::Who,
@@ -154,10 +156,11 @@ impl Program {
     /// A candidate: no memory in the window yet.
     pub fn new(prog: &bindings::bpf_prog, level: Level) -> Option<Box<Program>> {
         let ty = type_of(prog);
+        // Only a type with a row has a level.
+        let row = prog_types::find(ty)?;
         // SAFETY: plain integers and pointers, for which zero is a value.
         let (mut dom, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
             unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
-        dom.verdict = table::verdict_of_abort(ty).into();
         dom.flags = bindings::MOAT_DOM_VIEW;
         dom.pkrs = Pkrs::for_program(KeySet::EMPTY).bits();
         dom.view_pkrs = match level {
@@ -169,6 +172,7 @@ impl Program {
             dom,
             aux: prog.aux,
             ty,
+            row,
             level,
             by: ffi::Who::am_i(),
             plan,
@@ -242,6 +246,8 @@ impl Program {
     ) -> Tried<()> {
         // From here on `release` frees the plan's programs.
         self.plan = *plan;
+        let verdict = self.row.verdict_or_refuse(prog.expected_attach_type)?;
+        self.dom.verdict = verdict.into();
         self.check_calls(prog)?;
         self.lay_out(prog)?;
 
@@ -285,8 +291,8 @@ impl Program {
             self.plan.snap_size.into()
         };
         let snap = round_up(size, 64);
-        self.uncovers |= self.ty != XDP && self.plan.reads_meta;
-        self.rewrites = self.ty != XDP && self.plan.writes_pkt;
+        self.uncovers |= self.row.context == Context::SkBuff && self.plan.reads_meta;
+        self.rewrites = self.row.context == Context::SkBuff && self.plan.writes_pkt;
         let reach = u64::from(self.plan.max_pkt_offset);
         if !self.plan.classic && reach > MAX_PACKET {
             return Err(Failure::Refused(Reason {

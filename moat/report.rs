@@ -6,7 +6,6 @@
 
 use crate::again::{Refusal, Told, Untold};
 use crate::ffi::{self, Lock, Who};
-use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::policy;
 use crate::program::Program;
 use crate::reason::{Failure, Line, Reason, Subject, Text};
@@ -16,6 +15,8 @@ use core::ptr::{addr_of_mut, null_mut};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::bindings::{self, bpf_map, bpf_prog, bpf_verifier_log};
 use kernel::prelude::*;
+
+pub use crate::prog_types::name as type_name;
 
 /// Shown in debugfs as `refused`: loads and attachments.
 #[no_mangle]
@@ -34,22 +35,8 @@ pub static moat_no_memory: AtomicU64 = AtomicU64::new(0);
 const ACCES: c_int = -(bindings::EACCES as c_int);
 
 const EXT: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_EXT;
-const TRACING: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_TRACING;
 
 static mut UNTOLD: Untold = Untold::new();
-
-/// The name of a program type, as `bpftool` and the sysctls have it.
-pub fn type_name(ty: u32) -> &'static str {
-    match ty {
-        XDP => "xdp",
-        SCHED_CLS => "sched_cls",
-        SCHED_ACT => "sched_act",
-        SOCKET_FILTER => "socket_filter",
-        EXT => "ext",
-        TRACING => "tracing",
-        _ => "other",
-    }
-}
 
 /// Names a program that has no number: `name (type xdp, of tc[42], uid 0)`.
 struct Of<'a> {

@@ -4,8 +4,9 @@
 //! Context: process; the thread that loads the program.
 
 use super::Program;
-use crate::helpers::contract::{Contract, Uncovers, XDP};
+use crate::helpers::contract::{Contract, Uncovers};
 use crate::helpers::table;
+use crate::prog_types::Context;
 use crate::reason::{Failure, Reason, Subject, Tried};
 use kernel::bindings;
 
@@ -56,9 +57,9 @@ impl Program {
                     if contract.refused.is_none() && contract.types.contains(self.ty) =>
                 {
                     self.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
-                    self.uncovers |= match self.ty {
-                        XDP => contract.uncovers != Uncovers::Nothing,
-                        _ => contract.effects.load_ctx,
+                    self.uncovers |= match self.row.context {
+                        Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
+                        Context::SkBuff => contract.effects.load_ctx,
                     };
                 }
                 contract => return Err(helper_refused(i as u32, contract)),

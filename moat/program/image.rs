@@ -6,8 +6,9 @@
 use super::{Coded, Name, Program, INVAL, NOMEM, PAGE};
 use crate::boundary::{self, Builder};
 use crate::ffi::{self, Table, Zeroed};
-use crate::helpers::contract::{Arg, Contract, Ret, XDP};
+use crate::helpers::contract::{Arg, Contract, Ret};
 use crate::helpers::table;
+use crate::prog_types::Context;
 use crate::sites;
 use crate::violation;
 use crate::walk::{walk, Bad};
@@ -123,7 +124,7 @@ impl Program {
     /// the third argument and those after it.
     fn unaudited(&self, contract: &Contract) -> bool {
         contract.is_plain()
-            && (contract.sends.is_none() || self.ty == XDP)
+            && (contract.sends.is_none() || self.row.context == Context::XdpBuff)
             && !contract.effects.store_ctx
             && contract.bounce.is_none()
             && matches!(contract.args[2], Arg::None)
