@@ -44,7 +44,7 @@ unsafe impl Sync for Sysctls {}
 // SAFETY: as above.
 unsafe impl Send for Sysctls {}
 
-/// `name` ends with a 0 byte.
+/// `name` ends with a 0 byte; the build sees to that for those of rows.
 fn entry(
     name: &'static str,
     value: &'static AtomicU32,

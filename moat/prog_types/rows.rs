@@ -53,3 +53,13 @@ pub const ROWS: &[ProgType] = &[
         verdict: Verdict::Always(NO_BYTES),
     },
 ];
+
+// The kernel looks for the end.
+const _: () = {
+    let mut i = 0;
+    while i < ROWS.len() {
+        let sysctl = ROWS[i].sysctl.as_bytes();
+        assert!(sysctl[sysctl.len() - 1] == 0);
+        i += 1;
+    }
+};
