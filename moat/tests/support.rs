@@ -248,6 +248,9 @@ fn table(text: &str, heading: &str) -> BTreeMap<String, String> {
 /// Whoever writes the tables: each row is in the document, and nothing else is isolated.
 #[test]
 fn the_document_has_the_rows() {
+    if std::env::var_os("UPDATE").is_some() {
+        return; // It is being written.
+    }
     let text = std::fs::read_to_string(PATH).unwrap();
     let isolated = |heading| -> BTreeSet<String> {
         let lines = table(&text, heading).into_iter();

@@ -234,3 +234,18 @@ fn names_are_those_of_the_kernel() {
     assert_eq!(prog_types::name(XDP), "xdp");
     assert_eq!(prog_types::name(u32::MAX), "other");
 }
+
+/// What is no number of the kernel's does not build, if it is compared.
+#[test]
+fn numbers_of_rows_are_compared_with_the_kernels() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/moat/constcheck.rs");
+    let checks = std::fs::read_to_string(path).unwrap();
+    let progs = PROGS.iter().map(|row| row.name.to_uppercase());
+    let progs = progs.map(|name| ("prog", name));
+    let maps = types::ROWS.iter().map(|row| row.name.to_string());
+    for (what, name) in progs.chain(maps.map(|name| ("map", name))) {
+        let upper = what.to_uppercase();
+        let theirs = format!("::{name} => k::bpf_{what}_type_BPF_{upper}_TYPE_{name};");
+        assert!(checks.contains(&theirs), "no line {theirs}");
+    }
+}
