@@ -2,15 +2,16 @@
 //! The constants MOAT uses against those of the kernel it is built for.
 //!
 //! Everything here is decided at compile time; the module has no code.  The left
-//! sides come from `x86.rs` (the x86 crate), `pks.rs`, `window.rs` and the
+//! sides come from `x86.rs` (the x86 crate), `pks.rs`, `window.rs`, the rows and the
 //! contracts, the right sides from the kernel's headers by way of bindgen.
 //! bindgen sees macros that are plain numbers and no others, hence the `_BIT`s.
 //!
 //! C header: [`asm/processor-flags.h`], [`asm/pgtable_types.h`],
 //! [`asm/msr-index.h`], [`asm/moat.h`], [`linux/bpf.h`].
 
-use crate::helpers::{contract, maptype, table};
-use crate::{pks, window, x86};
+use crate::helpers::table;
+use crate::maps::types;
+use crate::{pks, prog_types, window, x86};
 use kernel::bindings as k;
 
 /// Fails the build unless the two are the same number.
@@ -85,26 +86,36 @@ same! {
     table::INTERNAL_BASE => k::moat_call_MOAT_CALL_BASE;
     table::INTERNAL_BASE + 9 => k::moat_call_MOAT_CALL_USER_RND;
     table::INTERNAL_BASE + 10 => k::moat_call_MOAT_CALL_RAW_CPU_ID;
-    contract::SOCKET_FILTER => k::bpf_prog_type_BPF_PROG_TYPE_SOCKET_FILTER;
-    contract::SCHED_CLS => k::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS;
-    contract::SCHED_ACT => k::bpf_prog_type_BPF_PROG_TYPE_SCHED_ACT;
-    contract::XDP => k::bpf_prog_type_BPF_PROG_TYPE_XDP;
-    maptype::RDONLY_PROG => k::BPF_F_RDONLY_PROG;
-    maptype::HASH => k::bpf_map_type_BPF_MAP_TYPE_HASH;
-    maptype::ARRAY => k::bpf_map_type_BPF_MAP_TYPE_ARRAY;
-    maptype::PERF_EVENT_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_PERF_EVENT_ARRAY;
-    maptype::PERCPU_HASH => k::bpf_map_type_BPF_MAP_TYPE_PERCPU_HASH;
-    maptype::PERCPU_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_PERCPU_ARRAY;
-    maptype::CGROUP_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_CGROUP_ARRAY;
-    maptype::LRU_HASH => k::bpf_map_type_BPF_MAP_TYPE_LRU_HASH;
-    maptype::LRU_PERCPU_HASH => k::bpf_map_type_BPF_MAP_TYPE_LRU_PERCPU_HASH;
-    maptype::LPM_TRIE => k::bpf_map_type_BPF_MAP_TYPE_LPM_TRIE;
-    maptype::DEVMAP => k::bpf_map_type_BPF_MAP_TYPE_DEVMAP;
-    maptype::CPUMAP => k::bpf_map_type_BPF_MAP_TYPE_CPUMAP;
-    maptype::XSKMAP => k::bpf_map_type_BPF_MAP_TYPE_XSKMAP;
-    maptype::QUEUE => k::bpf_map_type_BPF_MAP_TYPE_QUEUE;
-    maptype::STACK => k::bpf_map_type_BPF_MAP_TYPE_STACK;
-    maptype::DEVMAP_HASH => k::bpf_map_type_BPF_MAP_TYPE_DEVMAP_HASH;
-    maptype::RINGBUF => k::bpf_map_type_BPF_MAP_TYPE_RINGBUF;
-    maptype::BLOOM_FILTER => k::bpf_map_type_BPF_MAP_TYPE_BLOOM_FILTER;
+}
+
+// Program types, verdicts, map types.
+same! {
+    prog_types::NAMES.len() => k::bpf_prog_type_BPF_PROG_TYPE_SYSCALL + 1;
+    prog_types::SOCKET_FILTER => k::bpf_prog_type_BPF_PROG_TYPE_SOCKET_FILTER;
+    prog_types::SCHED_CLS => k::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS;
+    prog_types::SCHED_ACT => k::bpf_prog_type_BPF_PROG_TYPE_SCHED_ACT;
+    prog_types::XDP => k::bpf_prog_type_BPF_PROG_TYPE_XDP;
+    prog_types::XDP_DROP => k::xdp_action_XDP_DROP;
+    prog_types::TC_ACT_SHOT => k::TC_ACT_SHOT;
+    types::NAMES.len() => k::bpf_map_type_BPF_MAP_TYPE_USER_RINGBUF + 1;
+    types::RDONLY_PROG => k::BPF_F_RDONLY_PROG;
+    types::HASH => k::bpf_map_type_BPF_MAP_TYPE_HASH;
+    types::ARRAY => k::bpf_map_type_BPF_MAP_TYPE_ARRAY;
+    types::PERF_EVENT_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+    types::PERCPU_HASH => k::bpf_map_type_BPF_MAP_TYPE_PERCPU_HASH;
+    types::PERCPU_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_PERCPU_ARRAY;
+    types::CGROUP_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_CGROUP_ARRAY;
+    types::LRU_HASH => k::bpf_map_type_BPF_MAP_TYPE_LRU_HASH;
+    types::LRU_PERCPU_HASH => k::bpf_map_type_BPF_MAP_TYPE_LRU_PERCPU_HASH;
+    types::LPM_TRIE => k::bpf_map_type_BPF_MAP_TYPE_LPM_TRIE;
+    types::ARRAY_OF_MAPS => k::bpf_map_type_BPF_MAP_TYPE_ARRAY_OF_MAPS;
+    types::HASH_OF_MAPS => k::bpf_map_type_BPF_MAP_TYPE_HASH_OF_MAPS;
+    types::DEVMAP => k::bpf_map_type_BPF_MAP_TYPE_DEVMAP;
+    types::CPUMAP => k::bpf_map_type_BPF_MAP_TYPE_CPUMAP;
+    types::XSKMAP => k::bpf_map_type_BPF_MAP_TYPE_XSKMAP;
+    types::QUEUE => k::bpf_map_type_BPF_MAP_TYPE_QUEUE;
+    types::STACK => k::bpf_map_type_BPF_MAP_TYPE_STACK;
+    types::DEVMAP_HASH => k::bpf_map_type_BPF_MAP_TYPE_DEVMAP_HASH;
+    types::RINGBUF => k::bpf_map_type_BPF_MAP_TYPE_RINGBUF;
+    types::BLOOM_FILTER => k::bpf_map_type_BPF_MAP_TYPE_BLOOM_FILTER;
 }

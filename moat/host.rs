@@ -30,11 +30,17 @@ pub mod keyalloc;
 #[path = "line.rs"]
 pub mod line;
 
+#[path = "maps/mod.rs"]
+pub mod maps;
+
 #[path = "opcodes.rs"]
 pub mod opcodes;
 
 #[path = "pks.rs"]
 pub mod pks;
+
+#[path = "prog_types/mod.rs"]
+pub mod prog_types;
 
 #[path = "reason.rs"]
 pub mod reason;

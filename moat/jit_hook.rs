@@ -17,7 +17,8 @@ use crate::helpers::table;
 use crate::load;
 use crate::load::calls::Calls;
 use crate::pks::{KeySet, Pkrs};
-use crate::policy::{self, Level};
+use crate::policy;
+use crate::prog_types::{self, Level};
 use crate::program::Program;
 use crate::reason::{Failure, Reason, Subject, Text, Tried};
 use crate::report;
@@ -157,12 +158,11 @@ unsafe fn with<R>(prog: *const bpf_prog, what: impl FnOnce(&Program) -> R) -> R 
 
 /// A candidate's [`Program`] as it is before it is admitted.
 fn candidate(prog: &bpf_prog, level: Level) -> Option<Box<Program>> {
-    let ty = type_of(prog);
-    let verdict = table::verdict_of_abort(ty);
+    // Only a type with a row has a level.
+    let row = prog_types::find(type_of(prog))?;
     // SAFETY: plain integers and pointers, for which zero is a value.
     let (mut domain, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
         unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
-    domain.verdict = verdict.into();
     domain.flags = bindings::MOAT_DOM_VIEW;
     domain.pkrs = Pkrs::for_program(KeySet::EMPTY).bits();
     domain.view_pkrs = match level {
@@ -170,7 +170,7 @@ fn candidate(prog: &bpf_prog, level: Level) -> Option<Box<Program>> {
         Level::Confidentiality => Pkrs::for_view(),
     }
     .bits();
-    try_box(Program::new(prog.aux, ty, level, Gates::new(domain), plan))
+    try_box(Program::new(prog.aux, row, level, Gates::new(domain), plan))
 }
 
 unsafe extern "C" fn begin(prog: *mut bpf_prog) -> c_int {
@@ -262,9 +262,13 @@ unsafe fn try_to_admit(candidate: &moat_candidate, this: *mut Program) -> Tried<
         }
         let calls = match plan.classic {
             true => Ok(Calls::default()),
-            false => Calls::check(insns(prog), type_of(prog)),
+            false => Calls::check(insns(prog), (*this).row),
         };
-        load::admit(this, plan, calls, (*prog.aux).stack_depth, &maps)
+        let facts = load::Facts {
+            attach_type: prog.expected_attach_type,
+            stack_depth: (*prog.aux).stack_depth,
+        };
+        load::admit(this, plan, calls, facts, &maps)
     }
 }
 

@@ -16,6 +16,7 @@
 //! | what may that code be, where may it lead | `sensitive.rs`, `walk.rs` |
 //! | what happens around a run                | `run.rs`, `run/` |
 //! | what may a helper be given               | `helpers/`      |
+//! | what is a program type, a map type      | `prog_types/`, `maps/types.rs` |
 //! | what may become of a packet              | `reshape.rs`, `helpers/geometry.rs` |
 //! | what happens on a violation              | `violation.rs`  |
 //! | why can it not be isolated               | `reason.rs`     |
@@ -46,9 +47,13 @@ mod helpers;
 mod keyalloc;
 #[allow(dead_code)]
 mod line;
+#[allow(dead_code)]
+mod maps;
 mod opcodes;
 #[allow(dead_code)]
 mod pks;
+#[allow(dead_code)]
+mod prog_types;
 #[allow(dead_code)]
 mod reason;
 mod sensitive;

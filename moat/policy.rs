@@ -8,8 +8,8 @@
 //! - `budget`: how long a run may go on once it was interrupted, in seconds, 1 to 60.
 //! - `strict`: 1 refuses what cannot be isolated, 0 runs it plainly (I8).
 
-use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::pks::Key;
+use crate::prog_types::ROWS;
 use core::ffi::c_void;
 use core::mem::size_of;
 use core::ptr::addr_of_mut;
@@ -18,19 +18,12 @@ use kernel::bindings;
 use kernel::error::code;
 use kernel::prelude::*;
 
-/// How far a program is kept away from the kernel; names as in lockdown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// It can read the kernel, not write it.
-    Integrity,
-    /// It can do neither.
-    Confidentiality,
-}
+pub use crate::prog_types::Level;
 
-static XDP_LEVEL: AtomicU32 = AtomicU32::new(0);
-static CLS_LEVEL: AtomicU32 = AtomicU32::new(0);
-static ACT_LEVEL: AtomicU32 = AtomicU32::new(0);
-static FILTER_LEVEL: AtomicU32 = AtomicU32::new(0);
+const ZERO: AtomicU32 = AtomicU32::new(0);
+
+/// For each row of a program type, what its sysctl holds.
+static LEVELS: [AtomicU32; ROWS.len()] = [ZERO; ROWS.len()];
 static STRICT: AtomicU32 = AtomicU32::new(1);
 static KEYS: AtomicU32 = AtomicU32::new(Key::PROGRAMS as u32);
 static MOST_KEYS: AtomicU32 = AtomicU32::new(Key::PROGRAMS as u32);
@@ -38,8 +31,8 @@ static ONE: AtomicU32 = AtomicU32::new(1);
 static TWO: AtomicU32 = AtomicU32::new(2);
 static MINUTE: AtomicU32 = AtomicU32::new(60);
 
-/// The last entry stays zero: it ends the table.
-static mut TABLE: [core::mem::MaybeUninit<bindings::ctl_table>; 8] =
+/// The program types come first.  The last entry stays zero: it ends the table.
+static mut TABLE: [core::mem::MaybeUninit<bindings::ctl_table>; ROWS.len() + 4] =
     // SAFETY: an array of uninitialised things needs no initialisation.
     unsafe { core::mem::MaybeUninit::uninit().assume_init() };
 
@@ -51,8 +44,9 @@ unsafe impl Sync for Sysctls {}
 // SAFETY: as above.
 unsafe impl Send for Sysctls {}
 
+/// `name` ends with a 0 byte; the build sees to that for those of rows.
 fn entry(
-    name: &'static [u8],
+    name: &'static str,
     value: &'static AtomicU32,
     max: &'static AtomicU32,
 ) -> bindings::ctl_table {
@@ -73,17 +67,21 @@ impl Sysctls {
         // SAFETY: module initialisation is single threaded, and the table is not
         // touched here afterwards.
         unsafe {
-            TABLE[0].write(entry(b"xdp\0", &XDP_LEVEL, &TWO));
-            TABLE[1].write(entry(b"sched_cls\0", &CLS_LEVEL, &TWO));
-            TABLE[2].write(entry(b"sched_act\0", &ACT_LEVEL, &TWO));
-            TABLE[3].write(entry(b"socket_filter\0", &FILTER_LEVEL, &TWO));
-            TABLE[4].write(entry(b"strict\0", &STRICT, &ONE));
-            TABLE[5].write(entry(b"keys\0", &KEYS, &MOST_KEYS));
-            let mut budget = entry(b"budget\0", &ONE, &MINUTE);
+            for (i, row) in ROWS.iter().enumerate() {
+                let max = match row.max_level {
+                    Level::Integrity => &ONE,
+                    Level::Confidentiality => &TWO,
+                };
+                TABLE[i].write(entry(row.sysctl, &LEVELS[i], max));
+            }
+            let n = ROWS.len();
+            TABLE[n].write(entry("strict\0", &STRICT, &ONE));
+            TABLE[n + 1].write(entry("keys\0", &KEYS, &MOST_KEYS));
+            let mut budget = entry("budget\0", &ONE, &MINUTE);
             budget.data = addr_of_mut!(bindings::moat_budget).cast();
             budget.extra1 = &ONE as *const AtomicU32 as *mut c_void;
-            TABLE[6].write(budget);
-            TABLE[7].write(core::mem::zeroed());
+            TABLE[n + 2].write(budget);
+            TABLE[n + 3].write(core::mem::zeroed());
             let header = bindings::register_sysctl(
                 b"kernel/moat\0".as_ptr().cast(),
                 addr_of_mut!(TABLE).cast(),
@@ -103,20 +101,11 @@ impl Drop for Sysctls {
     }
 }
 
-/// What the administrator wants for programs of type `ty`.
+/// What the administrator wants for programs of type `ty`.  Nothing is to be had for a
+/// type without a row.
 pub fn level(ty: u32) -> Option<Level> {
-    let value = match ty {
-        XDP => &XDP_LEVEL,
-        SCHED_CLS => &CLS_LEVEL,
-        SCHED_ACT => &ACT_LEVEL,
-        SOCKET_FILTER => &FILTER_LEVEL,
-        _ => return None,
-    };
-    match value.load(Ordering::Relaxed) {
-        0 => None,
-        1 => Some(Level::Integrity),
-        _ => Some(Level::Confidentiality),
-    }
+    let i = ROWS.iter().position(|row| row.number == ty)?;
+    Level::of_sysctl(LEVELS.get(i)?.load(Ordering::Relaxed))
 }
 
 /// How many protection keys programs may use.

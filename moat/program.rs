@@ -15,7 +15,7 @@ use crate::helpers::audit::MapInfo;
 use crate::edge::maps::Map;
 use crate::code::loading::Loading;
 use crate::pks::{Key, KeySet, Pkrs};
-use crate::policy::Level;
+use crate::prog_types::{Level, ProgType};
 use crate::state::arena::Id;
 use crate::state::{Book, MapValues};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -60,7 +60,8 @@ pub struct Program {
     /// What gates and entry code read; its address is in the images.
     pub gates: Gates,
     pub aux: *mut bindings::bpf_prog_aux,
-    pub ty: u32,
+    /// Of its type.
+    pub row: &'static ProgType,
     pub level: Level,
     /// Who loads it.
     pub by: ffi::Who,
@@ -90,7 +91,7 @@ pub struct Program {
     pub packet: u64,
 }
 
-// SAFETY: `gates`, `maps`, `reached`, `book`, `loading` and the atomics are `Sync`; `ty`,
+// SAFETY: `gates`, `maps`, `reached`, `book`, `loading` and the atomics are `Sync`; `row`,
 // `level`, `by`, `uncovers`, `rewrites`, `packet` and `plan` do not change once it is
 // shared; `aux` is the kernel's, and lives as long as the program.
 unsafe impl Sync for Program {}
@@ -99,7 +100,7 @@ impl Program {
     /// A candidate: no memory in the window yet.
     pub fn new(
         aux: *mut bindings::bpf_prog_aux,
-        ty: u32,
+        row: &'static ProgType,
         level: Level,
         gates: Gates,
         plan: ffi::moat_ctx_plan,
@@ -107,7 +108,7 @@ impl Program {
         Program {
             gates,
             aux,
-            ty,
+            row,
             level,
             by: ffi::Who::am_i(),
             plan,

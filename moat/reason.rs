@@ -4,7 +4,7 @@
 //! What runs out says nothing of a program: it is an error like any other, whatever
 //! the administrator wants done with programs that cannot be isolated (I8).
 
-use crate::helpers::maptype;
+use crate::maps::types;
 use core::fmt::{self, Write};
 
 /// What an attempt to have something ends in.
@@ -82,7 +82,7 @@ struct MapType(u32);
 
 impl fmt::Display for MapType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match maptype::NAMES.get(self.0 as usize) {
+        match types::NAMES.get(self.0 as usize) {
             Some(name) => name
                 .chars()
                 .try_for_each(|c| f.write_char(c.to_ascii_lowercase())),

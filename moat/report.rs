@@ -8,7 +8,6 @@ use crate::edge::counters::{moat_refused, moat_plain, moat_refused_maps, moat_no
 use crate::again::{Refusal, Told};
 use crate::edge::lock::Locked;
 use crate::ffi::{self, Who};
-use crate::helpers::contract::{SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::policy;
 use crate::program::Program;
 use crate::reason::{Failure, Line, Reason, Subject, Text};
@@ -20,23 +19,12 @@ use kernel::bindings::{self, bpf_map, bpf_prog, bpf_verifier_log};
 use kernel::prelude::*;
 
 
+pub use crate::prog_types::name as type_name;
+
 const ACCES: c_int = -(bindings::EACCES as c_int);
 
 const EXT: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_EXT;
-const TRACING: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_TRACING;
 
-/// The name of a program type, as `bpftool` and the sysctls have it.
-pub fn type_name(ty: u32) -> &'static str {
-    match ty {
-        XDP => "xdp",
-        SCHED_CLS => "sched_cls",
-        SCHED_ACT => "sched_act",
-        SOCKET_FILTER => "socket_filter",
-        EXT => "ext",
-        TRACING => "tracing",
-        _ => "other",
-    }
-}
 
 /// Names a program that has no number: `name (type xdp, of tc[42], uid 0)`.
 struct Of<'a> {
@@ -172,7 +160,7 @@ pub unsafe fn not_isolated(
     };
     let strict = policy::strict();
     let (what, advice) = match strict {
-        true => ("refused", Advice::Refused(program.ty)),
+        true => ("refused", Advice::Refused(program.row.number)),
         false => ("runs without isolation", Advice::Plain),
     };
     // SAFETY: by contract of this function.
@@ -185,7 +173,7 @@ pub unsafe fn not_isolated(
             ],
         )
     };
-    if strict && is_again(prog, &program.by, program.ty, told, reason) {
+    if strict && is_again(prog, &program.by, program.row.number, told, reason) {
         return ACCES;
     }
     if !strict && told == Told::Cut {
@@ -195,7 +183,7 @@ pub unsafe fn not_isolated(
     let counter = if strict { &moat_refused } else { &moat_plain };
     counter.fetch_add(1, Ordering::Relaxed);
     if program.by.may_log() {
-        let who = Of::new(prog, program.ty, &program.by);
+        let who = Of::new(prog, program.row.number, &program.by);
         pr_info!("{}: {}: {}; {}\n", who, what, reason, advice);
     }
     match strict {
@@ -249,7 +237,7 @@ pub unsafe extern "C" fn attach(
     // SAFETY: by contract of this function; every program has an aux.
     let (prog, target, aux) = unsafe { (&*prog, &*target, &*(*target).aux) };
     // SAFETY: `begin` put it there, and it stays while the program is held.
-    let ty = unsafe { (*(aux.moat as *const Program)).ty };
+    let ty = unsafe { (*(aux.moat as *const Program)).row.number };
     let by = Who::am_i();
     let reason = Reason {
         insn: None,

@@ -5,8 +5,9 @@
 
 use crate::edge::counters::{moat_kept_packets, moat_mispredicted};
 use crate::ffi::{self, moat_site};
-use crate::helpers::contract::{Contract, XDP};
+use crate::helpers::contract::Contract;
 use crate::helpers::geometry::{self, Geometry, Shape};
+use crate::prog_types::Context;
 use crate::run::Run;
 use crate::violation;
 use core::mem::MaybeUninit;
@@ -21,9 +22,9 @@ fn shape_of(run: &Run<'_>) -> Geometry {
     // SAFETY: the context of who calls such a helper is what its type says; the C side
     // writes all of the structure, which has the same size there.
     unsafe {
-        match run.program.ty {
-            XDP => ffi::moat_shim_xdp_geometry(run.ctx(), shape.as_mut_ptr()),
-            _ => ffi::moat_shim_geometry(run.ctx(), shape.as_mut_ptr()),
+        match run.program.row.context {
+            Context::XdpBuff => ffi::moat_shim_xdp_geometry(run.ctx(), shape.as_mut_ptr()),
+            Context::SkBuff => ffi::moat_shim_geometry(run.ctx(), shape.as_mut_ptr()),
         }
         shape.assume_init()
     }

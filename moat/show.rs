@@ -96,7 +96,7 @@ fn show_program(out: &mut Seq, state: &State, book: &Book) {
     let _ = writeln!(
         out,
         " {} {} {} {} {} {} {} {}[{}]",
-        report::type_name(program.ty),
+        report::type_name(program.row.number),
         if name.is_empty() { "-" } else { name.as_str() },
         match program.level {
             Level::Integrity => 1,

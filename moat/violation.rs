@@ -51,7 +51,7 @@ impl fmt::Display for Who<'_> {
             true => f.write_str("classic filter (")?,
             false => write!(f, "{} (id {}, ", name, aux.id)?,
         }
-        let ty = report::type_name(self.0.ty);
+        let ty = report::type_name(self.0.row.number);
         write!(f, "type {}, of {})", ty, report::By(&self.0.by))
     }
 }
@@ -266,7 +266,7 @@ pub fn bad_image(program: &Program, image: u32, (at, what): Found) -> i32 {
                 who,
                 what,
                 Place(image as usize, at as u64),
-                report::type_name(program.ty)
+                report::type_name(program.row.number)
             );
         }
     };

@@ -8,8 +8,9 @@ use super::sites;
 use crate::boundary::{self, Builder};
 use crate::edge::memory::{Table, Zeroed};
 use crate::ffi;
-use crate::helpers::contract::{Arg, Contract, Ret, XDP};
+use crate::helpers::contract::{Arg, Contract, Ret};
 use crate::helpers::table;
+use crate::prog_types::Context;
 use crate::program::Program;
 use crate::violation;
 use crate::walk::{walk, Bad};
@@ -58,7 +59,7 @@ fn entry_of(site: &ffi::moat_site) -> usize {
 /// the third argument and those after it.
 fn is_unaudited(program: &Program, contract: &Contract) -> bool {
     contract.is_plain()
-        && (contract.sends.is_none() || program.ty == XDP)
+        && (contract.sends.is_none() || program.row.context == Context::XdpBuff)
         && !contract.effects.store_ctx
         && contract.bounce.is_none()
         && matches!(contract.args[2], Arg::None)

@@ -7,7 +7,7 @@
 //! the check and the use (I1).
 
 use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX};
-use super::maptype::{MapTypes, BLOOM_FILTER, LPM_TRIE, RDONLY_PROG};
+use crate::maps::types::{MapTypes, BLOOM_FILTER, RDONLY_PROG};
 
 /// A value from an untrusted program.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,7 @@ pub fn audit<'d, D: Domain>(
         }
     }
     if let Some(map) = checked.map {
-        if map.ty == LPM_TRIE {
+        if MapTypes::TRIES.contains(map.ty) {
             checked.bounce = bounce_of(contract, map);
         }
     }

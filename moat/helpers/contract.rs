@@ -10,7 +10,9 @@
 //! does not say what the verifier adds by hand.
 
 use super::geometry::Shape;
-use super::maptype::MapTypes;
+use crate::maps::types::MapTypes;
+
+pub use crate::prog_types::{ProgTypes, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 
 /// What a program passes in one of its five argument registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,36 +140,6 @@ pub struct Sends {
 /// The most kernel memory one call needs for a [`Bounce`], in bytes: the largest
 /// LPM trie key, `sizeof(struct bpf_lpm_trie_key) + LPM_DATA_SIZE_MAX`.
 pub const BOUNCE_MAX: usize = 4 + 256;
-
-/// `enum bpf_prog_type` of the program types that have contracts.
-pub const SOCKET_FILTER: u32 = 1;
-pub const SCHED_CLS: u32 = 3;
-pub const SCHED_ACT: u32 = 4;
-pub const XDP: u32 = 6;
-
-/// The program types that can call a helper; bit `n` is `enum bpf_prog_type` `n`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ProgTypes(u32);
-
-impl ProgTypes {
-    /// Both traffic-control types; they share one set of helpers.
-    pub const TC: ProgTypes = ProgTypes(1 << SCHED_CLS | 1 << SCHED_ACT);
-    /// Types whose context is a socket buffer.
-    pub const SKB: ProgTypes = ProgTypes(ProgTypes::TC.0 | 1 << SOCKET_FILTER);
-    /// Socket filters alone.
-    pub const SOCKET_FILTER_ONLY: ProgTypes = ProgTypes(1 << SOCKET_FILTER);
-    /// XDP alone.
-    pub const XDP: ProgTypes = ProgTypes(1 << XDP);
-    /// XDP and traffic control.
-    pub const XDP_TC: ProgTypes = ProgTypes(ProgTypes::XDP.0 | ProgTypes::TC.0);
-    /// Every type that has contracts.
-    pub const ALL: ProgTypes = ProgTypes(ProgTypes::XDP.0 | ProgTypes::SKB.0);
-
-    /// Whether the set holds `ty`.
-    pub const fn contains(self, ty: u32) -> bool {
-        ty < 32 && self.0 >> ty & 1 != 0
-    }
-}
 
 /// The contract of one helper.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@
 use super::contract::{
     helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, ANY, NO, SIZE_OR_ZERO,
 };
-use super::maptype::{MapTypes, BLOOM_FILTER, RINGBUF};
+use crate::maps::types::{MapTypes, BLOOM_FILTER, RINGBUF};
 
 const ALL: ProgTypes = ProgTypes::ALL;
 const KEYED: Arg = Arg::MapPtr(MapTypes::KEYED);

@@ -4,7 +4,6 @@
 //! - [`contract`]: the vocabulary of a contract.
 //! - [`table`]: one contract for every helper, found by its number.
 //! - [`audit`]: a contract, applied to the arguments of one call.
-//! - [`maptype`]: sets of map types.
 //! - [`geometry`]: what helpers make of a packet, and what they must not.
 //!
 //! The other files are the contracts themselves, by subject.
@@ -12,7 +11,6 @@
 pub mod audit;
 pub mod contract;
 pub mod geometry;
-pub mod maptype;
 pub mod table;
 
 mod classic;
@@ -23,3 +21,5 @@ mod net_skb;
 mod net_xdp;
 mod refused;
 mod sockets;
+
+pub use crate::maps::types as maptype;

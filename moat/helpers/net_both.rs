@@ -8,7 +8,8 @@ use super::contract::{
     fixed, helper, mem, mem_or_null, Access::*, Arg, Contract, ProgTypes, ANY, CTX, NO, SIZE,
     SIZE_OR_ZERO,
 };
-use super::maptype::{MapTypes, PERF_EVENT_ARRAY};
+use crate::maps::types::{MapTypes, PERF_EVENT_ARRAY};
+use crate::prog_types::TC_ACT_SHOT;
 
 const XDP_TC: ProgTypes = ProgTypes::XDP_TC;
 const PERF: Arg = Arg::MapPtr(MapTypes::of(&[PERF_EVENT_ARRAY]));
@@ -24,8 +25,8 @@ const TCP_MAX: u16 = 60;
 /// `sizeof(struct bpf_fib_lookup)`, in bytes.
 const FIB_LOOKUP: u16 = 64;
 
-/// `TC_ACT_SHOT`, which the kernel answers to bad arguments of redirects.
-pub(super) const SHOT: i64 = 2;
+/// What the kernel answers to bad arguments of redirects.
+pub(super) const SHOT: i64 = TC_ACT_SHOT as i64;
 
 pub(super) const CONTRACTS: &[Contract] = &[
     helper(23, "redirect", XDP_TC, [ANY, ANY, NO, NO, NO]).sends(SHOT),

@@ -9,8 +9,8 @@ use super::contract::{
     helper, mem, mem_or_null, Access::*, Arg, Contract, ProgTypes, ANY, CTX, NO, SIZE, SIZE_OR_ZERO,
 };
 use super::geometry::Shape;
-use super::maptype::{MapTypes, CGROUP_ARRAY};
 use super::net_both::SHOT;
+use crate::maps::types::{MapTypes, CGROUP_ARRAY};
 
 const SKB: ProgTypes = ProgTypes::SKB;
 const TC: ProgTypes = ProgTypes::TC;

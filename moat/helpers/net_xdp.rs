@@ -7,7 +7,7 @@ use super::contract::{
     helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, Uncovers, ANY, CTX, NO, SIZE,
 };
 use super::geometry::Shape;
-use super::maptype::MapTypes;
+use crate::maps::types::MapTypes;
 
 const XDP: ProgTypes = ProgTypes::XDP;
 const REDIRECT: Arg = Arg::MapPtr(MapTypes::REDIRECT);

@@ -4,7 +4,7 @@
 //! Covers the helpers that XDP, SCHED_CLS, SCHED_ACT and SOCKET_FILTER programs
 //! can call on Linux 6.1.
 
-use super::contract::{Contract, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+use super::contract::Contract;
 
 /// First number of kernel functions that are not `BPF_FUNC_*`.
 pub const INTERNAL_BASE: u32 = 0x1000;
@@ -46,17 +46,6 @@ pub fn all() -> impl Iterator<Item = &'static Contract> {
         .iter()
         .chain(INTERNAL.iter())
         .filter_map(|slot| *slot)
-}
-
-/// What a stopped program of this type is taken to have returned, so that the
-/// packet goes no further: XDP_DROP, TC_ACT_SHOT, or no bytes kept.
-pub const fn verdict_of_abort(prog_type: u32) -> u32 {
-    match prog_type {
-        XDP => 1,
-        SCHED_CLS | SCHED_ACT => 2,
-        SOCKET_FILTER => 0,
-        _ => 0,
-    }
 }
 
 /// A number used twice fails the build.

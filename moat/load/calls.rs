@@ -3,8 +3,9 @@
 //!
 //! Context: process; the thread that loads the program.
 
-use crate::helpers::contract::{Contract, Uncovers, XDP};
+use crate::helpers::contract::{Contract, Uncovers};
 use crate::helpers::table;
+use crate::prog_types::{Context, ProgType};
 use crate::reason::{Failure, Reason, Subject, Tried};
 use kernel::bindings;
 
@@ -33,7 +34,7 @@ pub struct Calls {
 impl Calls {
     /// Every helper that a program of type `ty` calls must have a contract; before fix-ups
     /// the number is still there.
-    pub fn check(insns: &[bindings::bpf_insn], ty: u32) -> Tried<Calls> {
+    pub fn check(insns: &[bindings::bpf_insn], ty: &ProgType) -> Tried<Calls> {
         let mut calls = Calls::default();
         let mut skip = false;
         for (i, insn) in insns.iter().enumerate() {
@@ -50,11 +51,12 @@ impl Calls {
                 continue;
             }
             match table::contract(insn.imm as u32) {
-                Some(contract) if contract.refused.is_none() && contract.types.contains(ty) => {
+                Some(contract)
+ if contract.refused.is_none() && contract.types.contains(ty.number) => {
                     calls.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
-                    calls.uncover |= match ty {
-                        XDP => contract.uncovers != Uncovers::Nothing,
-                        _ => contract.effects.load_ctx,
+                    calls.uncover |= match ty.context {
+Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
+Context::SkBuff => contract.effects.load_ctx,
                     };
                 }
                 contract => return Err(helper_refused(i as u32, contract)),

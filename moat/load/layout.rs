@@ -7,7 +7,7 @@
 use super::calls::Calls;
 use crate::edge::memory::{Slots, Zeroed};
 use crate::ffi;
-use crate::helpers::contract::XDP;
+use crate::prog_types::Context;
 use crate::program::Program;
 use crate::reason::Failure::{NoMemory, Refused};
 use crate::reason::{Reason, Subject, Tried};
@@ -65,8 +65,9 @@ impl Sizes {
 impl Program {
     /// Gives it slots, and sets what gates have to know of them.
     pub(super) fn lay_out(&mut self, calls: &Calls, stack_depth: u32) -> Tried<Layout> {
-        self.uncovers = calls.uncover || self.ty != XDP && self.plan.reads_meta;
-        self.rewrites = self.ty != XDP && self.plan.writes_pkt;
+        let is_skb = self.row.context == Context::SkBuff;
+        self.uncovers = calls.uncover || is_skb && self.plan.reads_meta;
+        self.rewrites = is_skb && self.plan.writes_pkt;
         let sizes = self.sizes(calls, stack_depth)?;
         self.packet = sizes.packet;
         self.set_ways();

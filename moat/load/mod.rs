@@ -22,6 +22,15 @@ use kernel::bindings;
 use kernel::prelude::*;
 
 
+/// What `struct bpf_prog` says of a program.
+#[derive(Clone, Copy, Default)]
+pub struct Facts {
+    /// `expected_attach_type`
+    pub attach_type: u32,
+    /// Bytes.
+    pub stack_depth: u32,
+}
+
 /// Gives the program all it needs to run, or says what is in the way.  Either way it is to
 /// be released in the end, and `plan` with it.
 ///
@@ -33,14 +42,16 @@ pub unsafe fn admit(
     program: *mut Program,
     plan: &ffi::moat_ctx_plan,
     calls: Tried<Calls>,
-    stack_depth: u32,
+    prog: Facts,
     maps: &[Map<'_>],
 ) -> Tried<()> {
     // SAFETY: by contract of this function; the reference ends before it is shared.
     let mine = unsafe { &mut *program };
     // From here on `release` frees the plan's programs.
     mine.plan = *plan;
-    let layout = mine.lay_out(&calls?, stack_depth)?;
+    let verdict = mine.row.verdict_or_refuse(prog.attach_type)?;
+    mine.gates.edit().verdict = verdict.into();
+    let layout = mine.lay_out(&calls?, prog.stack_depth)?;
     // SAFETY: by contract of this function; `release` takes the program out of the state
     // before it frees it, and nobody has an exclusive reference any more.
     let shared = unsafe { Held::new(&*program) };

@@ -6,8 +6,9 @@
 
 use super::Run;
 use crate::ffi;
-use crate::helpers::contract::{Uncovers, XDP};
+use crate::helpers::contract::Uncovers;
 use crate::load::MAX_META;
+use crate::prog_types::Context::{SkBuff, XdpBuff};
 
 /// Bytes from which on copying in one instruction is worth its start.
 const BULK: u64 = 512;
@@ -100,9 +101,9 @@ impl Run<'_> {
     fn start(&self) -> u64 {
         // SAFETY: the context is what the program's type says.
         unsafe {
-            match self.program.ty {
-                XDP => ffi::moat_shim_xdp_start(self.ctx(), true),
-                _ => ffi::moat_shim_skb_start(self.ctx()),
+            match self.program.row.context {
+                XdpBuff => ffi::moat_shim_xdp_start(self.ctx(), true),
+                SkBuff => ffi::moat_shim_skb_start(self.ctx()),
             }
         }
     }
@@ -126,13 +127,13 @@ impl Run<'_> {
         // buffer now, it has no metadata: that starts at the packet.
         unsafe {
             let covered = (*self.run).covered;
-            let (from, to) = match (self.program.ty, what) {
-                (XDP, Uncovers::Nothing) => return,
+            let (from, to) = match (self.program.row.context, what) {
+                (XdpBuff, Uncovers::Nothing) => return,
                 // Metadata moved along, and is between its start and the packet's.
-                (XDP, Uncovers::Head) => (ffi::moat_shim_xdp_start(self.ctx(), false), covered),
-                (XDP, Uncovers::Meta) => (start, covered),
+                (XdpBuff, Uncovers::Head) => (ffi::moat_shim_xdp_start(self.ctx(), false), covered),
+                (XdpBuff, Uncovers::Meta) => (start, covered),
                 // What the packet got more, the helper has filled in.
-                _ => (start, covered.min(ffi::moat_shim_skb_data(self.ctx()))),
+                (SkBuff, _) => (start, covered.min(ffi::moat_shim_skb_data(self.ctx()))),
             };
             if from < to {
                 ffi::moat_shim_zero(from, to);

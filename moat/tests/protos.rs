@@ -7,6 +7,7 @@
 use moat_logic::helpers::contract::*;
 use moat_logic::helpers::geometry::Shape;
 use moat_logic::helpers::table::*;
+use moat_logic::prog_types::ROWS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -122,12 +123,11 @@ fn asks(ty: u32) -> [&'static str; 3] {
     let own = match ty {
         SOCKET_FILTER => "sk_filter_func_proto",
         XDP => "xdp_func_proto",
-        _ => "tc_cls_act_func_proto",
+        SCHED_CLS | SCHED_ACT => "tc_cls_act_func_proto",
+        _ => panic!("whom does {ty} ask?"),
     };
     [own, "bpf_sk_base_func_proto", "bpf_base_func_proto"]
 }
-
-const TYPES: [u32; 4] = [SOCKET_FILTER, SCHED_CLS, SCHED_ACT, XDP];
 
 /// In bytes; what `.argN_size` names in 6.1.
 fn size_of(expression: &str) -> u16 {
@@ -198,7 +198,7 @@ fn same_ret(proto: &Fields, ret: Ret) -> bool {
 fn the_table_holds_what_the_types_can_call() {
     let Some(kernel) = kernel() else { return };
     let ours: Vec<_> = all().filter(|c| c.id < INTERNAL_BASE).collect();
-    for ty in TYPES {
+    for ty in ROWS.iter().map(|row| row.number) {
         let theirs: BTreeSet<_> = asks(ty)
             .iter()
             .flat_map(|function| kernel.cases[function].keys().map(String::as_str))
@@ -222,7 +222,8 @@ fn arguments_are_those_of_the_protos() {
     let Some(kernel) = kernel() else { return };
     let mut compared = 0;
     for c in all().filter(|c| c.refused.is_none() && c.id < INTERNAL_BASE) {
-        for ty in TYPES.into_iter().filter(|ty| c.types.contains(*ty)) {
+        let types = ROWS.iter().map(|row| row.number);
+        for ty in types.filter(|ty| c.types.contains(*ty)) {
             let name = asks(ty)
                 .iter()
                 .find_map(|function| kernel.cases[function].get(c.name))

@@ -1,62 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
-//! docs/support.md says what the contract table says.
+//! docs/support.md says what the rows of types and the helpers' contracts say.
 //!
 //! To write it anew: `UPDATE=1 cargo test --test support`.
 
 use moat_logic::helpers::contract::*;
-use moat_logic::helpers::maptype::*;
 use moat_logic::helpers::table::*;
+use moat_logic::maps::types::{self, MapTypes, NAMES};
+use moat_logic::prog_types::{self, Level, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/support.md");
 
-/// `enum bpf_prog_type` of Linux 6.1, less `BPF_PROG_TYPE_`, by value.
-const PROGRAMS: [&str; 32] = [
-    "UNSPEC",
-    "SOCKET_FILTER",
-    "KPROBE",
-    "SCHED_CLS",
-    "SCHED_ACT",
-    "TRACEPOINT",
-    "XDP",
-    "PERF_EVENT",
-    "CGROUP_SKB",
-    "CGROUP_SOCK",
-    "LWT_IN",
-    "LWT_OUT",
-    "LWT_XMIT",
-    "SOCK_OPS",
-    "SK_SKB",
-    "CGROUP_DEVICE",
-    "SK_MSG",
-    "RAW_TRACEPOINT",
-    "CGROUP_SOCK_ADDR",
-    "LWT_SEG6LOCAL",
-    "LIRC_MODE2",
-    "SK_REUSEPORT",
-    "FLOW_DISSECTOR",
-    "CGROUP_SYSCTL",
-    "RAW_TRACEPOINT_WRITABLE",
-    "CGROUP_SOCKOPT",
-    "TRACING",
-    "STRUCT_OPS",
-    "EXT",
-    "LSM",
-    "SK_LOOKUP",
-    "SYSCALL",
-];
-
-/// Column heads and one program type of each column.
-const COLUMNS: [(&str, u32); 3] = [
-    ("XDP", XDP),
-    ("SCHED_CLS, SCHED_ACT", SCHED_CLS),
-    ("SOCKET_FILTER", SOCKET_FILTER),
-];
+/// The program types of each column, which can call the same helpers.
+const COLUMNS: [&[u32]; 3] = [&[XDP], &[SCHED_CLS, SCHED_ACT], &[SOCKET_FILTER]];
 
 const HEAD: &str = "\
 # What can be isolated
 
-<!-- Written from moat/helpers by `UPDATE=1 cargo test --test support`. -->
+<!-- Written from moat/helpers, moat/maps and moat/prog_types by `UPDATE=1 cargo test --test support`. -->
 
 **isolated**: runs in its own domain. **refused**: a program that needs it is not
 isolated; with `strict`, the default, its load fails with EACCES, without it the
@@ -164,21 +126,8 @@ with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
 - PREEMPT_RT, and hypervisors that pass PKS on, have not been tried.
 ";
 
-/// Map types whose values have pages of their own, patches 0007 to 0009, or are maps.
-/// Any other map keeps a program from being isolated.
-const PLACED: MapTypes = MapTypes::of(&[
-    ARRAY_OF_MAPS,
-    HASH_OF_MAPS,
-    HASH,
-    ARRAY,
-    LRU_HASH,
-    PERCPU_HASH,
-    PERCPU_ARRAY,
-    LRU_PERCPU_HASH,
-]);
-
 fn placed(types: MapTypes) -> bool {
-    (0..NAMES.len() as u32).any(|ty| types.contains(ty) && PLACED.contains(ty))
+    (0..NAMES.len() as u32).any(|ty| types.contains(ty) && MapTypes::ISOLATED.contains(ty))
 }
 
 fn status(c: &Contract, ty: u32) -> &'static str {
@@ -191,7 +140,7 @@ fn status(c: &Contract, ty: u32) -> &'static str {
 
 fn names(types: MapTypes) -> String {
     let list: Vec<_> = (0..NAMES.len() as u32)
-        .filter(|ty| types.contains(*ty) && PLACED.contains(*ty))
+        .filter(|ty| types.contains(*ty) && MapTypes::ISOLATED.contains(*ty))
         .map(|ty| NAMES[ty as usize])
         .collect();
     list.join(", ")
@@ -199,14 +148,17 @@ fn names(types: MapTypes) -> String {
 
 fn helper_table(out: &mut String, which: impl Fn(&Contract) -> bool) {
     out.push_str("\n| helper |");
-    COLUMNS
-        .iter()
-        .for_each(|(head, _)| write!(out, " {head} |").unwrap());
+    for types in COLUMNS {
+        let heads: Vec<_> = types.iter().map(|ty| prog_type(*ty)).collect();
+        write!(out, " {} |", heads.join(", ")).unwrap();
+    }
     out.push_str(" maps, or why not |\n|---|---|---|---|---|\n");
     for c in all().filter(|c| which(c)) {
         write!(out, "| {} |", c.name).unwrap();
-        for (_, ty) in COLUMNS {
-            write!(out, " {} |", status(c, ty)).unwrap();
+        for types in COLUMNS {
+            let status: Vec<_> = types.iter().map(|ty| status(c, *ty)).collect();
+            assert!(status.iter().all(|s| *s == status[0]), "{}", c.name);
+            write!(out, " {} |", status[0]).unwrap();
         }
         let note = match (c.refused, c.map_types()) {
             (Some(why), _) => why.to_string(),
@@ -218,33 +170,119 @@ fn helper_table(out: &mut String, which: impl Fn(&Contract) -> bool) {
     }
 }
 
-fn document() -> String {
-    let mut out = String::from(HEAD);
-    out.push_str("\n## Program types\n\n| type | |\n|---|---|\n");
-    for (ty, name) in PROGRAMS.iter().enumerate().skip(1) {
-        let has = all().any(|c| c.types.contains(ty as u32));
-        let status = if has { "isolated" } else { "plain" };
-        writeln!(out, "| {name} | {status} |").unwrap();
+/// Less `BPF_PROG_TYPE_`.
+fn prog_type(ty: u32) -> String {
+    prog_types::name(ty).to_uppercase()
+}
+
+fn prog_type_table(out: &mut String) {
+    out.push_str("\n| type | | `kernel.moat.` | levels | stopped, it returns |\n");
+    out.push_str("|---|---|---|---|---|\n");
+    for ty in 1..prog_types::NAMES.len() as u32 {
+        let name = prog_type(ty);
+        let Some(row) = prog_types::find(ty) else {
+            writeln!(out, "| {name} | plain | | | |").unwrap();
+            continue;
+        };
+        let sysctl = row.sysctl.trim_end_matches('\0');
+        let levels = match row.max_level {
+            Level::Integrity => "1",
+            Level::Confidentiality => "1, 2",
+        };
+        let verdict = match row.verdict {
+            Verdict::Always(verdict) => verdict.to_string(),
+            Verdict::ByAttachType(_) => "by attach type".to_string(),
+        };
+        writeln!(
+            out,
+            "| {name} | isolated | `{sysctl}` | {levels} | {verdict} |"
+        )
+        .unwrap();
     }
-    out.push_str("\n## Map types\n\nFor isolated programs.\n");
+}
+
+fn map_type_table(out: &mut String) {
     out.push_str("\n| type | | helpers |\n|---|---|---|\n");
     for (ty, name) in NAMES.iter().enumerate().skip(1) {
         let ty = ty as u32;
-        let accepts =
-            |c: &&Contract| PLACED.contains(ty) && c.map_types().map_or(false, |t| t.contains(ty));
-        let users: Vec<_> = all().filter(accepts).map(|c| c.name).collect();
-        let status = if users.is_empty() {
-            "refused"
-        } else {
-            "isolated"
+        let accepts = |c: &&Contract| c.map_types().map_or(false, |t| t.contains(ty));
+        let (status, users): (_, Vec<_>) = match MapTypes::ISOLATED.contains(ty) {
+            true => ("isolated", all().filter(accepts).map(|c| c.name).collect()),
+            false => ("refused", Vec::new()),
         };
         writeln!(out, "| {name} | {status} | {} |", users.join(", ")).unwrap();
     }
+}
+
+fn document() -> String {
+    let mut out = String::from(HEAD);
+    out.push_str("\n## Program types\n");
+    prog_type_table(&mut out);
+    out.push_str("\n## Map types\n\nFor isolated programs.\n");
+    map_type_table(&mut out);
     out.push_str("\n## Helpers\n");
     helper_table(&mut out, |c| c.id < INTERNAL_BASE);
     out.push_str("\n## Functions only the kernel puts into programs\n");
     helper_table(&mut out, |c| c.id >= INTERNAL_BASE);
     out
+}
+
+/// The first two cells of each line of the table under `heading`.
+fn table(text: &str, heading: &str) -> BTreeMap<String, String> {
+    let (_, rest) = text
+        .split_once(&format!("\n## {heading}\n"))
+        .expect(heading);
+    let section = rest.split("\n## ").next().unwrap();
+    let lines = section.lines().filter(|line| line.starts_with("| "));
+    lines
+        .map(|line| line.split('|').map(str::trim))
+        .map(|mut cells| {
+            let mut next = || cells.next().unwrap().to_string();
+            next();
+            (next(), next())
+        })
+        .filter(|(_, status)| !status.is_empty())
+        .collect()
+}
+
+/// Whoever writes the tables: each row is in the document, and nothing else is isolated.
+#[test]
+fn the_document_has_the_rows() {
+    if std::env::var_os("UPDATE").is_some() {
+        return; // It is being written.
+    }
+    let text = std::fs::read_to_string(PATH).unwrap();
+    let isolated = |heading| -> BTreeSet<String> {
+        let lines = table(&text, heading).into_iter();
+        let lines = lines.filter(|(_, status)| status == "isolated");
+        lines.map(|(name, _)| name).collect()
+    };
+    let rows = prog_types::ROWS.iter().map(|row| row.name.to_uppercase());
+    assert_eq!(isolated("Program types"), rows.collect());
+    let rows = types::ROWS.iter();
+    let rows = rows.filter(|row| MapTypes::ISOLATED.contains(row.number));
+    let rows = rows.map(|row| row.name.to_string());
+    assert_eq!(isolated("Map types"), rows.collect());
+
+    for (heading, types) in [
+        ("Program types", prog_types::NAMES.map(str::to_uppercase)),
+        ("Map types", NAMES.map(str::to_string)),
+    ] {
+        let types: BTreeSet<_> = types.into_iter().skip(1).collect();
+        assert_eq!(
+            table(&text, heading).into_keys().collect::<BTreeSet<_>>(),
+            types
+        );
+    }
+}
+
+#[test]
+fn every_type_has_a_column() {
+    let mut columns = COLUMNS.concat();
+    let mut rows: Vec<_> = prog_types::ROWS.iter().map(|row| row.number).collect();
+    columns.sort_unstable();
+    rows.sort_unstable();
+    assert_eq!(columns, rows);
 }
 
 #[test]

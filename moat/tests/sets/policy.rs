@@ -3,12 +3,7 @@
 
 use std::cell::Cell;
 
-/// As there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Level {
-    Integrity,
-    Confidentiality,
-}
+pub use moat_logic::prog_types::Level;
 
 thread_local! {
     static KEYS: Cell<usize> = const { Cell::new(0) };

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The program types that MOAT can isolate.
+//!
+//! `constcheck.rs` compares the numbers with the kernel's.
+
+use super::{name, Context, Level, ProgType, Verdict};
+
+pub const SOCKET_FILTER: u32 = 1;
+pub const SCHED_CLS: u32 = 3;
+pub const SCHED_ACT: u32 = 4;
+pub const XDP: u32 = 6;
+
+/// Of `enum xdp_action`.
+pub const XDP_DROP: u32 = 1;
+/// Of `include/uapi/linux/pkt_cls.h`.
+pub const TC_ACT_SHOT: u32 = 2;
+
+/// Socket filters say how many bytes of the packet are kept.
+const NO_BYTES: u32 = 0;
+
+/// One row each, in the order of their sysctls.  The verdicts let the packet go no further.
+pub const ROWS: &[ProgType] = &[
+    ProgType {
+        number: XDP,
+        name: name(XDP),
+        sysctl: "xdp\0",
+        context: Context::XdpBuff,
+        max_level: Level::Confidentiality,
+        verdict: Verdict::Always(XDP_DROP),
+    },
+    ProgType {
+        number: SCHED_CLS,
+        name: name(SCHED_CLS),
+        sysctl: "sched_cls\0",
+        context: Context::SkBuff,
+        max_level: Level::Confidentiality,
+        verdict: Verdict::Always(TC_ACT_SHOT),
+    },
+    ProgType {
+        number: SCHED_ACT,
+        name: name(SCHED_ACT),
+        sysctl: "sched_act\0",
+        context: Context::SkBuff,
+        max_level: Level::Confidentiality,
+        verdict: Verdict::Always(TC_ACT_SHOT),
+    },
+    ProgType {
+        number: SOCKET_FILTER,
+        name: name(SOCKET_FILTER),
+        sysctl: "socket_filter\0",
+        context: Context::SkBuff,
+        max_level: Level::Confidentiality,
+        verdict: Verdict::Always(NO_BYTES),
+    },
+];
+
+// The kernel looks for the end.
+const _: () = {
+    let mut i = 0;
+    while i < ROWS.len() {
+        let sysctl = ROWS[i].sysctl.as_bytes();
+        assert!(sysctl[sysctl.len() - 1] == 0);
+        i += 1;
+    }
+};
