@@ -17,11 +17,11 @@ static DEFINE_XARRAY_ALLOC1(programs);
 static u32 last_number;
 
 /* With the lock held. Returns the number of @program, or 0: no memory */
-u32 moat_list_add(void *program)
+u32 moat_list_add(const void *program)
 {
 	u32 n;
 
-	if (xa_alloc_cyclic(&programs, &n, program, xa_limit_31b, &last_number,
+	if (xa_alloc_cyclic(&programs, &n, (void *)program, xa_limit_31b, &last_number,
 			    GFP_KERNEL_ACCOUNT) < 0)
 		return 0;
 	return n;

@@ -61,6 +61,9 @@ mod window;
 mod x86;
 
 #[allow(dead_code)]
+mod abicheck;
+mod bindings;
+#[allow(dead_code)]
 mod constcheck;
 mod domains;
 mod ffi;

@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering;
 use kernel::bindings;
 
 /// `BPF_MAX_SUBPROGS`: `include/linux/bpf_verifier.h`.
-const MAX_IMAGES: usize = 256;
+const MAX_IMAGES: usize = ffi::BPF_MAX_SUBPROGS as usize;
 
 /// Puts `item` where `name` is, or at the end; images are compiled in order, so
 /// that the names are sorted, and all of them once before the first is finished.
