@@ -2,16 +2,23 @@
 //! The constants MOAT uses against those of the kernel it is built for.
 //!
 //! Everything here is decided at compile time; the module has no code.  The left
-//! sides come from `x86.rs` (the x86 crate), `pks.rs`, `window.rs`, the rows and the
-//! contracts, the right sides from the kernel's headers by way of bindgen.
-//! bindgen sees macros that are plain numbers and no others, hence the `_BIT`s.
+//! sides come from `x86.rs` (the x86 crate), `pks.rs`, `window.rs`, the rows, the contracts
+//! and the geometry of packets, the right sides from the kernel's headers by way of bindgen.
+//! bindgen sees macros that are plain numbers and no others, hence the `_BIT`s, and
+//! the constants in `bindings_helper.h`.  Layouts and functions are in `abicheck.rs`.
 //!
 //! C header: [`asm/processor-flags.h`], [`asm/pgtable_types.h`],
-//! [`asm/msr-index.h`], [`asm/moat.h`], [`linux/bpf.h`].
+//! [`asm/msr-index.h`], [`asm/trap_pf.h`], [`asm/moat.h`], [`linux/bpf.h`],
+//! [`linux/skbuff.h`].
 
-use crate::helpers::table;
+use crate::bindings as c;
+use crate::helpers::geometry::{self, leave, model};
+use crate::helpers::{contract, net_both, table};
+use crate::line::Line;
+use crate::load::{EXCEPTION, MARGIN};
 use crate::maps::types;
-use crate::{pks, prog_types, window, x86};
+use crate::{pks, prog_types, view, window, x86};
+use core::mem::size_of;
 use kernel::bindings as k;
 
 /// Fails the build unless the two are the same number.
@@ -68,7 +75,27 @@ same! {
     pks::Key::SHARED_RO.get() => k::MOAT_KEY_SHARED_RO;
     window::SIZE => bit(k::MOAT_WINDOW_SHIFT);
     (window::BASE as i64) >> k::MOAT_WINDOW_SHIFT => k::MOAT_WINDOW_TAG;
+    window::BASE => c::BINDINGS_MOAT_WINDOW_BASE;
+    window::ARENA => c::BINDINGS_MOAT_ARENA_BASE;
+    pks::PF_PK => c::x86_pf_error_code_X86_PF_PK;
+    view::NOFLUSH => bit(k::X86_CR3_PCID_NOFLUSH_BIT);
 }
+
+// PCIDs of views are neither the kernel's, which begin with 1, nor those of user space.
+const _: () = assert!(view::SHARED as u32 > c::TLB_NR_DYN_ASIDS);
+const _: () = assert!(view::FIRST as usize + view::OWN <= 1 << k::X86_CR3_PTI_PCID_USER_BIT);
+
+// `in_slots()` in `arch/x86/kernel/moat.c` takes no frame less than so many bytes from
+// the start of a program's slots, or from their end.
+const IN_SLOTS: (u64, u64) = (256, 64);
+const _: () = assert!(MARGIN.0 + EXCEPTION >= IN_SLOTS.0 && MARGIN.1 >= IN_SLOTS.1);
+// The CPU aligns RSP before it lands: each of the areas has to be as far from the next.
+const _: () = assert!(k::MOAT_LANDING_SIZE % 16 == 0);
+// `gates.S` and asm/moat.h write the vectors of the IST from the first on, #MC last.
+const _: () = assert!(k::IST_INDEX_DF == 0 && k::IST_INDEX_MCE == k::MOAT_NR_IST - 1);
+// A short way out of a call leaves interrupts on.
+const _: () = assert!(k::MOAT_RUN_SHORT as u64 == x86::RFLAGS_IF);
+const _: () = assert!(Line::from_bits(u32::MAX).bits() == u32::MAX >> c::MOAT_LINE_SHIFT);
 
 // Model-specific registers.
 same! {
@@ -80,8 +107,69 @@ same! {
     pks::MSR_IA32_PKRS => k::MSR_IA32_PKRS;
 }
 
+// Packets.
+same! {
+    geometry::CLONED => c::moat_geometry_flags_IS_CLONED;
+    geometry::HEADER_CLONED => c::moat_geometry_flags_IS_HEADER_CLONED;
+    geometry::SHARED => c::moat_geometry_flags_IS_SHARED;
+    geometry::PARTIAL => c::moat_geometry_flags_IS_PARTIAL;
+    geometry::ENCAP => c::moat_geometry_flags_IS_ENCAP;
+    geometry::TAGGED => c::moat_geometry_flags_IS_TAGGED;
+    geometry::LIST => c::moat_geometry_flags_HAS_LIST;
+    geometry::LINEAR_LIST => c::moat_geometry_flags_HAS_LINEAR_LIST;
+    geometry::LIST_FIXED => c::moat_geometry_flags_HAS_FIXED_LIST;
+    geometry::UNNECESSARY => c::moat_geometry_flags_IS_UNNECESSARY;
+    geometry::INGRESS => c::moat_geometry_flags_IS_INGRESS;
+    // Of `typeof(skb->mac_header)`, by which the kernel says "not set".
+    geometry::UNSET => u16::MAX;
+    geometry::GSO_MAX_SIZE => c::BINDINGS_GSO_MAX_SIZE;
+    geometry::GSO_MIN => c::BINDINGS_TCP_MIN_GSO_SIZE;
+    geometry::GSO_BY_FRAGS => c::GSO_BY_FRAGS;
+    geometry::GSO_TCPV4 => k::SKB_GSO_TCPV4;
+    geometry::GSO_DODGY => k::SKB_GSO_DODGY;
+    geometry::GSO_TCPV6 => k::SKB_GSO_TCPV6;
+    geometry::GSO_GRE => k::SKB_GSO_GRE;
+    geometry::GSO_UDP_TUNNEL => k::SKB_GSO_UDP_TUNNEL;
+    geometry::GSO_UDP_L4 => k::SKB_GSO_UDP_L4;
+    geometry::GSO_FRAGLIST => k::SKB_GSO_FRAGLIST;
+    geometry::ETH_HLEN => k::ETH_HLEN;
+    geometry::ETH_P_IP => k::ETH_P_IP;
+    geometry::ETH_P_IPV6 => k::ETH_P_IPV6;
+    geometry::EFAULT => k::EFAULT;
+    geometry::EINVAL => k::EINVAL;
+    geometry::ERANGE => k::ERANGE;
+    geometry::EBADMSG => k::EBADMSG;
+    geometry::ENOTSUPP => k::ENOTSUPP;
+    leave::INGRESS => k::BPF_F_INGRESS;
+    // max(32, L1_CACHE_BYTES)
+    model::NET_SKB_PAD => c::BINDINGS_L1_CACHE_BYTES;
+    model::IPV4 => c::BINDINGS_IPHDR_LEN;
+    model::IPV6 => c::BINDINGS_IPV6HDR_LEN;
+    model::FIXED_GSO => k::BPF_F_ADJ_ROOM_FIXED_GSO;
+    model::ENCAP_L3 => k::BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | k::BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+    model::ENCAP_L3_IPV6 => k::BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+    model::ENCAP_L4_GRE => k::BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+    model::ENCAP_L4_UDP => k::BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+    model::NO_CSUM_RESET => k::BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+    model::ENCAP_L2_ETH => k::BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+    model::ENCAP_L2_SHIFT => k::BPF_ADJ_ROOM_ENCAP_L2_SHIFT;
+    model::GROW_FLAGS >> model::ENCAP_L2_SHIFT => k::BPF_ADJ_ROOM_ENCAP_L2_MASK;
+    model::RECOMPUTE_CSUM => k::BPF_F_RECOMPUTE_CSUM;
+    model::CSUM_LEVEL_DEC => k::BPF_CSUM_LEVEL_DEC;
+    model::CSUM_LEVEL_RESET => k::BPF_CSUM_LEVEL_RESET;
+    model::tags::VLAN_HLEN => k::VLAN_HLEN;
+    model::tags::VLAN_ETH_HLEN => k::VLAN_ETH_HLEN;
+    model::tags::ETH_P_8021Q => k::ETH_P_8021Q;
+    model::tags::ETH_P_8021AD => k::ETH_P_8021AD;
+    net_both::IPV4 => c::BINDINGS_IPHDR_LEN;
+    net_both::IPV6 => c::BINDINGS_IPV6HDR_LEN;
+    net_both::TCP => c::BINDINGS_TCPHDR_LEN;
+    net_both::FIB_LOOKUP => size_of::<k::bpf_fib_lookup>();
+}
+
 // BPF.
 same! {
+    contract::MAX_VAR_SIZ => c::BPF_MAX_VAR_SIZ;
     table::MAX_ID => k::bpf_func_id___BPF_FUNC_MAX_ID;
     table::INTERNAL_BASE => k::moat_call_MOAT_CALL_BASE;
     table::INTERNAL_BASE + 9 => k::moat_call_MOAT_CALL_USER_RND;

@@ -27,28 +27,6 @@
  */
 #define LISTS_ARE_FIXED (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 167))
 
-/* As in helpers/geometry.rs */
-enum {
-	IS_CLONED = 1 << 0,
-	IS_HEADER_CLONED = 1 << 1,
-	IS_SHARED = 1 << 2,
-	IS_PARTIAL = 1 << 3,
-	IS_ENCAP = 1 << 4,
-	IS_TAGGED = 1 << 5,
-	HAS_LIST = 1 << 6,
-	HAS_LINEAR_LIST = 1 << 7,
-	HAS_FIXED_LIST = 1 << 8,
-	IS_UNNECESSARY = 1 << 9,
-	IS_INGRESS = 1 << 10,
-};
-
-static_assert(sizeof(struct moat_geometry) == 20 * 8);
-static_assert(SKB_GSO_TCPV4 == 1 << 0 && SKB_GSO_DODGY == 1 << 1);
-static_assert(SKB_GSO_TCPV6 == 1 << 4 && SKB_GSO_GRE == 1 << 6);
-static_assert(SKB_GSO_UDP_TUNNEL == 1 << 10 && SKB_GSO_UDP_L4 == 1 << 17);
-static_assert(SKB_GSO_FRAGLIST == 1 << 18 && GSO_BY_FRAGS == 0xffff);
-static_assert(GSO_MAX_SIZE == 8 * 65535 && L1_CACHE_BYTES == 64);
-
 /*
  * Whether what writes to a packet, or pulls from its fragments, can change nothing that
  * matters: there is nothing to pull, and no offset moves.

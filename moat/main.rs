@@ -27,6 +27,8 @@
 //! | who looks after runs with interrupts off | `watch.c`       |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |
 //! | what does the administrator want         | `policy.rs`     |
+//! | what do C and Rust have of each other    | `shims.h`, `bindings.rs`, `ffi.rs`, `abicheck.rs` |
+//! | what numbers of the kernel are repeated  | `constcheck.rs` |
 
 // A module has no other crate to be reached from, but host.rs has.
 #![allow(unreachable_pub)]
@@ -66,6 +68,9 @@ mod window;
 mod x86;
 
 mod code;
+#[allow(dead_code)]
+mod abicheck;
+mod bindings;
 #[allow(dead_code)]
 mod constcheck;
 // `kernel` is the crate.

@@ -117,7 +117,7 @@ unsafe fn tell(log: *mut bpf_verifier_log, lines: [fmt::Arguments<'_>; 2]) -> To
         let line = Line::new(text);
         let text = line.as_bytes();
         // SAFETY: by contract of this function.
-        told = match unsafe { ffi::moat_shim_log(log, text.as_ptr(), text.len() as u32) } {
+        told = match unsafe { ffi::moat_shim_log(log, text.as_ptr().cast(), text.len() as u32) } {
             0 => Told::No,
             1 => Told::Cut,
             _ => Told::Whole,

@@ -18,13 +18,13 @@ use kernel::prelude::*;
 
 /// The shape of the program's packet.
 fn shape_of(run: &Run<'_>) -> Geometry {
-    let mut shape = MaybeUninit::uninit();
+    let mut shape = MaybeUninit::<Geometry>::uninit();
     // SAFETY: the context of who calls such a helper is what its type says; the C side
-    // writes all of the structure, which has the same size there.
+    // writes all of the structure, whose layout is compared in `constcheck.rs`.
     unsafe {
         match run.program.row.context {
-            Context::XdpBuff => ffi::moat_shim_xdp_geometry(run.ctx(), shape.as_mut_ptr()),
-            Context::SkBuff => ffi::moat_shim_geometry(run.ctx(), shape.as_mut_ptr()),
+            Context::XdpBuff => ffi::moat_shim_xdp_geometry(run.ctx(), shape.as_mut_ptr().cast()),
+            Context::SkBuff => ffi::moat_shim_geometry(run.ctx(), shape.as_mut_ptr().cast()),
         }
         shape.assume_init()
     }
@@ -112,7 +112,7 @@ impl Reshaping {
         let mended = geometry::mend(&self.was, &is, self.shape, &self.args, (ret as i64) < 0);
         if mended != is {
             // SAFETY: a socket buffer; offsets of its own, within its own buffer.
-            unsafe { ffi::moat_shim_mend(run.ctx(), &mended) };
+            unsafe { ffi::moat_shim_mend(run.ctx(), (&mended as *const Geometry).cast()) };
         }
         if cfg!(CONFIG_BPF_MOAT_TEST) && ret == 0 {
             self.compare(&mended);

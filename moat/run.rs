@@ -21,7 +21,7 @@ mod call;
 mod packet;
 
 /// `BPF_FUNC_map_lookup_elem`
-const MAP_LOOKUP_ELEM: u32 = 1;
+const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 
 /// One invocation, as the gates hand it over; there only in [`in_run`].
 pub struct Run<'a> {

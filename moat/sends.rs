@@ -23,7 +23,7 @@ const SPARED: u32 = 3;
 
 /// Counts one more time, and returns how often it was.  What goes on on several CPUs at
 /// once counts once.
-fn count(program: &Program, clock: &ffi::Clock) -> u32 {
+fn count(program: &Program, clock: &ffi::moat_clock) -> u32 {
     let until = program.loops_until.load(Ordering::Relaxed);
     let next = clock.jiffies + budget() * clock.hz;
     let exchanged = |until| {

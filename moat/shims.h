@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Called from Rust; the declarations there are in ffi.rs. */
+/* Between C and Rust, whose declarations are made of these: bindings.rs. */
 #ifndef MOAT_SHIMS_H
 #define MOAT_SHIMS_H
 
@@ -12,6 +12,7 @@ struct bpf_verifier_log;
 struct dentry;
 struct moat_cpu_slots;
 struct moat_run;
+struct moat_site;
 struct module;
 struct page;
 struct seq_file;
@@ -58,7 +59,7 @@ u32 moat_shim_insn_number(const struct bpf_verifier_env *env, u32 i);
 struct bpf_verifier_log *moat_shim_log_of(struct bpf_verifier_env *env);
 u32 moat_shim_log(struct bpf_verifier_log *log, const char *text, u32 len);
 
-/* Somebody who calls the kernel; in Rust, too: ffi.rs */
+/* Somebody who calls the kernel: Who in ffi.rs */
 struct moat_who {
 	u32 pid;	/* of the process; in the initial namespace, as all of these */
 	u32 tid;
@@ -73,7 +74,21 @@ u32 moat_list_add(u64 program);
 void moat_list_del(u32 n);
 void moat_listing_init(struct dentry *dir);
 
-/* helpers/geometry.rs says what it is: Geometry. */
+/* helpers/geometry.rs says what these are: Geometry. */
+enum moat_geometry_flags {
+	IS_CLONED = 1 << 0,
+	IS_HEADER_CLONED = 1 << 1,
+	IS_SHARED = 1 << 2,
+	IS_PARTIAL = 1 << 3,
+	IS_ENCAP = 1 << 4,
+	IS_TAGGED = 1 << 5,
+	HAS_LIST = 1 << 6,
+	HAS_LINEAR_LIST = 1 << 7,
+	HAS_FIXED_LIST = 1 << 8,
+	IS_UNNECESSARY = 1 << 9,
+	IS_INGRESS = 1 << 10,
+};
+
 struct moat_geometry {
 	s64 data, tail, end, len, data_len;
 	s64 mac, network, transport;
@@ -105,6 +120,12 @@ extern u64 moat_freed, moat_refused_sends, moat_refused_maps, moat_no_memory;
 extern u64 moat_kept_packets, moat_mispredicted;
 
 extern u64 moat_unlogged;
+
+/* In Rust, for gates.S */
+u64 moat_prepare(struct moat_run *run);
+void moat_finish(struct moat_run *run);
+void moat_no_return(struct moat_run *run);
+u64 moat_audited_call(struct moat_run *run, const struct moat_site *site, const u64 *args);
 
 /* In Rust */
 u32 moat_balance(void);

@@ -21,7 +21,7 @@ struct Seq(*mut seq_file);
 impl Write for Seq {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // SAFETY: the file is open for as long as this exists.
-        unsafe { ffi::moat_shim_seq_write(self.0, text.as_ptr(), text.len()) };
+        unsafe { ffi::moat_shim_seq_write(self.0, text.as_ptr().cast(), text.len()) };
         Ok(())
     }
 }

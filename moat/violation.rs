@@ -5,7 +5,7 @@
 //! program's, NMI included; PKRS open.
 
 use crate::edge::counters::{moat_violations, moat_refused};
-use crate::ffi::{moat_fault, moat_run, moat_site};
+use crate::ffi::{self, moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
 use crate::helpers::geometry;
@@ -22,22 +22,23 @@ use kernel::prelude::*;
 
 
 /// Page-fault error code: Intel SDM Vol. 3A, 4.7.
-const PF_WRITE: u64 = 1 << 1;
-const PF_INSTR: u64 = 1 << 4;
+const PF_PROT: u64 = ffi::x86_pf_error_code_X86_PF_PROT as u64;
+const PF_WRITE: u64 = ffi::x86_pf_error_code_X86_PF_WRITE as u64;
+const PF_INSTR: u64 = ffi::x86_pf_error_code_X86_PF_INSTR as u64;
 
-/// `enum` of vectors: `arch/x86/include/asm/trapnr.h`.
-const DIVIDE: u32 = 0;
-const BREAKPOINT: u32 = 3;
-const OVERFLOW: u32 = 4;
-const INVALID_OPCODE: u32 = 6;
-const DOUBLE_FAULT: u32 = 8;
-const STACK_FAULT: u32 = 12;
-const PROTECTION: u32 = 13;
-const PAGE_FAULT: u32 = 14;
+/// Vectors: `arch/x86/include/asm/trapnr.h`.
+const DIVIDE: u32 = ffi::X86_TRAP_DE;
+const BREAKPOINT: u32 = ffi::X86_TRAP_BP;
+const OVERFLOW: u32 = ffi::X86_TRAP_OF;
+const INVALID_OPCODE: u32 = ffi::X86_TRAP_UD;
+const DOUBLE_FAULT: u32 = ffi::X86_TRAP_DF;
+const STACK_FAULT: u32 = ffi::X86_TRAP_SS;
+const PROTECTION: u32 = ffi::X86_TRAP_GP;
+const PAGE_FAULT: u32 = ffi::X86_TRAP_PF;
 /// What the kernel reports for a return address it will not go back to.
-const BAD_RETURN: u32 = 32;
+const BAD_RETURN: u32 = ffi::X86_TRAP_IRET;
 /// A run that would not end.
-const BUDGET: u32 = kernel::bindings::MOAT_FAULT_BUDGET;
+const BUDGET: u32 = bindings::MOAT_FAULT_BUDGET;
 
 /// Names a program in a report: `name (id 5, type xdp, of tc[42], uid 0)`.
 struct Who<'a>(&'a Program);
@@ -117,7 +118,7 @@ fn stopped_by(program: &Program, fault: &moat_fault) {
             };
             let why = if fault.error_code & PF_PK != 0 {
                 "key"
-            } else if fault.error_code & 1 != 0 {
+            } else if fault.error_code & PF_PROT != 0 {
                 "protection"
             } else {
                 "not mapped"

@@ -25,7 +25,7 @@ const INVAL: i32 = -(bindings::EINVAL as i32);
 const PAGE: u64 = 4096;
 
 /// `BPF_MAX_SUBPROGS`: `include/linux/bpf_verifier.h`.
-const MAX_IMAGES: usize = 256;
+const MAX_IMAGES: usize = ffi::BPF_MAX_SUBPROGS as usize;
 
 /// Replaces the entry called `name`, or appends it.  The JIT's first pass names every call
 /// in order, so that the names are sorted; later passes only replace.

@@ -10,8 +10,8 @@
 //!
 //! Source: `net/core/filter.c`, `net/core/skbuff.c`, `include/linux/if_vlan.h`.
 
-mod leave;
-mod model;
+pub(crate) mod leave;
+pub(crate) mod model;
 
 pub use model::model;
 use model::{ENCAP_L4_GRE, ENCAP_L4_UDP};
@@ -22,13 +22,13 @@ pub const UNSET: i64 = 0xffff;
 /// more headers behind it, and keeps their places in 16 bits, too.
 pub const TOP: i64 = UNSET - 0x2000;
 /// `GSO_MAX_SIZE`, in bytes.
-const GSO_MAX_SIZE: i64 = 8 * 65535;
+pub(crate) const GSO_MAX_SIZE: i64 = 8 * 65535;
 /// `TCP_MIN_GSO_SIZE`, in bytes.
-const GSO_MIN: i64 = 8;
+pub(crate) const GSO_MIN: i64 = 8;
 /// `GSO_BY_FRAGS`: what `skb_segment()` takes for "as in the list".
-const GSO_BY_FRAGS: i64 = 0xffff;
+pub(crate) const GSO_BY_FRAGS: i64 = 0xffff;
 /// `ETH_HLEN`, which `eth_type_trans()` pulls.
-const ETH_HLEN: i64 = 14;
+pub(crate) const ETH_HLEN: i64 = 14;
 pub const ETH_P_IP: i64 = 0x0800;
 pub const ETH_P_IPV6: i64 = 0x86dd;
 /// `SKB_GSO_*`
@@ -94,9 +94,6 @@ pub struct Geometry {
     pub flags: i64,
 }
 
-// As `moat/geometry.c` has it.
-const _: () = assert!(core::mem::size_of::<Geometry>() == 20 * 8);
-
 /// Which helper it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
@@ -116,11 +113,11 @@ pub enum Shape {
     XdpHead,
 }
 
-const EFAULT: i64 = 14;
-const EINVAL: i64 = 22;
-const ERANGE: i64 = 34;
-const EBADMSG: i64 = 74;
-const ENOTSUPP: i64 = 524;
+pub(crate) const EFAULT: i64 = 14;
+pub(crate) const EINVAL: i64 = 22;
+pub(crate) const ERANGE: i64 = 34;
+pub(crate) const EBADMSG: i64 = 74;
+pub(crate) const ENOTSUPP: i64 = 524;
 
 /// What is wrong with a packet, or would be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

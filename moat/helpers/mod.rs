@@ -16,7 +16,7 @@ pub mod table;
 mod classic;
 mod common;
 mod maps;
-mod net_both;
+pub(crate) mod net_both;
 mod net_skb;
 mod net_xdp;
 mod refused;

@@ -15,15 +15,15 @@ const XDP_TC: ProgTypes = ProgTypes::XDP_TC;
 const PERF: Arg = Arg::MapPtr(MapTypes::of(&[PERF_EVENT_ARRAY]));
 
 /// `sizeof(struct iphdr)`, `struct ipv6hdr`, `struct tcphdr`, in bytes.
-const IPV4: u16 = 20;
-const IPV6: u16 = 40;
-const TCP: u16 = 20;
+pub(crate) const IPV4: u16 = 20;
+pub(crate) const IPV6: u16 = 40;
+pub(crate) const TCP: u16 = 20;
 
 /// The longest TCP header: `doff` counts 15 words at most.  In bytes.
 const TCP_MAX: u16 = 60;
 
 /// `sizeof(struct bpf_fib_lookup)`, in bytes.
-const FIB_LOOKUP: u16 = 64;
+pub(crate) const FIB_LOOKUP: u16 = 64;
 
 /// What the kernel answers to bad arguments of redirects.
 pub(super) const SHOT: i64 = TC_ACT_SHOT as i64;

@@ -17,9 +17,9 @@ use kernel::bindings;
 /// Bytes of stack of programs with local calls, whose frames add up to
 /// `MAX_BPF_STACK` at most; for each of up to eight frames its return address,
 /// frame pointer and four saved registers.
-const STACK: u64 = 512 + 8 * 8 * 8;
+const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u64;
 /// Bytes below the stack for what an exception pushes, and its entry stub.
-const EXCEPTION: u64 = 128;
+pub const EXCEPTION: u64 = 128;
 /// Bytes of packet that the verifier lets a program reach: its `MAX_PACKET_OFF`, and
 /// the byte at that offset.
 const MAX_PACKET: u64 = 0xffff + 1;
@@ -35,7 +35,7 @@ const PAGE: u64 = 4096;
 /// Bytes of an area that no slot has, at its ends.  `in_slots()` in
 /// `arch/x86/kernel/moat.c` takes no frame less than 256 bytes from the start, where
 /// the first slot has a snapshot and the room for exceptions, or 64 from the end.
-const MARGIN: (u64, u64) = (192, 64);
+pub const MARGIN: (u64, u64) = (192, 64);
 
 fn round_up(n: u64, to: u64) -> u64 {
     (n + to - 1) / to * to

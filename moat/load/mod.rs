@@ -6,7 +6,7 @@
 pub mod calls;
 mod layout;
 
-pub use layout::MAX_META;
+pub use layout::{EXCEPTION, MARGIN, MAX_META};
 
 use crate::edge::counters::moat_freed;
 use crate::edge::held::Held;

@@ -138,10 +138,11 @@ def c_uses(kernel, scratch):
          "-L%s/lib" % llvm, "-lclang-14"])
     with open(scratch + "/files", "w") as f:
         f.write("".join(path + "\n" for path in kernel.sources((".c", ".h"))))
-    for source in kernel.sources(".c"):
-        command = kernel.command(source)
-        if not command:
-            continue  # not in this kernel
+    commands = [kernel.command(source) for source in kernel.sources(".c")]
+    # What bindgen parses, as the compiler would.
+    bindgen = kernel.words(kernel.module + "/moat/.bindings_generated.rs.cmd")
+    commands.append(["clang-14"] + bindgen[bindgen.index("--") + 1:] + [bindgen[1]])
+    for command in filter(None, commands):  # what is in this kernel
         for line in run([tool, scratch + "/files"] + command, cwd=kernel.build).splitlines():
             kind, name, path, at, user, user_at = line.split("\t")
             if kernel.ours(user, int(user_at)) and not kernel.ours(path, int(at)):
@@ -235,14 +236,25 @@ def rust_uses(kernel, scratch):
     main = analysis(kernel.module + "/moat/.main.o.cmd", "main")
     bindings = {d["id"]["index"]: (d["kind"], d["qualname"].split("::"))
                 for d in analysis(kernel.build + "/rust/.bindings.o.cmd", "bindings")["defs"]}
+    # Constants that the kernel's own bindings do not have, and ours do.
+    generated = [(d["id"]["index"], d["kind"], d["qualname"].split("::"))
+                 for d in main["defs"] if d["span"]["file_name"].endswith("/bindings_generated.rs")]
+    own = {index: path for index, kind, path in generated
+           if kind == "Const" and not re.match("BINDINGS_|moat_", path[-1])}
     types = {path[-1] for kind, path in bindings.values() if kind == "Type"}
+    types.update(path[-1] for _, kind, path in generated if kind == "Type")
     crates = {c["num"]: c["id"]["name"] for c in main["prelude"]["external_crates"]}
     texts = {}
     for ref in main["refs"]:
         crate = crates.get(ref["ref_id"]["krate"])
+        if ref["ref_id"]["krate"] == 0 and ref["ref_id"]["index"] in own:
+            use = bound("Const", own[ref["ref_id"]["index"]])
+            if use:
+                yield use
         span = ref["span"]
         path = os.path.join(kernel.build, span["file_name"])
-        if crate not in ("bindings", "kernel", "alloc") or not path.startswith(kernel.module):
+        if crate not in ("bindings", "kernel", "alloc") or not path.startswith(kernel.module) \
+                or path.endswith("/bindings_generated.rs"):
             continue
         text = texts.setdefault(path, lines_of(path))[span["line_start"] - 1]
         name = text[span["column_start"] - 1:span["column_end"] - 1] if \

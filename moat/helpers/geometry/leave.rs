@@ -4,7 +4,7 @@
 use super::*;
 
 /// `BPF_F_INGRESS`
-const INGRESS: u64 = 1;
+pub(crate) const INGRESS: u64 = 1;
 
 impl Geometry {
     /// What a packet must be for others to be given it: `eth_type_trans()` and

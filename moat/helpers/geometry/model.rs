@@ -7,29 +7,29 @@
 
 use super::*;
 
-mod tags;
+pub(crate) mod tags;
 
 /// `NET_SKB_PAD`, to which `__skb_cow()` rounds up, in bytes.
-const NET_SKB_PAD: i64 = 64;
+pub(crate) const NET_SKB_PAD: i64 = 64;
 /// Sizes of an `iphdr` and an `ipv6hdr`.
-const IPV4: i64 = 20;
-const IPV6: i64 = 40;
+pub(crate) const IPV4: i64 = 20;
+pub(crate) const IPV6: i64 = 40;
 
 /// `BPF_F_ADJ_ROOM_*`
-const FIXED_GSO: u64 = 1 << 0;
-const ENCAP_L3: u64 = 3 << 1;
-const ENCAP_L3_IPV6: u64 = 1 << 2;
-pub(super) const ENCAP_L4_GRE: u64 = 1 << 3;
-pub(super) const ENCAP_L4_UDP: u64 = 1 << 4;
-const NO_CSUM_RESET: u64 = 1 << 5;
-const ENCAP_L2_ETH: u64 = 1 << 6;
-const ENCAP_L2_SHIFT: u32 = 56;
-const GROW_FLAGS: u64 = 0x7f | 0xff << ENCAP_L2_SHIFT;
+pub(crate) const FIXED_GSO: u64 = 1 << 0;
+pub(crate) const ENCAP_L3: u64 = 3 << 1;
+pub(crate) const ENCAP_L3_IPV6: u64 = 1 << 2;
+pub(crate) const ENCAP_L4_GRE: u64 = 1 << 3;
+pub(crate) const ENCAP_L4_UDP: u64 = 1 << 4;
+pub(crate) const NO_CSUM_RESET: u64 = 1 << 5;
+pub(crate) const ENCAP_L2_ETH: u64 = 1 << 6;
+pub(crate) const ENCAP_L2_SHIFT: u32 = 56;
+pub(crate) const GROW_FLAGS: u64 = 0x7f | 0xff << ENCAP_L2_SHIFT;
 /// `BPF_F_RECOMPUTE_CSUM`
-const RECOMPUTE_CSUM: u64 = 1;
+pub(crate) const RECOMPUTE_CSUM: u64 = 1;
 /// `BPF_CSUM_LEVEL_*`
-const CSUM_LEVEL_DEC: u64 = 2;
-const CSUM_LEVEL_RESET: u64 = 3;
+pub(crate) const CSUM_LEVEL_DEC: u64 = 2;
+pub(crate) const CSUM_LEVEL_RESET: u64 = 3;
 
 impl Geometry {
     /// `pskb_expand_head()` by at least `need` bytes in front.

@@ -17,6 +17,8 @@
 // 1.63 is for what the kernel's rustc sees.
 #![allow(clippy::incompatible_msrv)]
 
+// In place of `bindings.rs`.
+use kernel::shims as bindings;
 use moat_logic::{balance, drain, helpers, keyalloc, pks, reason, view, window};
 
 // Some of what these have is for parts of the module that are not here.

@@ -3,7 +3,10 @@
 //!
 //! C header: `moat/shims.h`
 
-use crate::bindings::page;
+// Contracts as in C.
+#![allow(clippy::missing_safety_doc)]
+
+use crate::bindings::{moat_cpu_slots, page};
 use crate::machine::{self, machine};
 use crate::memory;
 use std::ffi::c_void;
@@ -23,40 +26,32 @@ fn set_locked(locked: bool) {
     });
 }
 
-#[no_mangle]
-extern "C" fn moat_shim_lock() {
+pub unsafe fn moat_shim_lock() {
     set_locked(true);
 }
 
-#[no_mangle]
-extern "C" fn moat_shim_unlock() {
+pub unsafe fn moat_shim_unlock() {
     set_locked(false);
 }
 
 /// The caller is root, all over.
-#[no_mangle]
-extern "C" fn moat_whoami(_who: *mut c_void) {}
+pub unsafe fn moat_whoami(_who: *mut c_void) {}
 
-#[no_mangle]
-extern "C" fn moat_may_log(_uid: u32) -> bool {
+pub unsafe fn moat_may_log(_uid: u32) -> bool {
     true
 }
 
-#[no_mangle]
-extern "C" fn moat_shim_synchronize_rcu() {
+pub unsafe fn moat_shim_synchronize_rcu() {
     machine::synchronize_rcu();
 }
 
-#[no_mangle]
-extern "C" fn moat_shim_start_balancing(_ms: u32) {}
+pub unsafe fn moat_shim_start_balancing(_ms: u32) {}
 
-#[no_mangle]
-extern "C" fn moat_shim_privileged() -> bool {
+pub unsafe fn moat_shim_privileged() -> bool {
     true
 }
 
-#[no_mangle]
-extern "C" fn moat_shim_zalloc(size: usize) -> *mut c_void {
+pub unsafe fn moat_shim_zalloc(size: usize) -> *mut c_void {
     match memory::fails() {
         true => null_mut(),
         // SAFETY: any size is fine.
@@ -64,40 +59,40 @@ extern "C" fn moat_shim_zalloc(size: usize) -> *mut c_void {
     }
 }
 
-#[no_mangle]
-unsafe extern "C" fn moat_shim_free(p: *mut c_void) {
+pub unsafe fn moat_shim_free(p: *mut c_void) {
     // SAFETY: from moat_shim_zalloc(), once.
     unsafe { free(p) };
 }
 
 /// A program's slots: here how often it ran.
-#[no_mangle]
-extern "C" fn moat_shim_alloc_slots() -> u64 {
-    moat_shim_zalloc(8) as u64
+pub unsafe fn moat_shim_alloc_slots() -> u64 {
+    // SAFETY: any size is fine.
+    unsafe { moat_shim_zalloc(8) as u64 }
 }
 
-#[no_mangle]
-unsafe extern "C" fn moat_shim_free_slots(slots: u64) {
+/// Nobody writes to them here.
+pub unsafe fn moat_shim_cpu_slots(_slots: u64, _cpu: u32) -> *mut moat_cpu_slots {
+    null_mut()
+}
+
+pub unsafe fn moat_shim_free_slots(slots: u64) {
     // SAFETY: from moat_shim_alloc_slots(), once.
     unsafe { moat_shim_free(slots as *mut c_void) };
 }
 
-#[no_mangle]
-unsafe extern "C" fn moat_shim_runs(slots: u64) -> u64 {
+pub unsafe fn moat_shim_runs(slots: u64) -> u64 {
     // SAFETY: from moat_shim_alloc_slots().
     unsafe { *(slots as *const u64) }
 }
 
-#[no_mangle]
-extern "C" fn moat_shim_alloc_page() -> *mut page {
+pub unsafe fn moat_shim_alloc_page() -> *mut page {
     match memory::fails() {
         true => null_mut(),
         false => Box::into_raw(Box::new(page::new())),
     }
 }
 
-#[no_mangle]
-unsafe extern "C" fn moat_shim_free_page(page: *mut page) {
+pub unsafe fn moat_shim_free_page(page: *mut page) {
     machine(|m| {
         if m.leads_to(page as usize) {
             m.report("a page is freed and in use");

@@ -3,13 +3,13 @@
 
 use super::*;
 
-const VLAN_HLEN: i64 = 4;
-const VLAN_ETH_HLEN: i64 = ETH_HLEN + VLAN_HLEN;
+pub(crate) const VLAN_HLEN: i64 = 4;
+pub(crate) const VLAN_ETH_HLEN: i64 = ETH_HLEN + VLAN_HLEN;
 /// Address and type of an Ethernet header and a tag, which VLAN helpers move.
 const VLAN_MOVED: i64 = 16;
 
-const ETH_P_8021Q: i64 = 0x8100;
-const ETH_P_8021AD: i64 = 0x88a8;
+pub(crate) const ETH_P_8021Q: i64 = 0x8100;
+pub(crate) const ETH_P_8021AD: i64 = 0x88a8;
 
 impl Geometry {
     /// What the VLAN helpers would warn of, or write past.

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Functions, variables and layouts of ours against what C and `gates.S` take them for.
+//!
+//! Everything here is decided at compile time; the module has no code.  What Rust calls
+//! in C needs no comparison: its declarations are `shims.h` itself, see `bindings.rs`.
+//!
+//! C header: `moat/shims.h`, [`asm/moat.h`].
+
+use crate::bindings as c;
+use crate::ffi::Who;
+use crate::helpers::audit::Allegation;
+use crate::helpers::geometry::Geometry;
+use crate::edge::counters;
+use crate::{run, show};
+use core::mem::{size_of, transmute};
+use core::sync::atomic::AtomicU64;
+use kernel::bindings as k;
+
+/// Fails the build unless the two functions have the same type.
+macro_rules! same_type {
+    ($(fn($($arg:ty),*) -> $ret:ty: $ours:path => $theirs:path;)*) => {
+        $(const _: () = {
+            let mut _f: unsafe extern "C" fn($($arg),*) -> $ret = $theirs;
+            _f = $ours;
+        };)*
+    };
+}
+
+same_type! {
+    fn() -> _: show::moat_balance => c::moat_balance;
+    fn(_, _) -> _: show::moat_show_program => c::moat_show_program;
+    fn(_, _) -> _: show::moat_show_domains => c::moat_show_domains;
+    fn(_, _) -> _: show::moat_show_keys => c::moat_show_keys;
+    fn(_) -> _: run::moat_prepare => c::moat_prepare;
+    fn(_) -> _: run::moat_finish => c::moat_finish;
+    fn(_) -> _: run::moat_no_return => c::moat_no_return;
+}
+
+// That one has a better name for the five registers which `moat_audit` pushes.
+const _: unsafe extern "C" fn(*mut k::moat_run, *const k::moat_site, *const u64) -> u64 =
+    c::moat_audited_call;
+const _: unsafe extern "C" fn(
+    *mut k::moat_run,
+    *const k::moat_site,
+    *const [Allegation; 5],
+) -> u64 = run::moat_audited_call;
+const _: () = assert!(size_of::<Allegation>() == size_of::<u64>());
+
+/// Fails the build unless these, which are counted in Rust, are `u64` in C.
+macro_rules! counters {
+    ($($ours:path => $theirs:path;)*) => {
+        $(const _: fn() = || {
+            // SAFETY: only an address.
+            let _: (&AtomicU64, *const u64) = (&$ours, unsafe { core::ptr::addr_of!($theirs) });
+        };)*
+    };
+}
+
+counters! {
+    counters::moat_violations => c::moat_violations;
+    counters::moat_refused => c::moat_refused;
+    counters::moat_plain => c::moat_plain;
+    counters::moat_binds => c::moat_binds;
+    counters::moat_evictions => c::moat_evictions;
+    counters::moat_freed => c::moat_freed;
+    counters::moat_refused_sends => c::moat_refused_sends;
+    counters::moat_refused_maps => c::moat_refused_maps;
+    counters::moat_no_memory => c::moat_no_memory;
+    counters::moat_kept_packets => c::moat_kept_packets;
+    counters::moat_mispredicted => c::moat_mispredicted;
+}
+
+/// Bytes that are all different, so that what a field holds tells where it is.
+const fn numbered<const N: usize>() -> [u8; N] {
+    assert!(N <= 256);
+    let mut bytes = [0; N];
+    let mut i = 0;
+    while i < N {
+        bytes[i] = i as u8;
+        i += 1;
+    }
+    bytes
+}
+
+/// Fails the build unless both structures have the same size, and these fields, all there
+/// are, at the same places.
+macro_rules! same_layout {
+    ($ours:ident => $theirs:ident { $($field:ident $([$i:literal])?,)* }) => {
+        const _: () = {
+            const SIZE: usize = size_of::<c::$theirs>();
+            // SAFETY: integers, and arrays of such.
+            let (ours, theirs): ($ours, c::$theirs) =
+                unsafe { (transmute(numbered::<SIZE>()), transmute(numbered::<SIZE>())) };
+            let ($ours { $($field: _,)* }, c::$theirs { $($field: _,)* }) = (&ours, &theirs);
+            $(assert!(ours.$field$([$i])? as u64 == theirs.$field$([$i])? as u64);)*
+        };
+    };
+}
+
+same_layout! {
+    Who => moat_who { pid, tid, uid, comm[15], }
+}
+
+same_layout! {
+    Geometry => moat_geometry {
+        data, tail, end, len, data_len, mac, network, transport, inner_mac, inner_network,
+        inner_transport, csum_start, csum_end, mac_len, gso_size, gso_type, protocol,
+        csum_level, max_len, flags,
+    }
+}
+
+/// Fails the build unless these words are where `gates.S` has them without asking.
+macro_rules! word {
+    ($($struct:ident.$field:ident$([$i:literal])? == $at:expr;)*) => {
+        $(const _: () = {
+            // SAFETY: integers, and arrays of such.
+            let it: k::$struct =
+                unsafe { transmute(numbered::<{ size_of::<k::$struct>() }>()) };
+            assert!(it.$field$([$i])? as u8 == 8 * $at);
+        };)*
+    };
+}
+
+word! {
+    // MOAT_BEGIN pushes these, and `moat_exit` pops the first.
+    moat_run.prev == 0;
+    moat_run.flags == 1;
+    moat_run.domain == 2;
+    moat_run.slot == 3;
+    moat_run.ctx == 4;
+    moat_run.deadline == 5;
+    moat_run.saved[0] == 6;
+    // MOAT_IST_LANDING
+    moat_slot.land[0] == 0;
+    moat_slot.land[3] == 3;
+    // The head of the list is what `moat_domain.slots` points at.
+    moat_cpu_slots.head == 0;
+}
+
+// `moat_return` shifts by 4.
+const _: () = assert!(size_of::<k::moat_return>() == 1 << 4);
