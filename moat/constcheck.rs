@@ -87,7 +87,7 @@ const _: () = assert!(view::FIRST as usize + view::OWN <= 1 << k::X86_CR3_PTI_PC
 
 // `in_slots()` in `arch/x86/kernel/moat.c` takes no frame less than so many bytes from
 // the start of a program's slots, or from their end.
-const IN_SLOTS: (u64, u64) = (256, 64);
+const IN_SLOTS: (u64, u64) = (k::MOAT_SLOTS_LOW as u64, k::MOAT_SLOTS_HIGH as u64);
 const _: () = assert!(MARGIN.0 + EXCEPTION >= IN_SLOTS.0 && MARGIN.1 >= IN_SLOTS.1);
 // The CPU aligns RSP before it lands: each of the areas has to be as far from the next.
 const _: () = assert!(k::MOAT_LANDING_SIZE % 16 == 0);
