@@ -15,6 +15,7 @@
 //! | what code, and how does it call out      | `program/image.rs`, `sites.rs` |
 //! | what may that code be, where may it lead | `sensitive.rs`, `walk.rs` |
 //! | what happens around a run                | `run.rs`, `run/` |
+//! | how is a program's memory looked at      | `kernel/program_memory.rs` |
 //! | what may a helper be given               | `helpers/`      |
 //! | what may become of a packet              | `reshape.rs`, `helpers/geometry.rs` |
 //! | what happens on a violation              | `violation.rs`  |
@@ -63,6 +64,9 @@ mod x86;
 #[allow(dead_code)]
 mod constcheck;
 mod domains;
+// `kernel` is the name of the kernel's own crate.
+#[path = "kernel/mod.rs"]
+mod edge;
 mod ffi;
 mod inner;
 mod jit_hook;

@@ -11,7 +11,7 @@ const CTX: u64 = 0xffff_8880_0000_1000;
 const SNAP: u64 = RW + 64;
 const PKT: u64 = 0xffff_8880_0000_2000;
 const MAP: u64 = 0xffff_8880_0000_3000;
-/// Writable memory of the test domain, and read-only memory right after it.
+/// Writable memory of the test program, and read-only memory right after it.
 const RW: u64 = 0xffff_fe80_0020_0000;
 const SIZE: u64 = 0x1000;
 
@@ -19,7 +19,8 @@ struct Test {
     map: MapInfo,
 }
 
-impl Domain for Test {
+// SAFETY: nobody looks at the memory that is granted.
+unsafe impl CallerMemory for Test {
     fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
         within(RW, if write { SIZE } else { 2 * SIZE }, addr, len) || len == 0
     }
@@ -47,8 +48,20 @@ fn owns(addr: u64, len: u64, write: bool) -> bool {
     len == 0 || (addr >= RW && end <= limit)
 }
 
-fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[u64; 5]> {
-    let mut out = *raw;
+/// Of memory also how long it is, and whether the helper may write there.
+type Given = (u64, Option<(u64, bool)>);
+
+fn given(grant: Grant<'_>) -> Given {
+    let memory = grant.memory();
+    assert!(memory.map_or(true, |m| m.addr() == grant.get()));
+    (
+        grant.get(),
+        memory.map(|m| (m.len().into(), m.is_writable())),
+    )
+}
+
+fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[Given; 5]> {
+    let mut out = raw.map(|value| (value, None));
     let word = |n: u64| {
         let percpu = [5, 6, 10].contains(&map.ty);
         if percpu {
@@ -58,40 +71,43 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[u64; 5]> {
         }
     };
     for i in 0..5 {
+        let mut memory = |len: u64, write| {
+            out[i].1 = Some((len, write));
+            owns(raw[i], len, write)
+        };
         let ok = match c.args[i] {
             Arg::None | Arg::Any => true,
             Arg::Ctx => {
-                out[i] = CTX;
+                out[i].0 = CTX;
                 raw[i] == SNAP
             }
             Arg::PktData => {
-                out[i] = PKT;
+                out[i].0 = PKT;
                 true
             }
             Arg::Headlen => {
-                out[i] = 64;
+                out[i].0 = 64;
                 true
             }
             Arg::MapPtr(types) => {
                 let frozen = map.flags & maptype::RDONLY_PROG != 0;
                 raw[i] == MAP && types.contains(map.ty) && !(c.writes_map && frozen)
             }
-            Arg::MapKey => owns(raw[i], map.key_size.into(), false),
-            Arg::MapValue => owns(raw[i], word(map.value_size.into()), false),
-            Arg::MapValueOut => owns(
-                raw[i],
-                word(map.value_size.into()),
-                map.ty != maptype::BLOOM_FILTER,
-            ),
+            Arg::MapKey => memory(map.key_size.into(), false),
+            Arg::MapValue => memory(word(map.value_size.into()), false),
+            Arg::MapValueOut => {
+                memory(word(map.value_size.into()), map.ty != maptype::BLOOM_FILTER)
+            }
             Arg::Mem { access, size, .. } => {
                 let len = raw[size as usize];
+                let ok = memory(len, access != Access::Read);
                 if len == 0 {
-                    out[i] = 0;
+                    out[i].0 = 0;
                 }
-                owns(raw[i], len, access != Access::Read)
+                ok
             }
             Arg::Size { max, zero_ok } => raw[i] <= max.into() && (zero_ok || raw[i] != 0),
-            Arg::FixedMem { access, bytes } => owns(raw[i], bytes.into(), access != Access::Read),
+            Arg::FixedMem { access, bytes } => memory(bytes.into(), access != Access::Read),
         };
         if !ok {
             return None;
@@ -154,31 +170,43 @@ proptest! {
 
     #[test]
     fn audit_is_the_model(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
-        let domain = Test { map };
-        let got = audit(c, &raw.map(Allegation), &domain);
+        let caller = Test { map };
+        let got = audit(c, &raw.map(Allegation), &caller);
         let want = if c.refused.is_some() { None } else { model(c, &raw, &map) };
-        prop_assert_eq!(got.ok().map(|k| k.args.map(Grant::get)), want);
+        prop_assert_eq!(got.ok().map(|k| k.args.map(given)), want);
     }
 
     #[test]
     fn the_quick_lookup_is_the_audit(raw in [value(), value()], map in map()) {
-        let domain = Test { map };
+        let caller = Test { map };
         let args = [raw[0], raw[1], 0, 0, 0].map(Allegation);
-        let slow = audit(contract(1).unwrap(), &args, &domain);
-        let quick = audit_lookup(args[0], args[1], &domain);
+        let slow = audit(contract(1).unwrap(), &args, &caller);
+        let quick = audit_lookup(args[0], args[1], &caller);
         match (slow, quick) {
             (Ok(slow), Ok((map, key))) => {
                 prop_assert_eq!(slow.map, Some(map));
-                prop_assert_eq!(slow.args[1], key);
+                prop_assert_eq!(slow.args[1].memory(), Some(key));
             }
             (slow, quick) => prop_assert_eq!(slow.err(), quick.err()),
         }
     }
 
     #[test]
+    fn what_bounces_is_memory(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
+        let caller = Test { map };
+        if let Ok(checked) = audit(c, &raw.map(Allegation), &caller) {
+            if let Some(bounce) = checked.bounce {
+                let memory = checked.args[usize::from(bounce.arg)].memory().unwrap();
+                prop_assert!(usize::from(bounce.bytes) <= BOUNCE_MAX);
+                prop_assert!(!bounce.back || memory.is_writable());
+            }
+        }
+    }
+
+    #[test]
     fn no_kernel_address_gets_in(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
-        let domain = Test { map };
-        if let Ok(checked) = audit(c, &raw.map(Allegation), &domain) {
+        let caller = Test { map };
+        if let Ok(checked) = audit(c, &raw.map(Allegation), &caller) {
             for (arg, grant) in c.args.iter().zip(checked.args) {
                 if let Arg::Mem { .. } | Arg::FixedMem { .. } = arg {
                     prop_assert!(grant.get() == 0 || owns(grant.get(), 1, false));
@@ -189,8 +217,8 @@ proptest! {
 }
 
 #[test]
-fn an_lpm_update_bounces_its_key_and_others_do_not() {
-    let mut domain = Test {
+fn updates_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
+    let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
             ty: maptype::LPM_TRIE,
@@ -201,7 +229,7 @@ fn an_lpm_update_bounces_its_key_and_others_do_not() {
     };
     let raw = [MAP, RW, RW + 8, 0, 0].map(Allegation);
     for (id, bounced) in [(1, false), (2, true), (3, false)] {
-        let checked = audit(contract(id).unwrap(), &raw, &domain).unwrap();
+        let checked = audit(contract(id).unwrap(), &raw, &caller).unwrap();
         let want = bounced.then_some(Bounce {
             arg: 1,
             bytes: 8,
@@ -209,14 +237,20 @@ fn an_lpm_update_bounces_its_key_and_others_do_not() {
         });
         assert_eq!(checked.bounce, want, "{id}");
     }
-    domain.map.ty = maptype::HASH;
-    let checked = audit(contract(2).unwrap(), &raw, &domain).unwrap();
+    caller.map.ty = maptype::HASH;
+    let checked = audit(contract(2).unwrap(), &raw, &caller).unwrap();
     assert_eq!(checked.bounce, None);
+    caller.map.ty = maptype::ARRAY;
+    caller.map.key_size = 4;
+    for id in [1, 2, 3] {
+        let checked = audit(contract(id).unwrap(), &raw, &caller).unwrap();
+        assert_eq!(checked.bounce.unwrap().bytes, 4, "{id}");
+    }
 }
 
 #[test]
 fn a_read_only_map_is_not_changed() {
-    let mut domain = Test {
+    let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
             ty: maptype::ARRAY,
@@ -236,17 +270,17 @@ fn a_read_only_map_is_not_changed() {
         (87, maptype::QUEUE),
         (88, maptype::STACK),
     ] {
-        domain.map.ty = ty;
+        caller.map.ty = ty;
         let helper = contract(id).unwrap();
-        assert_eq!(audit(helper, &raw, &domain).unwrap_err(), error, "{id}");
+        assert_eq!(audit(helper, &raw, &caller).unwrap_err(), error, "{id}");
     }
-    domain.map.ty = maptype::ARRAY;
-    assert!(audit(contract(1).unwrap(), &raw, &domain).is_ok());
+    caller.map.ty = maptype::ARRAY;
+    assert!(audit(contract(1).unwrap(), &raw, &caller).is_ok());
 }
 
 #[test]
 fn a_percpu_update_needs_whole_words() {
-    let mut domain = Test {
+    let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
             ty: maptype::PERCPU_HASH,
@@ -261,7 +295,7 @@ fn a_percpu_update_needs_whole_words() {
         arg: 2,
         why: Why::Memory,
     };
-    assert_eq!(audit(update, &raw, &domain).unwrap_err(), error);
-    domain.map.ty = maptype::HASH;
-    assert!(audit(update, &raw, &domain).is_ok());
+    assert_eq!(audit(update, &raw, &caller).unwrap_err(), error);
+    caller.map.ty = maptype::HASH;
+    assert!(audit(update, &raw, &caller).is_ok());
 }
