@@ -17,53 +17,26 @@ use core::marker::PhantomData;
 #[repr(transparent)]
 pub struct Allegation(pub u64);
 
-/// A value a helper may be given.  Only an audit makes one; what it is of is private, so
-/// that nobody can claim more than was granted.
+/// A value a helper may be given.  Only an audit makes one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Grant<'d>(Granted, PhantomData<&'d ()>);
+#[repr(transparent)]
+pub struct Register(u64);
 
-/// What was granted.  The register's value is at the same place in each of them, so that
-/// putting it there is one load.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Granted {
-    Scalar(u64),
-    Memory { addr: u64, len: u32, writable: bool },
-    Map(u64),
-    Ctx(u64),
-}
-
-impl<'d> Grant<'d> {
-    #[inline(always)]
-    const fn of(granted: Granted) -> Grant<'d> {
-        Grant(granted, PhantomData)
-    }
-
+impl Register {
     /// What to put in the register.
     #[inline(always)]
     pub const fn get(self) -> u64 {
-        match self.0 {
-            Granted::Scalar(value) | Granted::Map(value) | Granted::Ctx(value) => value,
-            Granted::Memory { addr, .. } => addr,
-        }
+        self.0
     }
+}
 
-    /// The memory, if that is what it is.
-    #[inline(always)]
-    pub const fn memory(self) -> Option<Memory<'d>> {
-        match self.0 {
-            Granted::Memory {
-                addr,
-                len,
-                writable,
-            } => Some(Memory {
-                addr,
-                len,
-                writable,
-                caller: PhantomData,
-            }),
-            _ => None,
-        }
-    }
+/// What an argument is.  It lives from one argument to the next: a call keeps the registers,
+/// and of memory what it needs a copy of.
+enum Grant<'d> {
+    Scalar(u64),
+    Memory(Memory<'d>),
+    Map(&'d MapInfo),
+    Ctx(u64),
 }
 
 /// Memory of a program that it passes to a helper.
@@ -101,15 +74,6 @@ impl<'d> Memory<'d> {
     #[inline(always)]
     pub const fn is_writable(self) -> bool {
         self.writable
-    }
-
-    #[inline(always)]
-    const fn grant(self) -> Grant<'d> {
-        Grant::of(Granted::Memory {
-            addr: self.addr,
-            len: self.len,
-            writable: self.writable,
-        })
     }
 }
 
@@ -199,12 +163,19 @@ pub struct AuditError {
 /// A call that may go through.
 #[derive(Clone, Copy, Debug)]
 pub struct Checked<'d> {
-    pub args: [Grant<'d>; 5],
+    pub args: [Register; 5],
     /// The map argument, for translating what comes back.
     pub map: Option<&'d MapInfo>,
-    /// The argument to pass as a kernel copy, if one must be; that one is
-    /// [memory](Grant::memory).
-    pub bounce: Option<Bounce>,
+    /// The argument to pass as a kernel copy, if one must be.
+    pub bounce: Option<Bounced<'d>>,
+}
+
+/// An argument to be passed as a copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounced<'d> {
+    pub how: Bounce,
+    /// All that was granted; not NULL.
+    pub memory: Memory<'d>,
 }
 
 /// Audits one call.
@@ -214,12 +185,18 @@ pub fn audit<'d, C: CallerMemory>(
     raw: &[Allegation; 5],
     caller: &'d C,
 ) -> Result<Checked<'d>, AuditError> {
-    // One by one: the kernel's core is not optimised across arrays.
-    let scalar = |i: usize| Grant::of(Granted::Scalar(raw[i].0));
+    // One by one: a kernel that is optimised for size makes calls of `map()`.
+    let [a, b, c, d, e] = *raw;
     let mut checked = Checked {
-        args: [scalar(0), scalar(1), scalar(2), scalar(3), scalar(4)],
+        args: [
+            Register(a.0),
+            Register(b.0),
+            Register(c.0),
+            Register(d.0),
+            Register(e.0),
+        ],
         map: None,
-        bounce: contract.bounce,
+        bounce: None,
     };
     if contract.refused.is_some() {
         return Err(AuditError {
@@ -227,19 +204,30 @@ pub fn audit<'d, C: CallerMemory>(
             why: Why::Refused,
         });
     }
+    let mut bounce = contract.bounce;
     for i in 0..raw.len() {
         if contract.checked & 1 << i == 0 {
             continue;
         }
-        match grant(contract, raw, i, caller, &mut checked.map) {
-            Ok(value) => checked.args[i] = value,
+        let value = match grant(contract, raw, i, caller, checked.map) {
+            Ok(Grant::Scalar(value) | Grant::Ctx(value)) => value,
+            Ok(Grant::Map(map)) => {
+                checked.map = Some(map);
+                bounce = bounce_of(contract, map);
+                map.kernel
+            }
+            Ok(Grant::Memory(memory)) => {
+                match bounce {
+                    Some(how) if how.arg as usize == i && !memory.is_empty() => {
+                        checked.bounce = Some(Bounced { how, memory });
+                    }
+                    _ => {}
+                }
+                memory.addr
+            }
             Err(why) => return Err(AuditError { arg: i as u8, why }),
-        }
-    }
-    if let Some(map) = checked.map {
-        if let Some(bounce) = bounce_of(contract, map) {
-            checked.bounce = Some(bounce);
-        }
+        };
+        checked.args[i] = Register(value);
     }
     Ok(checked)
 }
@@ -268,34 +256,33 @@ fn grant<'d, C: CallerMemory>(
     raw: &[Allegation; 5],
     i: usize,
     caller: &'d C,
-    map: &mut Option<&'d MapInfo>,
+    map: Option<&'d MapInfo>,
 ) -> Result<Grant<'d>, Why> {
     let value = raw[i];
     let memory = match contract.args[i] {
-        Arg::None | Arg::Any => return Ok(Grant::of(Granted::Scalar(value.0))),
+        Arg::None | Arg::Any => return Ok(Grant::Scalar(value.0)),
         Arg::Ctx if value.0 != caller.snapshot() => return Err(Why::Context),
-        Arg::Ctx => return Ok(Grant::of(Granted::Ctx(caller.ctx()))),
-        Arg::PktData => return Ok(Grant::of(Granted::Scalar(caller.pkt_data()))),
-        Arg::Headlen => return Ok(Grant::of(Granted::Scalar(caller.headlen()))),
+        Arg::Ctx => return Ok(Grant::Ctx(caller.ctx())),
+        Arg::PktData => return Ok(Grant::Scalar(caller.pkt_data())),
+        Arg::Headlen => return Ok(Grant::Scalar(caller.headlen())),
         Arg::MapPtr(types) => {
             let info = map_of(types, value, caller)?;
             // The verifier's, from record_func_map(); map operations do not ask.
             if contract.writes_map && info.flags & RDONLY_PROG != 0 {
                 return Err(Why::ReadOnlyMap);
             }
-            *map = Some(info);
-            return Ok(Grant::of(Granted::Map(info.kernel)));
+            return Ok(Grant::Map(info));
         }
         Arg::MapKey => {
-            let info = (*map).ok_or(Why::Contract)?;
+            let info = map.ok_or(Why::Contract)?;
             memory(value, info.key_size as u64, false, caller)
         }
         Arg::MapValue => {
-            let info = (*map).ok_or(Why::Contract)?;
+            let info = map.ok_or(Why::Contract)?;
             memory(value, value_span(info), false, caller)
         }
         Arg::MapValueOut => {
-            let info = (*map).ok_or(Why::Contract)?;
+            let info = map.ok_or(Why::Contract)?;
             // Asking a Bloom filter reads the value; the others fill it in.
             let write = info.ty != BLOOM_FILTER;
             memory(value, value_span(info), write, caller)
@@ -306,11 +293,11 @@ fn grant<'d, C: CallerMemory>(
             if value.0 > max as u64 || (value.0 == 0 && !zero_ok) {
                 return Err(Why::Size);
             }
-            return Ok(Grant::of(Granted::Scalar(value.0)));
+            return Ok(Grant::Scalar(value.0));
         }
         Arg::FixedMem { access, bytes } => memory(value, bytes as u64, access.writes(), caller),
     };
-    memory.map(Memory::grant)
+    memory.map(Grant::Memory)
 }
 
 #[inline(always)]
@@ -373,7 +360,7 @@ const fn value_span(map: &MapInfo) -> u64 {
     }
 }
 
-/// What a helper reads more than once of the key, because of the type of the map.
+/// What has to be passed as a copy, now that the map is known.
 ///
 /// `trie_update_elem()` checks `key->prefixlen`, then reads it again for the new
 /// node, whose later walks believe it.  The index of an array is read with a plain load,
@@ -385,7 +372,7 @@ const fn bounce_of(contract: &Contract, map: &MapInfo) -> Option<Bounce> {
         LPM_TRIE if updates && (map.key_size as usize) < BOUNCE_MAX => map.key_size as u16,
         LPM_TRIE if updates => BOUNCE_MAX as u16,
         _ if keyed && map.is_array() => 4,
-        _ => return None,
+        _ => return contract.bounce,
     };
     Some(Bounce {
         arg: 1,

@@ -6,8 +6,8 @@
 use super::Run;
 use crate::edge::program_memory::{self, KernelCopy};
 use crate::ffi::{self, moat_site};
-use crate::helpers::audit::{self, Allegation, AuditError, Checked, MapInfo, Memory, Why};
-use crate::helpers::contract::{Bounce, Contract, Ret};
+use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
+use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
 use crate::helpers::maptype::MapTypes;
 use crate::reshape;
@@ -67,10 +67,8 @@ impl Run<'_> {
                 return Ok(sends.answer as u64);
             }
         }
-        match bounced(&checked) {
-            Some((bounce, memory)) => {
-                self.call_bounced(site, contract, (bounce, memory), &mut args, checked.map)
-            }
+        match checked.bounce {
+            Some(bounced) => self.call_bounced(site, contract, bounced, &mut args, checked.map),
             None => Ok(self.make(site, contract, &args, checked.map, |_| true)),
         }
     }
@@ -130,14 +128,15 @@ impl Run<'_> {
         &self,
         site: &moat_site,
         contract: &Contract,
-        (bounce, memory): (Bounce, Memory<'_>),
+        bounced: Bounced<'_>,
         args: &mut [u64; 5],
         map: Option<&MapInfo>,
     ) -> Called {
+        let Bounced { how, memory } = bounced;
         let mut copy = KernelCopy::new();
-        args[bounce.arg as usize % 5] = copy.take(memory, bounce.bytes);
+        args[how.arg as usize % 5] = copy.take(memory, how.bytes);
         Ok(self.make(site, contract, args, map, |_| {
-            if bounce.back {
+            if how.back {
                 copy.give_back(memory);
             }
             true
@@ -169,11 +168,4 @@ impl Run<'_> {
             0
         }
     }
-}
-
-/// The argument to pass as a copy.  No bytes need none.
-fn bounced<'d>(checked: &Checked<'d>) -> Option<(Bounce, Memory<'d>)> {
-    let bounce = checked.bounce?;
-    let memory = checked.args[bounce.arg as usize % 5].memory()?;
-    (!memory.is_empty()).then_some((bounce, memory))
 }
