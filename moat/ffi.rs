@@ -44,6 +44,7 @@ extern "C" {
         c: *mut c_void,
     ) -> u64;
     pub fn moat_shim_call(func: u64, args: *const u64) -> u64;
+    pub fn moat_shim_lookup(func: u64, map: u64, key: u64) -> u64;
     pub fn moat_shim_skb_data(skb: *const c_void) -> u64;
     pub fn moat_shim_skb_headlen(skb: *const c_void) -> u32;
     pub fn moat_shim_skb_start(skb: *mut c_void) -> u64;

@@ -21,7 +21,7 @@ impl Run<'_> {
     /// A map lookup, the call that comes most often.
     pub(super) fn lookup(&self, site: &moat_site, raw: &[Allegation; 5]) -> Called {
         let (map, key) = audit::audit_lookup(raw[0], raw[1], self)?;
-        let mut args = [map.kernel, key.addr(), 0, 0, 0];
+        let mut at = key.addr();
         let index;
         // The kernel reads it with a plain load, perhaps again after its check.
         if map.is_array() {
@@ -29,10 +29,10 @@ impl Run<'_> {
                 arg: 1,
                 why: Why::Memory,
             })?;
-            args[1] = &index as *const u32 as u64;
+            at = &index as *const u32 as u64;
         }
         // SAFETY: what the contract of the helper grants.
-        let ret = unsafe { ffi::moat_shim_call(site.func, args.as_ptr()) };
+        let ret = unsafe { ffi::moat_shim_lookup(site.func, map.kernel, at) };
         Ok(self.value(ret, Some(map)))
     }
 
