@@ -48,20 +48,12 @@ fn owns(addr: u64, len: u64, write: bool) -> bool {
     len == 0 || (addr >= RW && end <= limit)
 }
 
-/// Of memory also how long it is, and whether the helper may write there.
-type Given = (u64, Option<(u64, bool)>);
+/// What goes into the registers, and of each argument that is memory how long it is and
+/// whether the helper may write there.
+type Granted = ([u64; 5], [Option<(u64, bool)>; 5]);
 
-fn given(grant: Grant<'_>) -> Given {
-    let memory = grant.memory();
-    assert!(memory.map_or(true, |m| m.addr() == grant.get()));
-    (
-        grant.get(),
-        memory.map(|m| (m.len().into(), m.is_writable())),
-    )
-}
-
-fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[Given; 5]> {
-    let mut out = raw.map(|value| (value, None));
+fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
+    let (mut out, mut memories) = (*raw, [None; 5]);
     let word = |n: u64| {
         let percpu = [5, 6, 10].contains(&map.ty);
         if percpu {
@@ -72,21 +64,21 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[Given; 5]> {
     };
     for i in 0..5 {
         let mut memory = |len: u64, write| {
-            out[i].1 = Some((len, write));
+            memories[i] = Some((len, write));
             owns(raw[i], len, write)
         };
         let ok = match c.args[i] {
             Arg::None | Arg::Any => true,
             Arg::Ctx => {
-                out[i].0 = CTX;
+                out[i] = CTX;
                 raw[i] == SNAP
             }
             Arg::PktData => {
-                out[i].0 = PKT;
+                out[i] = PKT;
                 true
             }
             Arg::Headlen => {
-                out[i].0 = 64;
+                out[i] = 64;
                 true
             }
             Arg::MapPtr(types) => {
@@ -102,7 +94,7 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[Given; 5]> {
                 let len = raw[size as usize];
                 let ok = memory(len, access != Access::Read);
                 if len == 0 {
-                    out[i].0 = 0;
+                    out[i] = 0;
                 }
                 ok
             }
@@ -113,7 +105,7 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[Given; 5]> {
             return None;
         }
     }
-    Some(out)
+    Some((out, memories))
 }
 
 fn value() -> impl Strategy<Value = u64> {
@@ -173,7 +165,20 @@ proptest! {
         let caller = Test { map };
         let got = audit(c, &raw.map(Allegation), &caller);
         let want = if c.refused.is_some() { None } else { model(c, &raw, &map) };
-        prop_assert_eq!(got.ok().map(|k| k.args.map(given)), want);
+        prop_assert_eq!(got.is_ok(), want.is_some());
+        if let (Ok(got), Some((registers, memories))) = (got, want) {
+            prop_assert_eq!(got.args.map(Register::get), registers);
+            if let Some(Bounced { how, memory }) = got.bounce {
+                let i = usize::from(how.arg);
+                prop_assert!(memory.addr() == registers[i] && !memory.is_empty());
+                prop_assert_eq!(Some((memory.len().into(), memory.is_writable())), memories[i]);
+                prop_assert!(usize::from(how.bytes) <= BOUNCE_MAX);
+                prop_assert!(!how.back || memory.is_writable());
+            } else if let Some(how) = c.bounce {
+                // No bytes need no copy.
+                prop_assert_eq!(memories[usize::from(how.arg)].unwrap().0, 0);
+            }
+        }
     }
 
     #[test]
@@ -185,21 +190,10 @@ proptest! {
         match (slow, quick) {
             (Ok(slow), Ok((map, key))) => {
                 prop_assert_eq!(slow.map, Some(map));
-                prop_assert_eq!(slow.args[1].memory(), Some(key));
+                prop_assert_eq!(slow.args[1].get(), key.addr());
+                prop_assert_eq!(u64::from(key.len()), u64::from(map.key_size));
             }
             (slow, quick) => prop_assert_eq!(slow.err(), quick.err()),
-        }
-    }
-
-    #[test]
-    fn what_bounces_is_memory(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
-        let caller = Test { map };
-        if let Ok(checked) = audit(c, &raw.map(Allegation), &caller) {
-            if let Some(bounce) = checked.bounce {
-                let memory = checked.args[usize::from(bounce.arg)].memory().unwrap();
-                prop_assert!(usize::from(bounce.bytes) <= BOUNCE_MAX);
-                prop_assert!(!bounce.back || memory.is_writable());
-            }
         }
     }
 
@@ -207,9 +201,9 @@ proptest! {
     fn no_kernel_address_gets_in(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
         let caller = Test { map };
         if let Ok(checked) = audit(c, &raw.map(Allegation), &caller) {
-            for (arg, grant) in c.args.iter().zip(checked.args) {
+            for (arg, register) in c.args.iter().zip(checked.args) {
                 if let Arg::Mem { .. } | Arg::FixedMem { .. } = arg {
-                    prop_assert!(grant.get() == 0 || owns(grant.get(), 1, false));
+                    prop_assert!(register.get() == 0 || owns(register.get(), 1, false));
                 }
             }
         }
@@ -235,7 +229,7 @@ fn updates_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
             bytes: 8,
             back: false,
         });
-        assert_eq!(checked.bounce, want, "{id}");
+        assert_eq!(checked.bounce.map(|b| b.how), want, "{id}");
     }
     caller.map.ty = maptype::HASH;
     let checked = audit(contract(2).unwrap(), &raw, &caller).unwrap();
@@ -244,7 +238,7 @@ fn updates_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
     caller.map.key_size = 4;
     for id in [1, 2, 3] {
         let checked = audit(contract(id).unwrap(), &raw, &caller).unwrap();
-        assert_eq!(checked.bounce.unwrap().bytes, 4, "{id}");
+        assert_eq!(checked.bounce.unwrap().how.bytes, 4, "{id}");
     }
 }
 

@@ -130,18 +130,19 @@ proptest! {
     ) {
         let mut theirs = pattern(at + 400 + 16, 4);
         let was = theirs.clone();
-        let caller = Caller::of(&mut theirs, maptype::HASH, told);
-        // A key may be read; fib_lookup() writes to what it is given, too.
+        let caller = Caller::of(&mut theirs, maptype::LPM_TRIE, told);
+        // A key of an LPM trie may be read; fib_lookup() writes to what it is given, too.
         let addr = Allegation(caller.base + at as u64);
         let zero = Allegation(0);
         let checked = if back {
             let raw = [zero, addr, Allegation(told.into()), zero, zero];
             audit(table::contract(69).unwrap(), &raw, &caller).unwrap()
         } else {
-            let raw = [Allegation(MAP), addr, zero, zero, zero];
-            audit(table::contract(3).unwrap(), &raw, &caller).unwrap()
+            let raw = [Allegation(MAP), addr, addr, zero, zero];
+            audit(table::contract(2).unwrap(), &raw, &caller).unwrap()
         };
-        let memory = checked.args[1].memory().unwrap();
+        let memory = checked.bounce.unwrap().memory;
+        prop_assert_eq!(memory.len(), told);
         let len = (told as usize).min(bytes.into()).min(BOUNCE_MAX);
 
         let mut copy = KernelCopy::new();
