@@ -2,9 +2,9 @@
 //! Turns what a program alleges into what a helper may rely on.
 //!
 //! An [`Allegation`] is a register as the program left it.  Only an audit makes
-//! a [`Grant`] of it, and only grants reach a helper (I3).  Run it after PKRS is
-//! open, on registers saved in kernel memory, so that nothing can change between
-//! the check and the use (I1).
+//! a [`Grant`] of it, and only a [`Register`] with what was granted reaches a helper
+//! (I3).  Run it after PKRS is open, on registers saved in kernel memory, so that
+//! nothing can change between the check and the use (I1).
 
 use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX};
 use super::maptype::{
@@ -30,8 +30,8 @@ impl Register {
     }
 }
 
-/// What an argument is.  It lives from one argument to the next: a call keeps the registers,
-/// and of memory what it needs a copy of.
+/// What an argument is.  A call keeps the registers, and of memory only that which it has
+/// to copy: runs nest, and their frames have to be small.
 enum Grant<'d> {
     Scalar(u64),
     Memory(Memory<'d>),
