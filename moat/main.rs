@@ -15,6 +15,7 @@
 //! | what code, and how does it call out      | `program/image.rs`, `sites.rs` |
 //! | what may that code be, where may it lead | `sensitive.rs`, `walk.rs` |
 //! | what happens around a run                | `run.rs`, `run/` |
+//! | how is a program's memory looked at      | `kernel/program_memory.rs` |
 //! | what may a helper be given               | `helpers/`      |
 //! | what is a program type, a map type      | `prog_types/`, `maps/types.rs` |
 //! | what may become of a packet              | `reshape.rs`, `helpers/geometry.rs` |

@@ -4,11 +4,12 @@
 //!
 //! Context: whatever the program runs in, NMI included; must not sleep.  PKRS is
 //! open (I2), so the window can be read and written here like any memory, but
-//! what is read from it may change at any time (I1): it is copied first.
+//! what is read from it may change at any time (I1): `kernel/program_memory.rs` copies it.
 
+use crate::edge::program_memory::Slot;
 use crate::edge::rcu::Reader;
 use crate::ffi::{self, moat_run, moat_site};
-use crate::helpers::audit::{self, Allegation, Domain, MapInfo};
+use crate::helpers::audit::{self, Allegation, CallerMemory, MapInfo};
 use crate::helpers::contract::Contract;
 use crate::line::Line;
 use crate::program::Program;
@@ -64,9 +65,10 @@ impl Run<'_> {
         unsafe { (*self.run).stop = 1 }
     }
 
-    /// A word of the kernel-owned copy of the snapshot.
-    fn shadow(&self, off: u32) -> *mut u64 {
-        (self.slot.shadow + u64::from(off)) as *mut u64
+    /// What the program sees of its context.
+    fn memory(&self) -> Slot<'_> {
+        // SAFETY: see `in_run`; `Program::lay_out` made the slot for the program's plan.
+        unsafe { Slot::new(self.slot, &self.program.plan) }
     }
 
     /// Loads the context and the packet.  0, or 1 + the verdict to end with.
@@ -87,21 +89,14 @@ impl Run<'_> {
         if ret != 0 {
             return ret;
         }
-        // SAFETY: shadow and snapshot both have room for the words `load` writes;
-        // the packet area is sized for what is copied.
+        // The kernel's packet pointers are for it alone.
+        let hidden = match plan.classic {
+            true => 1 << (plan.data_off / 8),
+            false => 7 << (plan.pkt_off / 8),
+        };
+        self.memory().show(hidden);
+        // SAFETY: `load` has just run.
         unsafe {
-            let (from, to) = (self.slot.shadow as *const u64, self.slot.snap as *mut u64);
-            // The kernel's packet pointers are for it alone.
-            let hidden = match plan.classic {
-                true => 1 << (plan.data_off / 8),
-                false => 7 << (plan.pkt_off / 8),
-            };
-            let mut left = plan.words & !hidden;
-            while left != 0 {
-                let i = left.trailing_zeros() as usize;
-                left &= left - 1;
-                *to.add(i) = *from.add(i);
-            }
             if plan.classic {
                 self.load_classic_packet();
             } else {
@@ -177,7 +172,9 @@ impl Run<'_> {
     }
 }
 
-impl Domain for Run<'_> {
+// SAFETY: a program's own memory is mapped until it is released, and so are the values of
+// its maps; of maps that it has reached, while they are listed, which outlasts the run.
+unsafe impl CallerMemory for Run<'_> {
     fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
         let (base, size) = self.program.gates.area();
         if audit::within(base, size, addr, len) {

@@ -44,6 +44,7 @@ struct page *moat_shim_alloc_page(void);
 void moat_shim_free_page(struct page *page);
 u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c);
 u64 moat_shim_call(u64 func, const u64 *args);
+u64 moat_shim_lookup(u64 func, u64 map, u64 key);
 u64 moat_shim_skb_data(const void *skb);
 u32 moat_shim_skb_headlen(const void *skb);
 u64 moat_shim_skb_start(void *skb);

@@ -2,28 +2,76 @@
 //! Turns what a program alleges into what a helper may rely on.
 //!
 //! An [`Allegation`] is a register as the program left it.  Only an audit makes
-//! a [`Grant`] of it, and only grants reach a helper (I3).  Run it after PKRS is
-//! open, on registers saved in kernel memory, so that nothing can change between
-//! the check and the use (I1).
+//! a [`Grant`] of it, and only a [`Register`] with what was granted reaches a helper
+//! (I3).  Run it after PKRS is open, on registers saved in kernel memory, so that
+//! nothing can change between the check and the use (I1).
 
 use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX};
-use crate::maps::types::{MapTypes, BLOOM_FILTER, RDONLY_PROG};
+use crate::maps::types::{is_array, MapTypes, BLOOM_FILTER, RDONLY_PROG};
+use core::marker::PhantomData;
 
 /// A value from an untrusted program.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub struct Allegation(pub u64);
 
-/// A value a helper may be given.
+/// A value a helper may be given.  Only an audit makes one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub struct Grant(u64);
+pub struct Register(u64);
 
-impl Grant {
+impl Register {
     /// What to put in the register.
     #[inline(always)]
     pub const fn get(self) -> u64 {
         self.0
+    }
+}
+
+/// What an argument is.  A call keeps the registers, and of memory only that which it has
+/// to copy: runs nest, and their frames have to be small.
+enum Grant<'d> {
+    Scalar(u64),
+    Memory(Memory<'d>),
+    Map(&'d MapInfo),
+    Ctx(u64),
+}
+
+/// Memory of a program that it passes to a helper.
+///
+/// It stays mapped as long as the caller that the audit asked is borrowed.  What is in it
+/// may change at any time (I1): `kernel/program_memory.rs` has the ways to look at it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Memory<'d> {
+    addr: u64,
+    len: u32,
+    writable: bool,
+    caller: PhantomData<&'d ()>,
+}
+
+impl<'d> Memory<'d> {
+    /// What to put in the register.
+    #[inline(always)]
+    pub const fn addr(self) -> u64 {
+        self.addr
+    }
+
+    /// In bytes.
+    #[inline(always)]
+    pub const fn len(self) -> u32 {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    #[inline(always)]
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether the audit was asked for write access, too.
+    #[inline(always)]
+    pub const fn is_writable(self) -> bool {
+        self.writable
     }
 }
 
@@ -42,8 +90,21 @@ pub struct MapInfo {
     pub flags: u32,
 }
 
+impl MapInfo {
+    /// Whether keys are indices, of 4 bytes.
+    #[inline(always)]
+    pub const fn is_array(&self) -> bool {
+        is_array(self.ty)
+    }
+}
+
 /// What the kernel knows of the invocation that makes the call.
-pub trait Domain {
+///
+/// # Safety
+///
+/// As long as the caller is borrowed, memory of which [`CallerMemory::contains`] says so
+/// stays mapped and may be read, or written, by kernel code with PKRS open.
+pub unsafe trait CallerMemory {
     /// Whether the program may itself read, or with `write` also write, all of
     /// `len` bytes from `addr`, and the kernel will not fault there.  Must hold
     /// for any `addr` and `len`; true if `len` is 0.  See [`within`].
@@ -100,24 +161,40 @@ pub struct AuditError {
 /// A call that may go through.
 #[derive(Clone, Copy, Debug)]
 pub struct Checked<'d> {
-    pub args: [Grant; 5],
+    pub args: [Register; 5],
     /// The map argument, for translating what comes back.
     pub map: Option<&'d MapInfo>,
     /// The argument to pass as a kernel copy, if one must be.
-    pub bounce: Option<Bounce>,
+    pub bounce: Option<Bounced<'d>>,
+}
+
+/// An argument to be passed as a copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounced<'d> {
+    pub how: Bounce,
+    /// All that was granted; not NULL.
+    pub memory: Memory<'d>,
 }
 
 /// Audits one call.
 #[inline]
-pub fn audit<'d, D: Domain>(
+pub fn audit<'d, C: CallerMemory>(
     contract: &Contract,
     raw: &[Allegation; 5],
-    domain: &'d D,
+    caller: &'d C,
 ) -> Result<Checked<'d>, AuditError> {
+    // One by one: a kernel that is optimised for size makes calls of `map()`.
+    let [a, b, c, d, e] = *raw;
     let mut checked = Checked {
-        args: raw.map(|a| Grant(a.0)),
+        args: [
+            Register(a.0),
+            Register(b.0),
+            Register(c.0),
+            Register(d.0),
+            Register(e.0),
+        ],
         map: None,
-        bounce: contract.bounce,
+        bounce: None,
     };
     if contract.refused.is_some() {
         return Err(AuditError {
@@ -125,19 +202,30 @@ pub fn audit<'d, D: Domain>(
             why: Why::Refused,
         });
     }
+    let mut bounce = contract.bounce;
     for i in 0..raw.len() {
         if contract.checked & 1 << i == 0 {
             continue;
         }
-        match grant(contract, raw, i, domain, &mut checked.map) {
-            Ok(value) => checked.args[i] = value,
+        let value = match grant(contract, raw, i, caller, checked.map) {
+            Ok(Grant::Scalar(value) | Grant::Ctx(value)) => value,
+            Ok(Grant::Map(map)) => {
+                checked.map = Some(map);
+                bounce = bounce_of(contract, map);
+                map.kernel
+            }
+            Ok(Grant::Memory(memory)) => {
+                match bounce {
+                    Some(how) if how.arg as usize == i && !memory.is_empty() => {
+                        checked.bounce = Some(Bounced { how, memory });
+                    }
+                    _ => {}
+                }
+                memory.addr
+            }
             Err(why) => return Err(AuditError { arg: i as u8, why }),
-        }
-    }
-    if let Some(map) = checked.map {
-        if MapTypes::TRIES.contains(map.ty) {
-            checked.bounce = bounce_of(contract, map);
-        }
+        };
+        checked.args[i] = Register(value);
     }
     Ok(checked)
 }
@@ -145,102 +233,117 @@ pub fn audit<'d, D: Domain>(
 /// Audits a map lookup: the call to keep cheap.  Same result as [`audit`] on the
 /// contract of `map_lookup_elem`.
 #[inline(always)]
-pub fn audit_lookup<D: Domain>(
+pub fn audit_lookup<'d, C: CallerMemory>(
     map: Allegation,
     key: Allegation,
-    domain: &D,
-) -> Result<(&MapInfo, Grant), AuditError> {
-    let info = match map_of(MapTypes::LOOKED_UP, map, domain) {
+    caller: &'d C,
+) -> Result<(&'d MapInfo, Memory<'d>), AuditError> {
+    let info = match map_of(MapTypes::LOOKED_UP, map, caller) {
         Ok(info) => info,
         Err(why) => return Err(AuditError { arg: 0, why }),
     };
-    match memory(key, info.key_size as u64, false, domain) {
+    match memory(key, info.key_size as u64, false, caller) {
         Ok(key) => Ok((info, key)),
         Err(why) => Err(AuditError { arg: 1, why }),
     }
 }
 
 #[inline(always)]
-fn grant<'d, D: Domain>(
+fn grant<'d, C: CallerMemory>(
     contract: &Contract,
     raw: &[Allegation; 5],
     i: usize,
-    domain: &'d D,
-    map: &mut Option<&'d MapInfo>,
-) -> Result<Grant, Why> {
+    caller: &'d C,
+    map: Option<&'d MapInfo>,
+) -> Result<Grant<'d>, Why> {
     let value = raw[i];
-    match contract.args[i] {
-        Arg::None | Arg::Any => Ok(Grant(value.0)),
-        Arg::Ctx if value.0 != domain.snapshot() => Err(Why::Context),
-        Arg::Ctx => Ok(Grant(domain.ctx())),
-        Arg::PktData => Ok(Grant(domain.pkt_data())),
-        Arg::Headlen => Ok(Grant(domain.headlen())),
+    let memory = match contract.args[i] {
+        Arg::None | Arg::Any => return Ok(Grant::Scalar(value.0)),
+        Arg::Ctx if value.0 != caller.snapshot() => return Err(Why::Context),
+        Arg::Ctx => return Ok(Grant::Ctx(caller.ctx())),
+        Arg::PktData => return Ok(Grant::Scalar(caller.pkt_data())),
+        Arg::Headlen => return Ok(Grant::Scalar(caller.headlen())),
         Arg::MapPtr(types) => {
-            let info = map_of(types, value, domain)?;
+            let info = map_of(types, value, caller)?;
             // The verifier's, from record_func_map(); map operations do not ask.
             if contract.writes_map && info.flags & RDONLY_PROG != 0 {
                 return Err(Why::ReadOnlyMap);
             }
-            *map = Some(info);
-            Ok(Grant(info.kernel))
+            return Ok(Grant::Map(info));
         }
         Arg::MapKey => {
-            let info = (*map).ok_or(Why::Contract)?;
-            memory(value, info.key_size as u64, false, domain)
+            let info = map.ok_or(Why::Contract)?;
+            memory(value, info.key_size as u64, false, caller)
         }
         Arg::MapValue => {
-            let info = (*map).ok_or(Why::Contract)?;
-            memory(value, value_span(info), false, domain)
+            let info = map.ok_or(Why::Contract)?;
+            memory(value, value_span(info), false, caller)
         }
         Arg::MapValueOut => {
-            let info = (*map).ok_or(Why::Contract)?;
+            let info = map.ok_or(Why::Contract)?;
             // Asking a Bloom filter reads the value; the others fill it in.
             let write = info.ty != BLOOM_FILTER;
-            memory(value, value_span(info), write, domain)
+            memory(value, value_span(info), write, caller)
         }
         // NULL is no exception: it lies in no domain, so it stands for no bytes.
-        Arg::Mem { access, size, .. } => sized(value, raw[size as usize % 5], access, domain),
+        Arg::Mem { access, size, .. } => sized(value, raw[size as usize % 5], access, caller),
         Arg::Size { max, zero_ok } => {
             if value.0 > max as u64 || (value.0 == 0 && !zero_ok) {
                 return Err(Why::Size);
             }
-            Ok(Grant(value.0))
+            return Ok(Grant::Scalar(value.0));
         }
-        Arg::FixedMem { access, bytes } => memory(value, bytes as u64, access.writes(), domain),
-    }
+        Arg::FixedMem { access, bytes } => memory(value, bytes as u64, access.writes(), caller),
+    };
+    memory.map(Grant::Memory)
 }
 
 #[inline(always)]
-fn map_of<D: Domain>(types: MapTypes, map: Allegation, domain: &D) -> Result<&MapInfo, Why> {
-    let info = domain.map(map.0).ok_or(Why::NotItsMap)?;
+fn map_of<C: CallerMemory>(types: MapTypes, map: Allegation, caller: &C) -> Result<&MapInfo, Why> {
+    let info = caller.map(map.0).ok_or(Why::NotItsMap)?;
     if !types.contains(info.ty) {
         return Err(Why::MapType);
     }
     Ok(info)
 }
 
+/// No program has 4 GiB in one piece that a helper could be given: lengths are 32 bits.
 #[inline(always)]
-fn memory<D: Domain>(addr: Allegation, len: u64, write: bool, domain: &D) -> Result<Grant, Why> {
-    if domain.contains(addr.0, len, write) {
-        Ok(Grant(addr.0))
-    } else {
-        Err(Why::Memory)
+fn memory<C: CallerMemory>(
+    addr: Allegation,
+    len: u64,
+    writable: bool,
+    caller: &C,
+) -> Result<Memory<'_>, Why> {
+    if len >> 32 != 0 || !caller.contains(addr.0, len, writable) {
+        return Err(Why::Memory);
     }
+    Ok(Memory {
+        addr: addr.0,
+        len: len as u32,
+        writable,
+        caller: PhantomData,
+    })
 }
 
 /// Memory of a size the program chose.  No bytes are granted as NULL, so that an
 /// address nobody checked never reaches a helper.
 #[inline(always)]
-fn sized<D: Domain>(
+fn sized<C: CallerMemory>(
     addr: Allegation,
     len: Allegation,
     access: Access,
-    domain: &D,
-) -> Result<Grant, Why> {
-    if len.0 == 0 {
-        return Ok(Grant(0));
+    caller: &C,
+) -> Result<Memory<'_>, Why> {
+    match len.0 {
+        0 => Ok(Memory {
+            addr: 0,
+            len: 0,
+            writable: access.writes(),
+            caller: PhantomData,
+        }),
+        len => memory(addr, len, access.writes(), caller),
     }
-    memory(addr, len.0, access.writes(), domain)
 }
 
 /// How many bytes of a value argument the kernel touches.  A per-CPU hash copies
@@ -255,16 +358,19 @@ const fn value_span(map: &MapInfo) -> u64 {
     }
 }
 
+/// What has to be passed as a copy, now that the map is known.
+///
 /// `trie_update_elem()` checks `key->prefixlen`, then reads it again for the new
-/// node, whose later walks believe it.
+/// node, whose later walks believe it.  The index of an array is read with a plain load,
+/// perhaps again after the check.
 const fn bounce_of(contract: &Contract, map: &MapInfo) -> Option<Bounce> {
-    if !matches!(contract.args[2], Arg::MapValue) {
-        return contract.bounce;
-    }
-    let bytes = if map.key_size as usize > BOUNCE_MAX {
-        BOUNCE_MAX as u16
-    } else {
-        map.key_size as u16
+    let keyed = matches!(contract.args[1], Arg::MapKey);
+    let updates = matches!(contract.args[2], Arg::MapValue);
+    let bytes = match MapTypes::TRIES.contains(map.ty) {
+        true if updates && (map.key_size as usize) < BOUNCE_MAX => map.key_size as u16,
+        true if updates => BOUNCE_MAX as u16,
+        _ if keyed && map.is_array() => 4,
+        _ => return contract.bounce,
     };
     Some(Bounce {
         arg: 1,

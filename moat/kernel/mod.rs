@@ -13,5 +13,6 @@ pub mod listing;
 pub mod lock;
 pub mod maps;
 pub mod memory;
+pub mod program_memory;
 pub mod rcu;
 pub mod window_pages;

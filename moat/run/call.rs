@@ -4,44 +4,35 @@
 //! Context: as in `run.rs`.
 
 use super::Run;
+use crate::edge::program_memory::{self, KernelCopy};
 use crate::ffi::{self, moat_site};
-use crate::helpers::audit::{self, Allegation, AuditError, MapInfo};
-use crate::helpers::contract::{Arg, Bounce, Contract, Ret, BOUNCE_MAX};
+use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
+use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
-use crate::helpers::maptype::{MapTypes, ARRAY, ARRAY_OF_MAPS, PERCPU_ARRAY};
+use crate::helpers::maptype::MapTypes;
 use crate::reshape;
 use core::ffi::c_void;
-use core::mem::MaybeUninit;
 use kernel::bindings;
 
 /// A helper's return value.
 type Called = core::result::Result<u64, AuditError>;
 
-/// The index of an array, which the kernel reads with a plain load and may read
-/// again after the check.
-const ARRAY_KEY: Bounce = Bounce {
-    arg: 1,
-    bytes: 4,
-    back: false,
-};
-
-fn is_array(map: &MapInfo) -> bool {
-    matches!(map.ty, ARRAY | PERCPU_ARRAY | ARRAY_OF_MAPS)
-}
-
 impl Run<'_> {
     /// A map lookup, the call that comes most often.
     pub(super) fn lookup(&self, site: &moat_site, raw: &[Allegation; 5]) -> Called {
         let (map, key) = audit::audit_lookup(raw[0], raw[1], self)?;
-        let mut args = [map.kernel, key.get(), 0, 0, 0];
+        let mut at = key.addr();
         let index;
-        if is_array(map) {
-            // SAFETY: the audit granted `key_size` bytes, which is 4.
-            index = unsafe { (args[1] as *const u32).read_volatile() };
-            args[1] = &index as *const u32 as u64;
+        // The kernel reads it with a plain load, perhaps again after its check.
+        if map.is_array() {
+            index = program_memory::first_u32(key).ok_or(AuditError {
+                arg: 1,
+                why: Why::Memory,
+            })?;
+            at = &index as *const u32 as u64;
         }
         // SAFETY: what the contract of the helper grants.
-        let ret = unsafe { ffi::moat_shim_call(site.func, args.as_ptr()) };
+        let ret = unsafe { ffi::moat_shim_lookup(site.func, map.kernel, at) };
         Ok(self.value(ret, Some(map)))
     }
 
@@ -54,7 +45,8 @@ impl Run<'_> {
         // SAFETY: `add_site` stored a contract of the table.
         let contract = unsafe { &*(site.contract as *const Contract) };
         let checked = audit::audit(contract, raw, self)?;
-        let mut args = checked.args.map(|grant| grant.get());
+        let [a, b, c, d, e] = checked.args;
+        let mut args = [a.get(), b.get(), c.get(), d.get(), e.get()];
 
         match contract.shape {
             Some(shape) if shape.may_change() => {
@@ -75,12 +67,8 @@ impl Run<'_> {
                 return Ok(sends.answer as u64);
             }
         }
-        let bounce = match (checked.bounce, checked.map, contract.args[1]) {
-            (None, Some(map), Arg::MapKey) if is_array(map) => Some(ARRAY_KEY),
-            (bounce, _, _) => bounce,
-        };
-        match bounce {
-            Some(bounce) => self.call_bounced(site, contract, &bounce, &mut args, checked.map),
+        match checked.bounce {
+            Some(bounced) => self.call_bounced(site, contract, bounced, &mut args, checked.map),
             None => Ok(self.make(site, contract, &args, checked.map, |_| true)),
         }
     }
@@ -140,24 +128,16 @@ impl Run<'_> {
         &self,
         site: &moat_site,
         contract: &Contract,
-        bounce: &Bounce,
+        bounced: Bounced<'_>,
         args: &mut [u64; 5],
         map: Option<&MapInfo>,
     ) -> Called {
-        let mut copy = MaybeUninit::<[u64; (BOUNCE_MAX + 7) / 8]>::uninit();
-        let copy = copy.as_mut_ptr().cast::<u8>();
-        let i = bounce.arg as usize % 5;
-        let len = bounce_len(contract, bounce, args, map);
-        let theirs = args[i];
-        if theirs != 0 {
-            // SAFETY: the audit granted `len` bytes there; `copy` has room.
-            unsafe { core::ptr::copy_nonoverlapping(theirs as *const u8, copy, len) };
-            args[i] = copy as u64;
-        }
+        let Bounced { how, memory } = bounced;
+        let mut copy = KernelCopy::new();
+        args[how.arg as usize % 5] = copy.take(memory, how.bytes);
         Ok(self.make(site, contract, args, map, |_| {
-            if theirs != 0 && bounce.back {
-                // SAFETY: as above; the audit asked for write access.
-                unsafe { core::ptr::copy_nonoverlapping(copy, theirs as *mut u8, len) };
+            if how.back {
+                copy.give_back(memory);
             }
             true
         }))
@@ -190,21 +170,4 @@ impl Run<'_> {
             0
         }
     }
-}
-
-/// Bytes that a [`Bounce`] copies.
-fn bounce_len(
-    contract: &Contract,
-    bounce: &Bounce,
-    args: &[u64; 5],
-    map: Option<&MapInfo>,
-) -> usize {
-    let told = match contract.args[bounce.arg as usize % 5] {
-        Arg::Mem { size, .. } => args[size as usize % 5],
-        Arg::FixedMem { bytes, .. } => bytes.into(),
-        Arg::MapKey => map.map_or(0, |m| m.key_size.into()),
-        Arg::MapValue | Arg::MapValueOut => map.map_or(0, |m| m.value_size.into()),
-        _ => 0,
-    };
-    told.min(bounce.bytes.into()).min(BOUNCE_MAX as u64) as usize
 }

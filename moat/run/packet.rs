@@ -6,12 +6,10 @@
 
 use super::Run;
 use crate::ffi;
+use crate::helpers::audit::CallerMemory;
 use crate::helpers::contract::Uncovers;
 use crate::load::MAX_META;
 use crate::prog_types::Context::{SkBuff, XdpBuff};
-
-/// Bytes from which on copying in one instruction is worth its start.
-const BULK: u64 = 512;
 
 impl Run<'_> {
     /// Copies in what the program may reach of the packet.
@@ -25,32 +23,32 @@ impl Run<'_> {
         if !plan.reads_pkt && !plan.reads_meta {
             return;
         }
-        // SAFETY: three pointers that `load` stored; the packet they delimit is
-        // the context's own, which stays while the program runs.
-        unsafe {
-            let data = *self.shadow(plan.pkt_off);
-            let len = (*self.shadow(plan.pkt_off + 8)).wrapping_sub(data);
-            let copied = match len >> 32 {
-                0 => len.min(self.program.packet),
-                // The end is before the start.
-                _ => 0,
-            };
-            // Without support for metadata, `data_meta` is behind `data`.
-            let (mut before, mut meta) = (0, 0);
-            if plan.reads_meta {
-                before = data.wrapping_sub(*self.shadow(plan.pkt_off + 16));
-                if before <= MAX_META {
-                    meta = before;
-                }
+        let memory = self.memory();
+        let [data, end, data_meta] = memory.packet_pointers();
+        let len = end.wrapping_sub(data);
+        let copied = match len >> 32 {
+            0 => len.min(self.program.packet),
+            // The end is before the start.
+            _ => 0,
+        };
+        // Without support for metadata, `data_meta` is behind `data`.
+        let (mut before, mut meta) = (0, 0);
+        if plan.reads_meta {
+            before = data.wrapping_sub(data_meta);
+            if before <= MAX_META {
+                meta = before;
             }
-            copy(data - meta, self.slot.pkt - meta, meta + copied);
-            (*self.run).pkt = data - meta;
-            (*self.run).pkt_len = meta + copied;
-            let snap = (self.slot.snap + u64::from(plan.pkt_off)) as *mut u64;
-            *snap = self.slot.pkt;
-            *snap.add(1) = self.slot.pkt.wrapping_add(len);
-            *snap.add(2) = self.slot.pkt.wrapping_sub(before);
         }
+        let (from, copied) = (data - meta, meta + copied);
+        // SAFETY: the packet between the pointers is the context's own, which stays while
+        // the program runs; the slot has room for `packet` bytes, and for metadata if the
+        // program reads it.
+        unsafe {
+            memory.load_packet(from, meta, copied);
+            (*self.run).pkt = from;
+            (*self.run).pkt_len = copied;
+        }
+        memory.show_packet(len, before);
     }
 
     /// Copies in what a classic filter may reach with its own loads.  For the rest it
@@ -64,16 +62,12 @@ impl Run<'_> {
         if !plan.reads_pkt {
             return;
         }
-        let at = |off: u32| self.slot.snap + u64::from(off);
-        // SAFETY: a classic context is a socket buffer.
-        unsafe {
-            let headlen = ffi::moat_shim_skb_headlen(self.ctx());
-            let copied = u64::from(headlen).min(self.program.packet);
-            copy(ffi::moat_shim_skb_data(self.ctx()), self.slot.pkt, copied);
-            let len = *((self.slot.shadow + u64::from(plan.len_off)) as *const u32);
-            *(at(plan.data_len_off) as *mut u32) = len.wrapping_sub(copied as u32);
-            *(at(plan.data_off) as *mut u64) = self.slot.pkt;
-        }
+        let copied = CallerMemory::headlen(self).min(self.program.packet);
+        let memory = self.memory();
+        // SAFETY: the head of a socket buffer, as a classic context is; the slot has room
+        // for `packet` bytes.
+        unsafe { memory.load_packet(self.pkt_data(), 0, copied) };
+        memory.show_classic_packet(copied);
     }
 
     /// Copies back all that was copied in.
@@ -82,18 +76,12 @@ impl Run<'_> {
         // nothing that moves the packet comes between load and store.
         unsafe {
             let (to, len) = ((*self.run).pkt, (*self.run).pkt_len);
-            copy(self.slot.pkt - self.meta(), to, len);
-        }
-    }
-
-    /// Bytes of metadata that were copied before the packet.
-    fn meta(&self) -> u64 {
-        // SAFETY: see `in_run`; the shadow is the kernel's.
-        unsafe {
-            if (*self.run).pkt_len == 0 || !self.program.plan.reads_meta {
-                return 0;
+            let mut meta = 0;
+            if len != 0 && self.program.plan.reads_meta {
+                // What was copied before the packet.
+                meta = self.memory().packet_pointers()[0].wrapping_sub(to);
             }
-            (*self.shadow(self.program.plan.pkt_off)).wrapping_sub((*self.run).pkt)
+            self.memory().store_packet(to, meta, len);
         }
     }
 
@@ -133,7 +121,7 @@ impl Run<'_> {
                 (XdpBuff, Uncovers::Head) => (ffi::moat_shim_xdp_start(self.ctx(), false), covered),
                 (XdpBuff, Uncovers::Meta) => (start, covered),
                 // What the packet got more, the helper has filled in.
-                (SkBuff, _) => (start, covered.min(ffi::moat_shim_skb_data(self.ctx()))),
+                (SkBuff, _) => (start, covered.min(self.pkt_data())),
             };
             if from < to {
                 ffi::moat_shim_zero(from, to);
@@ -141,41 +129,4 @@ impl Run<'_> {
             (*self.run).covered = covered.min(start);
         }
     }
-}
-
-/// `len` bytes from `from` to `to`; short ones, in words.
-///
-/// # Safety
-///
-/// Both ranges are mapped and do not overlap.
-#[inline(always)]
-unsafe fn copy(from: u64, to: u64, len: u64) {
-    // SAFETY: by contract of this function.
-    unsafe {
-        if len >= BULK {
-            return copy_many(from, to, len);
-        }
-        let mut at = 0;
-        while at + 8 <= len {
-            let word = ((from + at) as *const u64).read_unaligned();
-            ((to + at) as *mut u64).write_unaligned(word);
-            at += 8;
-        }
-        while at < len {
-            *((to + at) as *mut u8) = *((from + at) as *const u8);
-            at += 1;
-        }
-    }
-}
-
-/// [`copy`], by `memcpy()`.  Of its own, so that what does without it saves no registers.
-///
-/// # Safety
-///
-/// As there.
-#[cold]
-#[inline(never)]
-unsafe fn copy_many(from: u64, to: u64, len: u64) {
-    // SAFETY: by contract of this function.
-    unsafe { core::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, len as usize) };
 }

@@ -11,7 +11,7 @@ const CTX: u64 = 0xffff_8880_0000_1000;
 const SNAP: u64 = RW + 64;
 const PKT: u64 = 0xffff_8880_0000_2000;
 const MAP: u64 = 0xffff_8880_0000_3000;
-/// Writable memory of the test domain, and read-only memory right after it.
+/// Writable memory of the test program, and read-only memory right after it.
 const RW: u64 = 0xffff_fe80_0020_0000;
 const SIZE: u64 = 0x1000;
 
@@ -19,7 +19,8 @@ struct Test {
     map: MapInfo,
 }
 
-impl Domain for Test {
+// SAFETY: nobody looks at the memory that is granted.
+unsafe impl CallerMemory for Test {
     fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
         within(RW, if write { SIZE } else { 2 * SIZE }, addr, len) || len == 0
     }
@@ -47,8 +48,12 @@ fn owns(addr: u64, len: u64, write: bool) -> bool {
     len == 0 || (addr >= RW && end <= limit)
 }
 
-fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[u64; 5]> {
-    let mut out = *raw;
+/// What goes into the registers, and of each argument that is memory how long it is and
+/// whether the helper may write there.
+type Granted = ([u64; 5], [Option<(u64, bool)>; 5]);
+
+fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
+    let (mut out, mut memories) = (*raw, [None; 5]);
     let word = |n: u64| {
         let percpu = [5, 6, 10].contains(&map.ty);
         if percpu {
@@ -58,6 +63,10 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[u64; 5]> {
         }
     };
     for i in 0..5 {
+        let mut memory = |len: u64, write| {
+            memories[i] = Some((len, write));
+            owns(raw[i], len, write)
+        };
         let ok = match c.args[i] {
             Arg::None | Arg::Any => true,
             Arg::Ctx => {
@@ -76,28 +85,27 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<[u64; 5]> {
                 let frozen = map.flags & maptype::RDONLY_PROG != 0;
                 raw[i] == MAP && types.contains(map.ty) && !(c.writes_map && frozen)
             }
-            Arg::MapKey => owns(raw[i], map.key_size.into(), false),
-            Arg::MapValue => owns(raw[i], word(map.value_size.into()), false),
-            Arg::MapValueOut => owns(
-                raw[i],
-                word(map.value_size.into()),
-                map.ty != maptype::BLOOM_FILTER,
-            ),
+            Arg::MapKey => memory(map.key_size.into(), false),
+            Arg::MapValue => memory(word(map.value_size.into()), false),
+            Arg::MapValueOut => {
+                memory(word(map.value_size.into()), map.ty != maptype::BLOOM_FILTER)
+            }
             Arg::Mem { access, size, .. } => {
                 let len = raw[size as usize];
+                let ok = memory(len, access != Access::Read);
                 if len == 0 {
                     out[i] = 0;
                 }
-                owns(raw[i], len, access != Access::Read)
+                ok
             }
             Arg::Size { max, zero_ok } => raw[i] <= max.into() && (zero_ok || raw[i] != 0),
-            Arg::FixedMem { access, bytes } => owns(raw[i], bytes.into(), access != Access::Read),
+            Arg::FixedMem { access, bytes } => memory(bytes.into(), access != Access::Read),
         };
         if !ok {
             return None;
         }
     }
-    Some(out)
+    Some((out, memories))
 }
 
 fn value() -> impl Strategy<Value = u64> {
@@ -154,22 +162,36 @@ proptest! {
 
     #[test]
     fn audit_is_the_model(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
-        let domain = Test { map };
-        let got = audit(c, &raw.map(Allegation), &domain);
+        let caller = Test { map };
+        let got = audit(c, &raw.map(Allegation), &caller);
         let want = if c.refused.is_some() { None } else { model(c, &raw, &map) };
-        prop_assert_eq!(got.ok().map(|k| k.args.map(Grant::get)), want);
+        prop_assert_eq!(got.is_ok(), want.is_some());
+        if let (Ok(got), Some((registers, memories))) = (got, want) {
+            prop_assert_eq!(got.args.map(Register::get), registers);
+            if let Some(Bounced { how, memory }) = got.bounce {
+                let i = usize::from(how.arg);
+                prop_assert!(memory.addr() == registers[i] && !memory.is_empty());
+                prop_assert_eq!(Some((memory.len().into(), memory.is_writable())), memories[i]);
+                prop_assert!(usize::from(how.bytes) <= BOUNCE_MAX);
+                prop_assert!(!how.back || memory.is_writable());
+            } else if let Some(how) = c.bounce {
+                // No bytes need no copy.
+                prop_assert_eq!(memories[usize::from(how.arg)].unwrap().0, 0);
+            }
+        }
     }
 
     #[test]
     fn the_quick_lookup_is_the_audit(raw in [value(), value()], map in map()) {
-        let domain = Test { map };
+        let caller = Test { map };
         let args = [raw[0], raw[1], 0, 0, 0].map(Allegation);
-        let slow = audit(contract(1).unwrap(), &args, &domain);
-        let quick = audit_lookup(args[0], args[1], &domain);
+        let slow = audit(contract(1).unwrap(), &args, &caller);
+        let quick = audit_lookup(args[0], args[1], &caller);
         match (slow, quick) {
             (Ok(slow), Ok((map, key))) => {
                 prop_assert_eq!(slow.map, Some(map));
-                prop_assert_eq!(slow.args[1], key);
+                prop_assert_eq!(slow.args[1].get(), key.addr());
+                prop_assert_eq!(u64::from(key.len()), u64::from(map.key_size));
             }
             (slow, quick) => prop_assert_eq!(slow.err(), quick.err()),
         }
@@ -177,11 +199,11 @@ proptest! {
 
     #[test]
     fn no_kernel_address_gets_in(c in any_contract(), raw in [value(), value(), value(), value(), value()], map in map()) {
-        let domain = Test { map };
-        if let Ok(checked) = audit(c, &raw.map(Allegation), &domain) {
-            for (arg, grant) in c.args.iter().zip(checked.args) {
+        let caller = Test { map };
+        if let Ok(checked) = audit(c, &raw.map(Allegation), &caller) {
+            for (arg, register) in c.args.iter().zip(checked.args) {
                 if let Arg::Mem { .. } | Arg::FixedMem { .. } = arg {
-                    prop_assert!(grant.get() == 0 || owns(grant.get(), 1, false));
+                    prop_assert!(register.get() == 0 || owns(register.get(), 1, false));
                 }
             }
         }
@@ -189,8 +211,8 @@ proptest! {
 }
 
 #[test]
-fn an_lpm_update_bounces_its_key_and_others_do_not() {
-    let mut domain = Test {
+fn updates_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
+    let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
             ty: maptype::LPM_TRIE,
@@ -201,22 +223,28 @@ fn an_lpm_update_bounces_its_key_and_others_do_not() {
     };
     let raw = [MAP, RW, RW + 8, 0, 0].map(Allegation);
     for (id, bounced) in [(1, false), (2, true), (3, false)] {
-        let checked = audit(contract(id).unwrap(), &raw, &domain).unwrap();
+        let checked = audit(contract(id).unwrap(), &raw, &caller).unwrap();
         let want = bounced.then_some(Bounce {
             arg: 1,
             bytes: 8,
             back: false,
         });
-        assert_eq!(checked.bounce, want, "{id}");
+        assert_eq!(checked.bounce.map(|b| b.how), want, "{id}");
     }
-    domain.map.ty = maptype::HASH;
-    let checked = audit(contract(2).unwrap(), &raw, &domain).unwrap();
+    caller.map.ty = maptype::HASH;
+    let checked = audit(contract(2).unwrap(), &raw, &caller).unwrap();
     assert_eq!(checked.bounce, None);
+    caller.map.ty = maptype::ARRAY;
+    caller.map.key_size = 4;
+    for id in [1, 2, 3] {
+        let checked = audit(contract(id).unwrap(), &raw, &caller).unwrap();
+        assert_eq!(checked.bounce.unwrap().how.bytes, 4, "{id}");
+    }
 }
 
 #[test]
 fn a_read_only_map_is_not_changed() {
-    let mut domain = Test {
+    let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
             ty: maptype::ARRAY,
@@ -236,17 +264,17 @@ fn a_read_only_map_is_not_changed() {
         (87, maptype::QUEUE),
         (88, maptype::STACK),
     ] {
-        domain.map.ty = ty;
+        caller.map.ty = ty;
         let helper = contract(id).unwrap();
-        assert_eq!(audit(helper, &raw, &domain).unwrap_err(), error, "{id}");
+        assert_eq!(audit(helper, &raw, &caller).unwrap_err(), error, "{id}");
     }
-    domain.map.ty = maptype::ARRAY;
-    assert!(audit(contract(1).unwrap(), &raw, &domain).is_ok());
+    caller.map.ty = maptype::ARRAY;
+    assert!(audit(contract(1).unwrap(), &raw, &caller).is_ok());
 }
 
 #[test]
 fn a_percpu_update_needs_whole_words() {
-    let mut domain = Test {
+    let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
             ty: maptype::PERCPU_HASH,
@@ -261,7 +289,7 @@ fn a_percpu_update_needs_whole_words() {
         arg: 2,
         why: Why::Memory,
     };
-    assert_eq!(audit(update, &raw, &domain).unwrap_err(), error);
-    domain.map.ty = maptype::HASH;
-    assert!(audit(update, &raw, &domain).is_ok());
+    assert_eq!(audit(update, &raw, &caller).unwrap_err(), error);
+    caller.map.ty = maptype::HASH;
+    assert!(audit(update, &raw, &caller).is_ok());
 }

@@ -104,6 +104,7 @@ fn a_bounced_argument_is_memory_and_fits() {
                 panic!("{} bounces something that is not memory", c.name);
             };
             assert!(bounce.back || access != Access::ReadWrite, "{}", c.name);
+            assert!(!bounce.back || access != Access::Read, "{}", c.name);
         }
     }
 }
