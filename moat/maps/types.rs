@@ -42,6 +42,8 @@ pub struct MapType {
     pub per_cpu: bool,
     /// Whether its values have a place in the window: patches 0007 to 0009.
     pub placed: bool,
+    /// Whether helpers copy its values in and out, so that they need no place.
+    pub copied: bool,
 }
 
 /// What programs do with a map.
@@ -82,6 +84,11 @@ impl MapType {
         self.placed = true;
         self
     }
+
+    const fn copied(mut self) -> MapType {
+        self.copied = true;
+        self
+    }
 }
 
 const fn row(number: u32, kind: Kind, key: Key) -> MapType {
@@ -92,6 +99,7 @@ const fn row(number: u32, kind: Kind, key: Key) -> MapType {
         key,
         per_cpu: false,
         placed: false,
+        copied: false,
     }
 }
 
@@ -115,8 +123,8 @@ pub const ROWS: &[MapType] = &[
     row(DEVMAP, Kind::Redirect, Key::Index),
     row(CPUMAP, Kind::Redirect, Key::Index),
     row(XSKMAP, Kind::Redirect, Key::Index),
-    row(QUEUE, Kind::Fifo, Key::None),
-    row(STACK, Kind::Fifo, Key::None),
+    row(QUEUE, Kind::Fifo, Key::None).copied(),
+    row(STACK, Kind::Fifo, Key::None).copied(),
     row(DEVMAP_HASH, Kind::Redirect, Key::Bytes),
     row(RINGBUF, Kind::Other, Key::None),
     row(BLOOM_FILTER, Kind::Other, Key::None),
@@ -176,8 +184,10 @@ impl MapTypes {
     pub const TRIES: MapTypes = types!(row => matches!(row.key, Key::Prefix));
     /// Types whose values have a place in the window.
     pub const PLACED: MapTypes = types!(row => row.placed);
+    /// Types whose values programs have copies of only.
+    pub const COPIED: MapTypes = types!(row => row.copied);
     /// Types that do not keep a program from being isolated.
-    pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::OF_MAPS);
+    pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::OF_MAPS).or(MapTypes::COPIED);
 
     /// Exactly the listed types.  One without a row fails the build.
     pub const fn of(types: &[u32]) -> MapTypes {

@@ -11,6 +11,7 @@ use crate::edge::listing;
 use crate::edge::maps::Map;
 use crate::edge::memory::{Slots, Zeroed};
 use crate::edge::window_pages;
+use crate::maps::types::MapTypes;
 use crate::program::{Program, UsedMap};
 use crate::reason::Failure::NoMemory;
 use crate::reason::Tried;
@@ -21,6 +22,13 @@ pub struct Layout {
     pub area: Area,
     pub slots: Slots,
     pub shadows: Zeroed<u64>,
+}
+
+/// Whether programs that use `map` need its values in the window: they may have addresses
+/// of these, or it is of a type that cannot be isolated, which will be said then.
+fn has_values_in_window(map: Map<'_>) -> bool {
+    let without = MapTypes::OF_MAPS.or(MapTypes::COPIED);
+    !without.contains(map.info().ty)
 }
 
 impl State {
@@ -37,9 +45,9 @@ impl State {
         let mut used = Vec::new();
         used.try_reserve(maps.len()).map_err(|_| NoMemory)?;
         for &map in maps {
-            let values = match is_outer(map) {
-                true => None,
-                false => Some(self.use_map(&[id], map)?),
+            let values = match has_values_in_window(map) {
+                true => Some(self.use_map(&[id], map)?),
+                false => None,
             };
             let values = match values {
                 Some(values) => Some(self.values.at(values)?),

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "attack.h"
 
@@ -412,9 +413,57 @@ static void head_room(s32 room)
 	close(fd);
 }
 
+static int queue;
+
+static bool queued(struct run *run, const void *value)
+{
+	union bpf_attr attr = { .map_fd = queue };
+	u64 v = 0;
+
+	attr.value = (uintptr_t)&v;
+	return !syscall(__NR_bpf, BPF_MAP_LOOKUP_AND_DELETE_ELEM, &attr, sizeof(attr)) &&
+	       v == *(const u64 *)value;
+}
+
+/* Maps whose values are copied */
+static void queue_arguments(void)
+{
+	u64 data = target("data"), fill = 0xabababababababab, value;
+	struct bpf_insn push[] = {
+		LD_MAP_FD(R1, 0),
+		LD_IMM64(R2, data),
+		MOV_IMM(R3, 0),
+		CALL(map_push_elem),
+		FINISH(&xdp),
+	};
+	struct bpf_insn pop[] = {
+		LD_MAP_FD(R1, 0),
+		LD_IMM64(R2, data),
+		CALL(map_pop_elem),
+		FINISH(&sched_cls),
+	};
+
+	canary_reset();
+	value = canary("data");
+	queue = map_create(BPF_MAP_TYPE_QUEUE, 0, 8, 4);
+	if (queue < 0)
+		bail("queue: %s", strerror(errno));
+	push[0].imm = queue;
+	pop[0].imm = queue;
+	ATTACK(push, &xdp, "rogue_push", "map_push_elem", 0, queued, &value,
+	       "map_push_elem takes its value from kernel memory");
+	if (map_update(queue, NULL, &fill))
+		bail("queue: %s", strerror(errno));
+	ATTACK(pop, &sched_cls, "rogue_pop", "map_pop_elem", 0, filled, NULL,
+	       "map_pop_elem writes its value to kernel memory");
+	canary_reset();
+	close(queue);
+}
+
 static void attacks(void)
 {
 	helper_arguments();
+	queue_arguments();
 	head_room((s32)0x80001000);
 	head_room(0x7fffffff);
 	return_address();

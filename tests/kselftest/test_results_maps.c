@@ -54,6 +54,35 @@ static void map_ops(enum bpf_map_type type)
 	end_with(t->pass);
 }
 
+/* Values go in and come out by copies, until there is none. */
+static void map_of_copies(enum bpf_map_type type)
+{
+	int m = new_map(type, 0, 16, 3), i;
+
+	begin();
+	for (i = 1; i <= 4; i++) {
+		E(ST(BPF_DW, R10, -16, i * 100), ST(BPF_DW, R10, -8, i), LD_MAP_FD(R1, m),
+		  MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -16),
+		  MOV_IMM(R3, i == 3 ? BPF_EXIST : BPF_ANY), CALL(map_push_elem));
+		tell_int();
+	}
+	for (i = 0; i <= 4; i++) {
+		/* the first without taking it, and one to another map's value */
+		E(ST(BPF_DW, R10, -16, 7), ST(BPF_DW, R10, -8, 7), ST(BPF_DW, R9, 800, 7),
+		  LD_MAP_FD(R1, m), MOV_REG(R2, i == 2 ? R9 : R10),
+		  ALU64_IMM(BPF_ADD, R2, i == 2 ? 800 : -16),
+		  INSN(BPF_JMP | BPF_CALL, 0, 0, 0,
+		       i ? BPF_FUNC_map_pop_elem : BPF_FUNC_map_peek_elem));
+		tell_int();
+		E(LDX(BPF_DW, R7, R10, -16), LDX(BPF_DW, R2, R10, -8), ALU64_REG(BPF_ADD, R7, R2),
+		  LDX(BPF_DW, R2, R9, 800), ALU64_REG(BPF_ADD, R7, R2));
+		tell(R7);
+	}
+	end_with(t->pass);
+}
+
+static void map_queue(void) { map_of_copies(BPF_MAP_TYPE_QUEUE); }
+static void map_stack(void) { map_of_copies(BPF_MAP_TYPE_STACK); }
 static void map_array(void) { map_ops(BPF_MAP_TYPE_ARRAY); }
 static void map_percpu_array(void) { map_ops(BPF_MAP_TYPE_PERCPU_ARRAY); }
 static void map_hash(void) { map_ops(BPF_MAP_TYPE_HASH); }
@@ -129,6 +158,8 @@ static const struct result_case cases[] = {
 	{ "hash map", map_hash, true, true, true },
 	{ "per-CPU hash map", map_percpu_hash, true, true, true },
 	{ "LRU hash map", map_lru_hash, true, true, true },
+	{ "queue", map_queue, true, true, true },
+	{ "stack", map_stack, true, true, true },
 	{ "maps with big values", map_big_values, true, true, true },
 	{ "global data", global_data, true, true, true },
 	{ "atomics", atomics, true, true, true },
