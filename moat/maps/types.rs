@@ -42,8 +42,6 @@ pub struct MapType {
     pub per_cpu: bool,
     /// Whether its values have a place in the window: patches 0007 to 0009.
     pub placed: bool,
-    /// Whether helpers copy its values in and out, so that they need no place.
-    pub copied: bool,
 }
 
 /// What programs do with a map.
@@ -84,11 +82,6 @@ impl MapType {
         self.placed = true;
         self
     }
-
-    const fn copied(mut self) -> MapType {
-        self.copied = true;
-        self
-    }
 }
 
 const fn row(number: u32, kind: Kind, key: Key) -> MapType {
@@ -99,7 +92,6 @@ const fn row(number: u32, kind: Kind, key: Key) -> MapType {
         key,
         per_cpu: false,
         placed: false,
-        copied: false,
     }
 }
 
@@ -123,8 +115,8 @@ pub const ROWS: &[MapType] = &[
     row(DEVMAP, Kind::Redirect, Key::Index),
     row(CPUMAP, Kind::Redirect, Key::Index),
     row(XSKMAP, Kind::Redirect, Key::Index),
-    row(QUEUE, Kind::Fifo, Key::None).copied(),
-    row(STACK, Kind::Fifo, Key::None).copied(),
+    row(QUEUE, Kind::Fifo, Key::None),
+    row(STACK, Kind::Fifo, Key::None),
     row(DEVMAP_HASH, Kind::Redirect, Key::Bytes),
     row(RINGBUF, Kind::Other, Key::None),
     row(BLOOM_FILTER, Kind::Other, Key::None),
@@ -184,10 +176,11 @@ impl MapTypes {
     pub const TRIES: MapTypes = types!(row => matches!(row.key, Key::Prefix));
     /// Types whose values have a place in the window.
     pub const PLACED: MapTypes = types!(row => row.placed);
-    /// Types whose values programs have copies of only.
-    pub const COPIED: MapTypes = types!(row => row.copied);
-    /// Types that do not keep a program from being isolated.
-    pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::OF_MAPS).or(MapTypes::COPIED);
+    /// Types that do not keep a program from being isolated: programs have no address of a
+    /// value, or one in the window.
+    pub const ISOLATED: MapTypes = MapTypes::PLACED
+        .or(MapTypes::OF_MAPS)
+        .or(MapTypes::FIFO);
 
     /// Exactly the listed types.  One without a row fails the build.
     pub const fn of(types: &[u32]) -> MapTypes {
