@@ -9,10 +9,15 @@ mod layout;
 pub use layout::MAX_META;
 
 use crate::edge::counters::moat_freed;
+use crate::edge::gates::Gates;
 use crate::edge::held::Held;
 use crate::edge::lock::Locked;
 use crate::edge::maps::Map;
+use crate::edge::memory::try_box;
 use crate::ffi;
+use crate::helpers::table;
+use crate::pks::{KeySet, Pkrs};
+use crate::policy::Level;
 use crate::program::Program;
 use crate::reason::Tried;
 use calls::Calls;
@@ -21,6 +26,22 @@ use core::sync::atomic::Ordering;
 use kernel::bindings;
 use kernel::prelude::*;
 
+/// A program as it is before it is admitted: it can run nowhere.
+pub fn candidate(aux: *mut bindings::bpf_prog_aux, ty: u32, level: Level) -> Option<Box<Program>> {
+    let verdict = table::verdict_of_abort(ty);
+    // SAFETY: plain integers and pointers, for which zero is a value.
+    let (mut domain, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
+        unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
+    domain.verdict = verdict.into();
+    domain.flags = bindings::MOAT_DOM_VIEW;
+    domain.pkrs = Pkrs::for_program(KeySet::EMPTY).bits();
+    domain.view_pkrs = match level {
+        Level::Integrity => Pkrs::for_integrity_view(),
+        Level::Confidentiality => Pkrs::for_view(),
+    }
+    .bits();
+    try_box(Program::new(aux, ty, level, Gates::new(domain), plan))
+}
 
 /// Gives the program all it needs to run, or says what is in the way.  Either way it is to
 /// be released in the end, and `plan` with it.
