@@ -21,7 +21,6 @@ use crate::policy::Level;
 use crate::program::Program;
 use crate::reason::Tried;
 use calls::Calls;
-use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -78,7 +77,7 @@ pub unsafe fn release(program: *mut Program) {
     // SAFETY: by contract of this function.
     let shared = unsafe { &*program };
     for plan in [shared.plan.load, shared.plan.store] {
-        if plan != null_mut() {
+        if !plan.is_null() {
             // SAFETY: ours since `admit`, and nobody runs them any more.
             unsafe { bindings::bpf_prog_free(plan) };
         }

@@ -44,6 +44,7 @@ mod books;
 mod broken;
 mod changes;
 mod history;
+mod loads;
 mod module;
 mod plans;
 mod programs;
