@@ -7,18 +7,16 @@ use crate::code::image::enter_gate;
 use crate::code::loading::Loading;
 use crate::code::sites;
 use crate::edge::fixed::Fixed;
-use crate::edge::gates::Gates;
 use crate::edge::lock::Locked;
 use crate::edge::maps::{Gone, Map};
-use crate::edge::memory::{text, try_box};
+use crate::edge::memory::text;
 use crate::ffi::{self, addr, moat_jit, moat_jit_image};
 use crate::helpers::contract::SOCKET_FILTER;
 use crate::helpers::table;
 use crate::load;
 use crate::load::calls::Calls;
-use crate::pks::{KeySet, Pkrs};
 use crate::policy;
-use crate::prog_types::{self, Level};
+use crate::prog_types;
 use crate::program::Program;
 use crate::reason::{Failure, Reason, Subject, Text, Tried};
 use crate::report;
@@ -156,31 +154,16 @@ unsafe fn with<R>(prog: *const bpf_prog, what: impl FnOnce(&Program) -> R) -> R 
     what(unsafe { &*stored(prog) })
 }
 
-/// A candidate's [`Program`] as it is before it is admitted.
-fn candidate(prog: &bpf_prog, level: Level) -> Option<Box<Program>> {
-    // Only a type with a row has a level.
-    let row = prog_types::find(type_of(prog))?;
-    // SAFETY: plain integers and pointers, for which zero is a value.
-    let (mut domain, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
-        unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
-    domain.flags = bindings::MOAT_DOM_VIEW;
-    domain.pkrs = Pkrs::for_program(KeySet::EMPTY).bits();
-    domain.view_pkrs = match level {
-        Level::Integrity => Pkrs::for_integrity_view(),
-        Level::Confidentiality => Pkrs::for_view(),
-    }
-    .bits();
-    try_box(Program::new(prog.aux, row, level, Gates::new(domain), plan))
-}
-
 unsafe extern "C" fn begin(prog: *mut bpf_prog) -> c_int {
     // SAFETY: a program being loaded.
     let prog = unsafe { &*prog };
-    let level = match policy::level(type_of(prog)) {
-        Some(level) => level,
-        None => return 0,
+    let ty = type_of(prog);
+    // Only a type with a row has a level.
+    let (row, level) = match (prog_types::find(ty), policy::level(ty)) {
+        (Some(row), Some(level)) => (row, level),
+        _ => return 0,
     };
-    match candidate(prog, level) {
+    match load::candidate(prog.aux, row, level) {
         Some(program) => {
             // SAFETY: every program has an aux.
             unsafe { (*prog.aux).moat = Box::into_raw(program).cast() };
@@ -243,6 +226,22 @@ fn insns(prog: &bpf_prog) -> &[bindings::bpf_insn] {
     }
 }
 
+/// The maps that a candidate names.
+///
+/// # Safety
+///
+/// What `candidate` leads to is the kernel's.
+unsafe fn maps_of(candidate: &moat_candidate) -> Tried<Vec<Map<'_>>> {
+    let mut maps = Vec::new();
+    for i in 0..candidate.nr_maps as usize {
+        // SAFETY: the verifier's array of so many maps, which it has references on.
+        if let Some(map) = unsafe { Map::new(*candidate.maps.add(i)) } {
+            maps.try_push(map).map_err(|_| Failure::NoMemory)?;
+        }
+    }
+    Ok(maps)
+}
+
 /// # Safety
 ///
 /// As of [`load::admit`]; what `candidate` leads to is the kernel's.
@@ -253,22 +252,19 @@ unsafe fn try_to_admit(candidate: &moat_candidate, this: *mut Program) -> Tried<
             return Err(Failure::Refused(reason));
         }
         let (prog, plan) = (&*candidate.prog, &*candidate.plan);
-        let mut maps = Vec::new();
-        for i in 0..candidate.nr_maps as usize {
-            // The verifier's array of so many maps, which it has references on.
-            if let Some(map) = Map::new(*candidate.maps.add(i)) {
-                maps.try_push(map).map_err(|_| Failure::NoMemory)?;
-            }
-        }
-        let calls = match plan.classic {
-            true => Ok(Calls::default()),
-            false => Calls::check(insns(prog), (*this).row),
+        let maps = maps_of(candidate);
+        let calls = match maps {
+            // The plan is ours to free, so that `admit` has to have it.
+            Err(_) => Err(Failure::NoMemory),
+            Ok(_) if plan.classic => Ok(Calls::default()),
+            Ok(_) => Calls::check(insns(prog), (*this).row),
         };
         let facts = load::Facts {
             attach_type: prog.expected_attach_type,
             stack_depth: (*prog.aux).stack_depth,
         };
-        load::admit(this, plan, calls, facts, &maps)
+        let maps = maps.as_ref().map_or(&[][..], |maps| maps);
+        load::admit(this, plan, calls, facts, maps)
     }
 }
 

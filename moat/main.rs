@@ -6,13 +6,13 @@
 //! | question                                 | file            |
 //! |------------------------------------------|-----------------|
 //! | where is the boundary crossed            | `gates.S`, and `arch/x86/entry/moat_64.S` in the kernel |
-//! | what is where in the window              | `domains.rs`    |
-//! | who uses what                            | `sets.rs`       |
-//! | who is keyed, and who in a view          | `layers.rs`     |
-//! | what do maps of maps lead to             | `inner.rs`      |
+//! | what is where in the window              | `state/space.rs` |
+//! | who uses what                            | `state/sharing.rs` |
+//! | who is keyed, and who in a view          | `state/residence.rs` |
+//! | what do maps of maps lead to             | `state/maps_of_maps.rs` |
 //! | who deserves a key                       | `balance.rs`    |
-//! | what memory does a program have          | `program.rs`    |
-//! | what code, and how does it call out      | `program/image.rs`, `sites.rs` |
+//! | what memory does a program have          | `load/layout.rs`, `program.rs` |
+//! | what code, and how does it call out      | `code/` |
 //! | what may that code be, where may it lead | `sensitive.rs`, `walk.rs` |
 //! | what happens around a run                | `run.rs`, `run/` |
 //! | how is a program's memory looked at      | `kernel/program_memory.rs` |

@@ -6,14 +6,14 @@
 //! references only, and each field is fixed, atomic, replaced by RCU, or the loading
 //! thread's.
 
+use crate::code::loading::Loading;
 use crate::edge::exclusive::Exclusive;
 use crate::edge::fixed::Fixed;
 use crate::edge::gates::Gates;
+use crate::edge::maps::Map;
 use crate::edge::rcu::{Rcu, Reader};
 use crate::ffi;
 use crate::helpers::audit::MapInfo;
-use crate::edge::maps::Map;
-use crate::code::loading::Loading;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::prog_types::{Level, ProgType};
 use crate::state::arena::Id;

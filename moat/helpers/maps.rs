@@ -4,7 +4,7 @@
 //! Source: `kernel/bpf/helpers.c`, `kernel/bpf/ringbuf.c`.  Map types follow
 //! `check_map_func_compatibility()`, less those whose lookup returns an address
 //! inside a kernel object (DEVMAP, XSKMAP, SOCKMAP).  What is in a map of maps has a
-//! name, see `inner.rs`.
+//! name, see `state/maps_of_maps.rs`.
 
 use super::contract::{
     helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, ANY, NO, SIZE_OR_ZERO,

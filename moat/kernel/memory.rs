@@ -2,9 +2,9 @@
 //! Memory that is handed to C or read by gates, and what Rust for Linux lacks.
 
 use crate::ffi::{self, moat_cpu_slots};
-use core::ffi::c_char;
 use crate::reason::Failure::NoMemory;
 use crate::reason::Tried;
+use core::ffi::c_char;
 use core::ops::{Deref, DerefMut};
 use kernel::prelude::*;
 
@@ -166,7 +166,6 @@ pub fn try_box<T>(value: T) -> Option<Box<T>> {
     // allocator, whose `dealloc` does not look at the layout (rust/kernel/allocator.rs).
     Some(unsafe { Box::from_raw(one.as_mut_ptr()) })
 }
-
 
 /// Zeroed pages.
 pub struct Pages {

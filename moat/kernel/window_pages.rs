@@ -28,7 +28,8 @@ pub fn map(addr: u64, pages: &mut [*mut page], key: Key, writable: bool) -> Trie
     }
     // SAFETY: liveness: the pages are those of who calls, and are unmapped before they are
     // freed; the range is in the window.
-    let err = unsafe { bindings::moat_map(addr, pages.as_mut_ptr(), nr, key.get().into(), writable) };
+    let err =
+        unsafe { bindings::moat_map(addr, pages.as_mut_ptr(), nr, key.get().into(), writable) };
     match err {
         0 => Ok(()),
         _ => Err(NoMemory),

@@ -9,18 +9,39 @@ mod layout;
 pub use layout::{EXCEPTION, MARGIN, MAX_META};
 
 use crate::edge::counters::moat_freed;
+use crate::edge::gates::Gates;
 use crate::edge::held::Held;
 use crate::edge::lock::Locked;
 use crate::edge::maps::Map;
+use crate::edge::memory::try_box;
 use crate::ffi;
+use crate::pks::{KeySet, Pkrs};
+use crate::prog_types::{Level, ProgType};
 use crate::program::Program;
 use crate::reason::Tried;
 use calls::Calls;
-use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 use kernel::prelude::*;
 
+/// A program as it is before it is admitted: it can run nowhere.
+pub fn candidate(
+    aux: *mut bindings::bpf_prog_aux,
+    row: &'static ProgType,
+    level: Level,
+) -> Option<Box<Program>> {
+    // SAFETY: plain integers and pointers, for which zero is a value.
+    let (mut domain, plan): (ffi::moat_domain, ffi::moat_ctx_plan) =
+        unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
+    domain.flags = bindings::MOAT_DOM_VIEW;
+    domain.pkrs = Pkrs::for_program(KeySet::EMPTY).bits();
+    domain.view_pkrs = match level {
+        Level::Integrity => Pkrs::for_integrity_view(),
+        Level::Confidentiality => Pkrs::for_view(),
+    }
+    .bits();
+    try_box(Program::new(aux, row, level, Gates::new(domain), plan))
+}
 
 /// What `struct bpf_prog` says of a program.
 #[derive(Clone, Copy, Default)]
@@ -68,7 +89,7 @@ pub unsafe fn release(program: *mut Program) {
     // SAFETY: by contract of this function.
     let shared = unsafe { &*program };
     for plan in [shared.plan.load, shared.plan.store] {
-        if plan != null_mut() {
+        if !plan.is_null() {
             // SAFETY: ours since `admit`, and nobody runs them any more.
             unsafe { bindings::bpf_prog_free(plan) };
         }

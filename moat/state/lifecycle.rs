@@ -34,12 +34,7 @@ fn has_values_in_window(map: Map<'_>) -> bool {
 impl State {
     /// Gives a program, which has slots, all it needs to run.  It runs nowhere yet, and is
     /// viewed.  Whatever this ends in, the program is to leave.
-    pub fn admit(
-        &mut self,
-        program: Held<Program>,
-        layout: Layout,
-        maps: &[Map<'_>],
-    ) -> Tried<()> {
+    pub fn admit(&mut self, program: Held<Program>, layout: Layout, maps: &[Map<'_>]) -> Tried<()> {
         let id = self.join(program, layout)?;
         program.book.set(id);
         let mut used = Vec::new();

@@ -172,12 +172,7 @@ impl State {
         Ok(())
     }
 
-    fn gain_one(
-        &mut self,
-        programs: &[Id<Book>],
-        map: Map<'_>,
-        lists: &mut [List],
-    ) -> Tried<()> {
+    fn gain_one(&mut self, programs: &[Id<Book>], map: Map<'_>, lists: &mut [List]) -> Tried<()> {
         let takers = filter(programs, |program| !self.uses(program, map.addr()))?;
         if takers.is_empty() {
             return Ok(());
@@ -200,7 +195,8 @@ impl State {
     fn lose(&mut self, programs: &[Id<Book>], maps: &[Option<HeldMap>]) {
         let gone = |used: &UsedMap| {
             let map = used.info.kernel;
-            let place = maps.binary_search_by_key(&map, |m| m.as_ref().map_or(0, |m| m.get().addr()));
+            let place =
+                maps.binary_search_by_key(&map, |m| m.as_ref().map_or(0, |m| m.get().addr()));
             place.ok().and_then(|i| maps[i].as_ref())
         };
         let mut lists = lists_for(programs.len());
@@ -209,7 +205,11 @@ impl State {
                 Some(book) => book,
                 None => continue,
             };
-            let outers = || book.outers.iter().filter_map(|&outer| self.outers.get(outer));
+            let outers = || {
+                book.outers
+                    .iter()
+                    .filter_map(|&outer| self.outers.get(outer))
+            };
             let goes = |used: &UsedMap| match gone(used) {
                 Some(map) => !outers().any(|outer| outer.map.get().holds(map.get())),
                 None => false,
@@ -240,7 +240,9 @@ impl State {
         }
         for map in maps {
             let values = self.values_of(map.get());
-            let domain = values.and_then(|values| self.values.get(values)).map(|v| v.domain);
+            let domain = values
+                .and_then(|values| self.values.get(values))
+                .map(|v| v.domain);
             let domain = domain.and_then(|domain| self.domains.get(domain));
             if let Some(&user) = domain.and_then(|domain| domain.users.first()) {
                 self.promote_neighbours(user);
@@ -249,12 +251,12 @@ impl State {
     }
 
     fn take_one(&mut self, map: u64, values: Id<MapValues>) {
-        let taken = self.unlisted_users(map, values).and_then(|programs| {
-            match programs.is_empty() {
-                true => Ok(()),
-                false => self.drop_map(&programs, values),
-            }
-        });
+        let taken =
+            self.unlisted_users(map, values)
+                .and_then(|programs| match programs.is_empty() {
+                    true => Ok(()),
+                    false => self.drop_map(&programs, values),
+                });
         if taken.is_ok() {
             return;
         }

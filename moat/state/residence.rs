@@ -7,8 +7,8 @@
 
 use super::arena::Id;
 use super::{Book, Domain, MapValues, State};
-use crate::edge::counters::{moat_binds, moat_evictions};
 use crate::balance::{self, Budget, Load, Move};
+use crate::edge::counters::{moat_binds, moat_evictions};
 use crate::edge::window_pages;
 use crate::keyalloc;
 use crate::pks::{Key, KeySet};
@@ -16,7 +16,6 @@ use crate::policy;
 use crate::reason::Tried;
 use core::mem::take;
 use core::sync::atomic::Ordering;
-
 
 impl State {
     /// Gives back the key of a domain that is gone; no page has it any more.
@@ -49,7 +48,10 @@ impl State {
 
     /// How many domains of its set have no key.
     fn wants(&self, book: &Book) -> usize {
-        let domains = book.set.iter().filter_map(|&domain| self.domains.get(domain));
+        let domains = book
+            .set
+            .iter()
+            .filter_map(|&domain| self.domains.get(domain));
         domains.filter(|domain| domain.key.is_none()).count()
     }
 
@@ -65,7 +67,10 @@ impl State {
                     other.program.is_keyed() || other.heat.value() > book.heat.value()
                 })
         };
-        let domains = book.set.iter().filter_map(|&domain| self.domains.get(domain));
+        let domains = book
+            .set
+            .iter()
+            .filter_map(|&domain| self.domains.get(domain));
         domains
             .filter(|domain| domain.key.is_some() && !domain.users.iter().any(misses))
             .count()
@@ -133,7 +138,11 @@ impl State {
                 self.make_view(program)?;
             }
         }
-        let books = || programs.iter().filter_map(|&program| self.programs.get(program));
+        let books = || {
+            programs
+                .iter()
+                .filter_map(|&program| self.programs.get(program))
+        };
         let mut wait = false;
         for book in books() {
             wait |= book.program.go_viewed();
@@ -316,11 +325,17 @@ impl State {
     fn is_settled(&self) -> bool {
         self.keys_used() <= policy::keys()
             && (policy::keys() == 0
-                || self.programs.iter().all(|(_, book)| book.program.is_keyed()))
+                || self
+                    .programs
+                    .iter()
+                    .all(|(_, book)| book.program.is_keyed()))
     }
 
     fn coldest(&self) -> Option<Id<Book>> {
-        let keyed = self.programs.iter().filter(|(_, book)| book.program.is_keyed());
+        let keyed = self
+            .programs
+            .iter()
+            .filter(|(_, book)| book.program.is_keyed());
         keyed
             .min_by_key(|(_, book)| book.heat.value())
             .map(|(id, _)| id)

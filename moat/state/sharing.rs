@@ -26,10 +26,7 @@ pub(super) fn one(program: Id<Book>) -> Tried<Programs> {
 }
 
 /// Those of `programs` that `which` likes, in their order.
-pub(super) fn filter(
-    programs: &[Id<Book>],
-    which: impl Fn(Id<Book>) -> bool,
-) -> Tried<Programs> {
+pub(super) fn filter(programs: &[Id<Book>], which: impl Fn(Id<Book>) -> bool) -> Tried<Programs> {
     let mut some = Vec::new();
     some.try_reserve(programs.len()).map_err(|_| NoMemory)?;
     for &program in programs.iter().filter(|&&program| which(program)) {
@@ -121,11 +118,7 @@ impl State {
     }
 
     /// Gives `programs`, none of which uses it, access to the values of `map`.
-    pub(super) fn use_map(
-        &mut self,
-        programs: &[Id<Book>],
-        map: Map<'_>,
-    ) -> Tried<Id<MapValues>> {
+    pub(super) fn use_map(&mut self, programs: &[Id<Book>], map: Map<'_>) -> Tried<Id<MapValues>> {
         let known = self.values_of(map);
         let values = match (known, programs.first()) {
             (Some(values), _) => values,
@@ -243,8 +236,7 @@ impl State {
     /// or all users of both are and have both keys.
     fn move_map(&mut self, values: Id<MapValues>, to: Id<Domain>) {
         self.take_out(values);
-        if let (Some(known), Some(domain)) =
-            (self.values.get_mut(values), self.domains.get_mut(to))
+        if let (Some(known), Some(domain)) = (self.values.get_mut(values), self.domains.get_mut(to))
         {
             window_pages::set_key(known.base, known.span, domain.tag());
             known.domain = to;

@@ -55,63 +55,71 @@ proptest! {
     })]
 
     #[test]
-    fn slots_keep_apart(words in 1usize..5, ops in proptest::collection::vec(op(), 0..120)) {
-        let (mut a, mut b, mut c) = (vec![!0; words], vec![!0; words], vec![!0; words]);
-        let mut window = Window::new(&mut a, &mut b, &mut c).unwrap();
-        let mut drain = Drain::new();
-        let mut live: Vec<Slot> = Vec::new();
-        let mut stale: Vec<(u64, u64)> = Vec::new();
-        let mut flushes: Vec<(Flush, Vec<(u64, u64)>)> = Vec::new();
-        let end = ARENA + words as u64 * 64 * GRANULE;
-        for op in ops {
-            match op {
-                Op::Alloc(bytes) => {
-                    let spans: Vec<_> = live.iter().map(span).collect();
-                    let Some(slot) = window.alloc(bytes) else {
-                        let all: Vec<_> = spans.into_iter().chain(stale.clone()).collect();
-                        // What a flush has released may still sit in a batch that waits.
-                        let nothing_waits = !window.draining();
-                        prop_assert!(bytes == 0 || !nothing_waits || !fits(bytes, words as u64, &all));
-                        continue;
-                    };
-                    prop_assert!(slot.size() >= bytes && slot.size() < bytes + GRANULE);
-                    prop_assert!(slot.addr() > ARENA && span(&slot).1 <= end);
-                    prop_assert!(spans.iter().all(|s| apart(*s, span(&slot))), "overlap");
-                    prop_assert!(stale.iter().all(|s| apart(*s, span(&slot))), "stale");
-                    live.push(slot);
-                }
-                Op::Free(n) if !live.is_empty() => {
-                    let slot = live.swap_remove(n % live.len());
-                    stale.push(span(&slot));
-                    window.free(slot, drain.stamp());
-                }
-                Op::Begin => flushes.push((drain.begin(), stale.clone())),
-                Op::Complete(n) if !flushes.is_empty() => {
-                    let (flush, covered) = flushes.remove(n % flushes.len());
-                    window.flushed(&flush);
-                    stale.retain(|s| !covered.contains(s));
-                }
-                _ => {}
-            }
+    fn slots_keep_apart(words in 1..5, ops in proptest::collection::vec(op(), 0..120)) {
+        match words {
+            1 => keep_apart::<1>(ops)?,
+            2 => keep_apart::<2>(ops)?,
+            3 => keep_apart::<3>(ops)?,
+            _ => keep_apart::<4>(ops)?,
         }
-        // Everything comes back: then the largest slot there can be fits.
-        for slot in live {
-            window.free(slot, drain.stamp());
-        }
-        let flush = drain.begin();
-        window.flushed(&flush);
-        prop_assert!(!window.draining());
-        let all = (words as u64 * 64 - 2) * GRANULE;
-        prop_assert_eq!(window.alloc(all + 1), None);
-        prop_assert_eq!(window.alloc(all).unwrap().addr(), ARENA + GRANULE);
     }
+}
+
+fn keep_apart<const N: usize>(ops: Vec<Op>) -> Result<(), TestCaseError> {
+    let mut window = Window::<N>::new();
+    let mut drain = Drain::new();
+    let mut live: Vec<Slot> = Vec::new();
+    let mut stale: Vec<(u64, u64)> = Vec::new();
+    let mut flushes: Vec<(Flush, Vec<(u64, u64)>)> = Vec::new();
+    let end = ARENA + N as u64 * 64 * GRANULE;
+    for op in ops {
+        match op {
+            Op::Alloc(bytes) => {
+                let spans: Vec<_> = live.iter().map(span).collect();
+                let Some(slot) = window.alloc(bytes) else {
+                    let all: Vec<_> = spans.into_iter().chain(stale.clone()).collect();
+                    // What a flush has released may still sit in a batch that waits.
+                    let nothing_waits = !window.draining();
+                    prop_assert!(bytes == 0 || !nothing_waits || !fits(bytes, N as u64, &all));
+                    continue;
+                };
+                prop_assert!(slot.size() >= bytes && slot.size() < bytes + GRANULE);
+                prop_assert!(slot.addr() > ARENA && span(&slot).1 <= end);
+                prop_assert!(spans.iter().all(|s| apart(*s, span(&slot))), "overlap");
+                prop_assert!(stale.iter().all(|s| apart(*s, span(&slot))), "stale");
+                live.push(slot);
+            }
+            Op::Free(n) if !live.is_empty() => {
+                let slot = live.swap_remove(n % live.len());
+                stale.push(span(&slot));
+                window.free(slot, drain.stamp());
+            }
+            Op::Begin => flushes.push((drain.begin(), stale.clone())),
+            Op::Complete(n) if !flushes.is_empty() => {
+                let (flush, covered) = flushes.remove(n % flushes.len());
+                window.flushed(&flush);
+                stale.retain(|s| !covered.contains(s));
+            }
+            _ => {}
+        }
+    }
+    // Everything comes back: then the largest slot there can be fits.
+    for slot in live {
+        window.free(slot, drain.stamp());
+    }
+    let flush = drain.begin();
+    window.flushed(&flush);
+    prop_assert!(!window.draining());
+    let all = (N as u64 * 64 - 2) * GRANULE;
+    prop_assert_eq!(window.alloc(all + 1), None);
+    prop_assert_eq!(window.alloc(all).unwrap().addr(), ARENA + GRANULE);
+    Ok(())
 }
 
 /// Frees that never pause must not keep an old slot waiting for ever.
 #[test]
 fn steady_frees_starve_nobody() {
-    let (mut a, mut b, mut c) = ([0; 1], [0; 1], [0; 1]);
-    let mut window = Window::new(&mut a, &mut b, &mut c).unwrap();
+    let mut window = Window::<1>::new();
     let mut drain = Drain::new();
     for _ in 0..1000 {
         let slot = window.alloc(8 * GRANULE).expect("slots come back");
@@ -134,17 +142,20 @@ fn the_window_is_one_top_level_slot() {
 }
 
 #[test]
-fn odd_bitmaps_are_refused() {
-    assert!(Window::new(&mut [], &mut [], &mut []).is_none());
-    assert!(Window::new(&mut [0], &mut [0, 0], &mut [0]).is_none());
-    let (mut a, mut b, mut c) = (vec![0; WORDS + 1], vec![0; WORDS + 1], vec![0; WORDS + 1]);
-    assert!(Window::new(&mut a, &mut b, &mut c).is_none());
+#[should_panic]
+fn a_window_of_nothing_is_refused() {
+    let _ = Window::<0>::new();
+}
+
+#[test]
+#[should_panic]
+fn more_than_the_window_is_refused() {
+    let _ = Window::<{ WORDS + 1 }>::new();
 }
 
 #[test]
 fn who_is_content_with_half_leaves_the_other() {
-    let (mut a, mut b, mut c) = ([0; 4], [0; 4], [0; 4]);
-    let mut window = Window::new(&mut a, &mut b, &mut c).unwrap();
+    let mut window = Window::<4>::new();
     let mut n = 0;
     while let Some(slot) = window.alloc_low(GRANULE) {
         assert!(slot.addr() + slot.size() <= ARENA + 128 * GRANULE);
@@ -160,8 +171,7 @@ fn who_is_content_with_half_leaves_the_other() {
 
 #[test]
 fn nothing_and_too_much_are_refused() {
-    let (mut a, mut b, mut c) = ([0; 2], [0; 2], [0; 2]);
-    let mut window = Window::new(&mut a, &mut b, &mut c).unwrap();
+    let mut window = Window::<2>::new();
     for bytes in [0, 127 * GRANULE, SIZE, u64::MAX] {
         assert_eq!(window.alloc(bytes), None, "{bytes:#x}");
     }

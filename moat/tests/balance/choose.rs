@@ -42,8 +42,8 @@ proptest! {
         let mut left = Key::PROGRAMS - free;
         let loads: Vec<Load> = loads
             .into_iter()
-            .enumerate()
-            .map(|(id, load)| {
+            .zip(0..)
+            .map(|(load, id)| {
                 let frees = load.frees.min(left);
                 left -= frees;
                 Load { id, frees, ..load }
@@ -61,29 +61,31 @@ proptest! {
             }))
         };
         let best = loads.iter().filter(deserves).map(|load| load.heat).max();
+        let of = |id: u64| loads[id as usize];
         match choose(loads.iter().copied(), free) {
             Move::Rest => prop_assert_eq!(best, None),
             Move::Promote(id) => {
-                prop_assert_eq!(best, Some(loads[id].heat));
-                prop_assert!(!loads[id].keyed && loads[id].wants <= free);
+                prop_assert_eq!(best, Some(of(id).heat));
+                prop_assert!(!of(id).keyed && of(id).wants <= free);
             }
             Move::Displace(cold, hot) => {
-                prop_assert_eq!(best, Some(loads[hot].heat));
-                let cold: Vec<Load> = cold.ids().iter().map(|&id| loads[id]).collect();
+                let hot = of(hot);
+                prop_assert_eq!(best, Some(hot.heat));
+                let cold: Vec<Load> = cold.ids().iter().map(|&id| of(id)).collect();
                 let cost = cold.iter().map(|load| u128::from(load.heat)).sum();
                 let frees: usize = cold.iter().map(|load| load.frees).sum();
                 prop_assert!(cold.iter().all(|load| load.keyed));
-                prop_assert!(loads[hot].wants > free && loads[hot].wants <= free + frees);
-                prop_assert_eq!(cheapest(&keyed, loads[hot].wants - free), Some(cost));
+                prop_assert!(hot.wants > free && hot.wants <= free + frees);
+                prop_assert_eq!(cheapest(&keyed, hot.wants - free), Some(cost));
                 for load in &cold {
-                    prop_assert!(loads[hot].wants > free + frees - load.frees, "needlessly");
+                    prop_assert!(hot.wants > free + frees - load.frees, "needlessly");
                 }
             }
         }
     }
 }
 
-fn viewed(id: usize, heat: u64, wants: usize) -> Load {
+fn viewed(id: u64, heat: u64, wants: usize) -> Load {
     Load {
         id,
         heat,
@@ -93,7 +95,7 @@ fn viewed(id: usize, heat: u64, wants: usize) -> Load {
     }
 }
 
-fn keyed(id: usize, heat: u64, frees: usize) -> Load {
+fn keyed(id: u64, heat: u64, frees: usize) -> Load {
     Load {
         id,
         heat,
@@ -103,7 +105,7 @@ fn keyed(id: usize, heat: u64, frees: usize) -> Load {
     }
 }
 
-fn displaced(loads: &[Load], free: usize) -> (Vec<usize>, usize) {
+fn displaced(loads: &[Load], free: usize) -> (Vec<u64>, u64) {
     match choose(loads.iter().copied(), free) {
         Move::Displace(cold, hot) => (cold.ids().to_vec(), hot),
         other => panic!("{other:?}"),

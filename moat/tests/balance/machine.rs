@@ -4,7 +4,7 @@
 use moat_logic::balance::*;
 use moat_logic::pks::Key;
 
-/// How many programs `Domains::balance` moves at most in a period.
+/// How many programs `State::balance` moves at most in a period.
 const MOVES: usize = Key::PROGRAMS;
 
 /// Numbers that look random; the same each time.
@@ -25,8 +25,8 @@ pub enum Event {
     Demoted(usize),
 }
 
-/// What `sets.rs` and `layers.rs` have in the kernel: programs, the domains of their
-/// sets, and who has keys.
+/// What `State` has in the kernel, in `state/`: programs, the domains of their sets, and who
+/// has keys.
 pub struct Machine {
     pub sets: Vec<Vec<usize>>,
     users: Vec<Vec<usize>>,
@@ -102,7 +102,7 @@ impl Machine {
             !others.any(|&user| missed(user))
         };
         Load {
-            id,
+            id: id as u64,
             heat: self.heat[id].value(),
             keyed: self.keyed[id],
             wants: self.wants(id),
@@ -148,7 +148,7 @@ impl Machine {
         self.balance();
     }
 
-    /// As `Domains::balance` does it, but for the bound on moves, which is checked.
+    /// As `State::balance` does it, but for the bound on moves, which is checked.
     fn balance(&mut self) {
         self.events.clear();
         self.budget.refill();
@@ -162,14 +162,16 @@ impl Machine {
         }
         for moves in 0.. {
             match choose((0..self.programs()).map(|id| self.load(id)), self.free()) {
-                Move::Promote(id) => self.promote(id),
+                Move::Promote(id) => self.promote(id as usize),
                 Move::Displace(cold, hot) => {
-                    let sum: u64 = cold.ids().iter().map(|&c| self.heat[c].value()).sum();
+                    let cold: Vec<usize> = cold.ids().iter().map(|&id| id as usize).collect();
+                    let hot = hot as usize;
+                    let sum: u64 = cold.iter().map(|&c| self.heat[c].value()).sum();
                     assert!(self.heat[hot].value() > 2 * sum + MARGIN);
-                    if !self.budget.take(cold.ids().len()) {
+                    if !self.budget.take(cold.len()) {
                         return;
                     }
-                    self.evict(cold.ids());
+                    self.evict(&cold);
                     self.promote(hot);
                 }
                 Move::Rest => return,

@@ -6,9 +6,9 @@
 //! Explicit-state model checking, with `stateright`: every interleaving of a small
 //! machine.  `loom` and `shuttle` check real atomics in real code; what matters
 //! here is between page tables, TLBs, gates in assembly and grace periods, none of
-//! which a thread of the host has.  The manager is `Domains` of `sets.rs` and
-//! `layers.rs`: its steps are those of the functions there, in their order, one at a
-//! time.  Keys, flushes and PKRS values are the real ones.
+//! which a thread of the host has.  The manager is `State` of
+//! `state/sharing.rs` and `state/residence.rs`: its steps are those of the functions there,
+//! in their order, one at a time.  Keys, flushes and PKRS values are the real ones.
 //!
 //! Two things keep the machine small and lose nothing.  A TLB is a set: whatever
 //! the page tables said since its last flush, the CPU may have cached, for it

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the functions of `sets.rs`, `layers.rs` and `domains.rs` do, as steps that CPUs
-//! see one at a time.
+//! What the functions of `state/sharing.rs`, `state/residence.rs` and `state/space.rs`
+//! do, as steps that CPUs see one at a time.
 
 use crate::machine::{Change, Machine};
 use crate::state::*;
@@ -31,7 +31,7 @@ pub enum Step {
     Absent(usize),
 }
 
-/// What the functions of `sets.rs`, `layers.rs` and `domains.rs` do.
+/// What the functions of the module's `State` do.
 impl Machine {
     pub fn uses(&self, program: usize, page: usize) -> bool {
         page == program || self.shared && page == SHARED && program < 2
@@ -50,13 +50,13 @@ impl Machine {
         [vec![Step::Tag(page, key)], self.flushes()].concat()
     }
 
-    /// `Domains::release_key`
+    /// `State::release_key`
     fn release(&self, domain: usize) -> Vec<Step> {
         let begin = vec![Step::Free(domain), Step::Begin];
         [begin, self.flushes(), vec![Step::Flushed]].concat()
     }
 
-    /// `Domains::unmap`
+    /// `State::unmap`
     fn unmap(&self, page: usize) -> Vec<Step> {
         let mut flushes = self.flushes();
         if self.change == Change::NoFlushToUnmap {
@@ -66,7 +66,7 @@ impl Machine {
         [begin, flushes, vec![Step::Flushed]].concat()
     }
 
-    /// `Domains::demote`
+    /// `State::demote`
     fn demote(&self, state: &State, programs: &[usize]) -> Vec<Step> {
         let viewed: Vec<_> = programs.iter().map(|p| Step::Viewed(*p)).collect();
         let grace = match programs.iter().any(|p| state.is_keyed(*p)) {
@@ -90,7 +90,7 @@ impl Machine {
         (0..PAGES).filter(idle).collect()
     }
 
-    /// `Domains::evict`, and of nobody `Domains::park_idle`
+    /// `State::evict`, and of nobody `State::park_idle`
     pub fn evict(&self, state: &State, programs: &[usize]) -> Vec<Step> {
         let mut todo = self.demote(state, programs);
         for domain in self.idle(state, programs) {
@@ -112,7 +112,7 @@ impl Machine {
         todo
     }
 
-    /// `Domains::promote`; gives out the keys.
+    /// `State::promote`; gives out the keys.
     pub fn promote(&self, state: &mut State, program: usize) -> Vec<Step> {
         let mut tag = Vec::new();
         let mut keys = KeySet::EMPTY;
@@ -145,7 +145,7 @@ impl Machine {
         }
     }
 
-    /// `Domains::join` and `Domains::use_map`
+    /// `State::join` and `State::use_map`
     pub fn load(&self, state: &State, program: usize) -> Vec<Step> {
         let mut todo = vec![Step::Move(program, program), Step::Map(program)];
         let other = 1 - program.min(1);
@@ -162,7 +162,7 @@ impl Machine {
         todo
     }
 
-    /// `Domains::leave` and `Domains::merge`
+    /// `State::leave_domains` and `State::merge`
     pub fn leave(&self, state: &State, program: usize) -> Vec<Step> {
         let mut todo = Vec::new();
         if self.uses(program, SHARED) {

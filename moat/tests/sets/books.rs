@@ -2,16 +2,15 @@
 //! What each program and its runs may have, kept apart from what the module knows, and
 //! compared with the machine whenever page tables, TLBs or runs change: `reach.rs`.
 
+use crate::edge::rcu::Reader;
 use crate::pks::{KeySet, Pkrs};
 use crate::program::Program;
 use crate::reach;
-use crate::rest;
 use kernel::account;
-use kernel::bindings::{bpf_map, MOAT_DOM_DEAD};
+use kernel::bindings::bpf_map;
 use kernel::machine::{machine, Machine, Moment};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::ptr;
 use std::sync::atomic::Ordering;
 
 pub type Map = *mut bpf_map;
@@ -24,9 +23,10 @@ const NO_KEYS: Pkrs = Pkrs::for_program(KeySet::EMPTY);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listed {
     pub map: Map,
-    /// The address of its `MapValues`.
+    /// What the kernel remembered with the map.
     pub values: usize,
     pub base: u64,
+    pub writable: bool,
 }
 
 /// What runs may have that no grace period has waited for.
@@ -73,6 +73,13 @@ pub struct Books {
     /// The first thing that was not as it should be.
     pub wrong: Option<String>,
 }
+
+/// Whoever looks at lists that the module may be changing.
+pub struct Looking;
+
+// SAFETY: the module runs in this thread, and has called the kernel, or is not called, while
+// somebody looks; whoever does so is done with it before the module goes on.
+unsafe impl Reader for Looking {}
 
 thread_local! {
     static BOOKS: RefCell<Books> = RefCell::default();
@@ -129,24 +136,25 @@ impl Loaded {
             runs: Runs::default(),
             over: false,
         };
-        let (base, _) = loaded.get().area();
+        let (base, _) = loaded.get().gates.area();
         loaded.area = machine(|m| m.tables.get(&base).map_or(0, |page| page.frame));
         loaded
     }
 
     pub fn get(&self) -> &Program {
-        // SAFETY: a program lives as long as it is in the books.  The module may be in
-        // the midst of changing it, but calls the kernel between one change and another.
+        // SAFETY: a program lives as long as it is in the books, and has been admitted: there
+        // are shared references only.
         unsafe { &*self.program }
     }
 
     pub fn is_alive(&self) -> bool {
-        self.get().flags().load(Ordering::Relaxed) & MOAT_DOM_DEAD == 0
+        !self.get().is_dead()
     }
 
     /// The maps it finds.
     pub fn finds(&self) -> BTreeSet<Map> {
-        let used = self.get().used_maps().filter(|used| !used.values.is_null());
+        let used = self.get().used_maps(&Looking);
+        let used = used.filter(|used| used.values.is_some());
         used.map(|used| used.info.kernel as Map).collect()
     }
 
@@ -162,23 +170,27 @@ impl Loaded {
             return;
         }
         self.runs.had.extend(due(&self.own, leaving));
-        let pkrs = program.pkrs().load(Ordering::Relaxed);
+        let pkrs = program.gates.pkrs().load(Ordering::Relaxed);
         // Who began keyed has PKRS to read yet, whatever the flags say meanwhile.
         let keyed = program.is_keyed() || moment == Moment::GraceBegins;
         if keyed && pkrs != NO_KEYS.bits() {
             self.runs.pkrs.insert(pkrs);
         }
-        if program.dom.view_cr3 != 0 {
-            machine.run_in(program.dom.view_cr3);
+        let cr3 = program.gates.view_cr3().load(Ordering::Relaxed);
+        if cr3 != 0 {
+            machine.run_in(cr3);
         }
-        for used in program.used_maps().filter(|used| !used.values.is_null()) {
-            let map = used.info.kernel as Map;
-            let values = rest::values_of(map).filter(|&values| ptr::eq(values, used.values));
-            self.runs.listed.insert(Listed {
-                map,
-                values: used.values as usize,
-                base: values.map_or(0, |values| values.base),
-            });
+        for used in program.used_maps(&Looking) {
+            if let Some(values) = used.values {
+                let map = used.info.kernel as Map;
+                self.runs.listed.insert(Listed {
+                    map,
+                    // SAFETY: maps outlive the books.
+                    values: unsafe { (*map).moat.values as usize },
+                    base: values.base,
+                    writable: values.writable,
+                });
+            }
         }
     }
 }

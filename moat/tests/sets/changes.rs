@@ -3,8 +3,8 @@
 //! gone is told when no run has it any more.
 
 use crate::books::{books, Change, Checked, Map};
-use crate::domains::domains;
-use crate::ffi::Lock;
+use crate::edge::lock::Locked;
+use crate::edge::maps;
 use crate::system::{Ended, System};
 use crate::victims::Victims;
 use kernel::account::{self, Account, Gone};
@@ -30,6 +30,16 @@ fn account<'a>(outer: Map) -> &'a mut Account {
     unsafe { account::of(outer) }
 }
 
+/// As the module has it.
+///
+/// # Safety
+///
+/// It lives for `'a`.
+pub unsafe fn borrowed<'a>(map: Map) -> maps::Map<'a> {
+    // SAFETY: by contract of this function; it is some map.
+    unsafe { maps::Map::new(map) }.expect("no map")
+}
+
 /// The one of that number, modulo how many there are.
 fn nth<T>(list: &mut Vec<T>, i: usize) -> Option<T> {
     match list.len() {
@@ -46,7 +56,9 @@ impl System {
         }
         account(outer).hold(map);
         if account(outer).is_used() {
-            let begin = || domains(&mut Lock::take()).inner_begin(outer, map);
+            // SAFETY: maps outlive the system.
+            let (outer_map, inner) = unsafe { (borrowed(outer), borrowed(map)) };
+            let begin = || Locked::take().inner_begin(outer_map, inner);
             if self.attempt(shortage, begin)? == Ended::Failed {
                 account(outer).release(map);
                 self.settle_all(outer, shortage.filter(|shortage| shortage.lasts))?;
@@ -122,9 +134,9 @@ impl System {
         books(|books| books.leaving.extend(gone.iter().map(|&map| (outer, map))));
         let before = Victims::possible();
         let list = addr_of_mut!(gone).cast();
-        self.call(shortage, || {
-            domains(&mut Lock::take()).inner_end(outer, list)
-        });
+        // SAFETY: the map outlives the system; the list is what the module is to be given.
+        let (map, told) = unsafe { (borrowed(outer), maps::Gone::new(list)) };
+        self.call(shortage, || Locked::take().inner_end(map, told));
         books(|books| books.leaving.clear());
         if !gone.is_empty() {
             return Err("the module does not look at all that is gone".into());

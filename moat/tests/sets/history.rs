@@ -2,6 +2,7 @@
 //! Histories: what happens to a system, step by step, at random or as written down.
 
 use crate::books::{Checked, Map};
+use crate::plans::{Kind, KINDS};
 use crate::policy::{self, Level};
 use crate::setup::{Setup, Size};
 use crate::system::System;
@@ -20,7 +21,7 @@ pub enum Own {
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    Load(Vec<Own>, Level),
+    Load(Vec<Own>, Level, Kind),
     Unload(usize),
     Balance(Vec<u16>),
     Keys(usize),
@@ -79,7 +80,7 @@ impl Step {
     fn run(&self, system: &mut System) -> Checked {
         let Step(event, shortage) = self;
         match event {
-            Event::Load(own, level) => {
+            Event::Load(own, level, kind) => {
                 let mut maps: Vec<Map> = Vec::new();
                 for own in own {
                     let map = match *own {
@@ -90,7 +91,7 @@ impl Step {
                         maps.push(map);
                     }
                 }
-                system.load(&maps, *level, *shortage)
+                system.load(&maps, *level, *kind, *shortage)
             }
             Event::Unload(i) => system.unload(*i, *shortage),
             Event::Balance(runs) => system.balance(runs, *shortage),
@@ -132,7 +133,8 @@ fn events() -> impl Strategy<Value = Event> {
         false => 0,
     });
     prop_oneof![
-        6 => (own, level).prop_map(|(own, level)| Event::Load(own, level)),
+        6 => (own, level, select(&KINDS[..]))
+            .prop_map(|(own, level, kind)| Event::Load(own, level, kind)),
         2 => any::<usize>().prop_map(Event::Unload),
         4 => vec(runs, 1..7).prop_map(Event::Balance),
         1 => select(&KEYS[..]).prop_map(Event::Keys),

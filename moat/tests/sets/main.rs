@@ -19,31 +19,38 @@
 
 // In place of `bindings.rs`.
 use kernel::shims as bindings;
-use moat_logic::{balance, drain, helpers, keyalloc, pks, reason, view, window};
+use moat_logic::{
+    again, balance, drain, helpers, keyalloc, maps, pks, prog_types, reason, view, window,
+};
 
 // Some of what these have is for parts of the module that are not here.
 #[allow(dead_code)]
-#[path = "../../domains.rs"]
-mod domains;
+#[path = "../../kernel/mod.rs"]
+mod edge;
 #[allow(dead_code, unused_imports)]
 #[path = "../../ffi.rs"]
 mod ffi;
-#[path = "../../inner.rs"]
-mod inner;
-#[path = "../../layers.rs"]
-mod layers;
+#[allow(dead_code, unused_imports)]
+#[path = "../../load/mod.rs"]
+mod load;
 #[allow(dead_code)]
-#[path = "../../sets.rs"]
-mod sets;
-
-mod policy;
+#[path = "../../program.rs"]
 mod program;
+#[allow(dead_code, unused_imports)]
+#[path = "../../state/mod.rs"]
+mod state;
 
+mod code;
+mod policy;
+
+mod arenas;
 mod books;
 mod broken;
 mod changes;
 mod history;
+mod loads;
 mod module;
+mod plans;
 mod programs;
 mod random;
 mod reach;

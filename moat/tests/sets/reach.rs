@@ -5,6 +5,7 @@ use crate::books::{Books, Checked, Loaded, Map};
 use crate::pks::{Key, Pkrs};
 use kernel::bindings::BPF_F_RDONLY_PROG;
 use kernel::machine::{granules, Machine};
+use std::sync::atomic::Ordering;
 
 /// It reaches nothing but what is its own, and all that it finds.
 pub fn check(books: &Books, machine: &Machine, loaded: &Loaded) -> Checked {
@@ -29,7 +30,7 @@ fn no_more(books: &Books, machine: &Machine, loaded: &Loaded) -> Checked {
     }
     let own = |frame: usize| frame == loaded.area || maps.contains(&(frame as Map));
 
-    let cr3 = program.dom.view_cr3;
+    let cr3 = program.gates.view_cr3().load(Ordering::Relaxed);
     if cr3 == 0 && !program.is_keyed() {
         return Err("is not keyed and has no view".into());
     }
@@ -49,14 +50,18 @@ fn no_more(books: &Books, machine: &Machine, loaded: &Loaded) -> Checked {
 
 /// Its values are there, in any run, keyed or in the view.
 fn no_less(machine: &Machine, loaded: &Loaded) -> Checked {
-    let shown = machine.shown(loaded.get().dom.view_cr3);
+    let cr3 = loaded.get().gates.view_cr3().load(Ordering::Relaxed);
+    let shown = machine.shown(cr3);
     for listed in &loaded.runs.listed {
         // SAFETY: maps outlive the books.
         let map = unsafe { &*listed.map };
-        if map.moat.values as usize != listed.values {
+        if map.moat.values.is_null() || map.moat.values as usize != listed.values {
             return Err("finds values that are gone".into());
         }
         let writable = map.map_flags & BPF_F_RDONLY_PROG == 0;
+        if listed.writable != writable {
+            return Err(format!("is told that it may write: {}", listed.writable));
+        }
         for addr in granules(listed.base, map.span) {
             let page = match machine.tables.get(&addr) {
                 Some(page) if page.frame == listed.map as usize => page,

@@ -54,6 +54,14 @@ fn new_map(span: u64, slots: usize, flags: u32) -> Map {
 }
 
 impl Setup {
+    /// A map that has no place in the window.
+    pub fn unplaced() -> Map {
+        let map = new_map(0, 0, 0);
+        // SAFETY: just made.
+        unsafe { (*map).map_type = ARRAY };
+        map
+    }
+
     /// Makes the maps.
     pub fn maps(&self) -> Vec<Map> {
         let flags = |read_only| if read_only { BPF_F_RDONLY_PROG } else { 0 };

@@ -143,11 +143,17 @@ impl System {
         if machine(|m| !m.tables.is_empty() || !m.views.is_empty()) {
             return Err("something is mapped still".into());
         }
+        if machine(|m| !m.listed.is_empty() || m.allocations != 0) {
+            return Err("something is listed or allocated still".into());
+        }
         for &outer in &self.outers {
             // SAFETY: the map lives, and those in its slots are referred to.
             unsafe {
                 let inner = std::mem::take(&mut (*outer).inner).into_iter();
                 let account = account::of(outer);
+                if account.is_used() {
+                    return Err("a map of maps is used by nobody".into());
+                }
                 for map in inner.filter(|map| !map.is_null()) {
                     account.release(map);
                     bpf_map_put(map);

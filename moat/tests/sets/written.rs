@@ -2,6 +2,7 @@
 //! Histories that went wrong once.
 
 use crate::history::{Event, History, Own, Step};
+use crate::plans::Kind;
 use crate::policy::Level;
 use crate::setup::{Setup, Size};
 use kernel::machine::Broken;
@@ -20,7 +21,7 @@ fn setup() -> Setup {
 }
 
 fn load(own: &[Own]) -> Event {
-    Event::Load(own.to_vec(), LEVEL)
+    Event::Load(own.to_vec(), LEVEL, Kind::Blind)
 }
 
 fn run(events: Vec<Event>, shortage: impl Fn(usize) -> Option<Shortage>) -> (bool, usize) {

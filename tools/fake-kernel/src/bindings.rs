@@ -16,9 +16,21 @@ use crate::memory;
 use std::ffi::{c_char, c_void};
 use std::ptr::null_mut;
 
-pub const MOAT_DOM_DEAD: u32 = 0x10;
+pub const MOAT_NR_IST: u32 = 4;
+pub const MOAT_LANDING_SIZE: u32 = 96;
+pub const MOAT_NEST: u32 = 3;
+pub const MOAT_DOM_DEAD: u32 = 0x1;
+pub const MOAT_DOM_PREPARE: u32 = 0x2;
+pub const MOAT_DOM_FINISH: u32 = 0x4;
+pub const MOAT_DOM_LOAD: u32 = 0x8;
 pub const MOAT_DOM_VIEW: u32 = 0x20;
+pub const MAX_BPF_STACK: u32 = 512;
 pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
+pub const BPF_LD: u32 = 0x00;
+pub const BPF_IMM: u32 = 0x00;
+pub const BPF_DW: u32 = 0x18;
+pub const BPF_JMP: u32 = 0x05;
+pub const BPF_CALL: u32 = 0x80;
 
 /// What is known of a map for MOAT.
 #[repr(C)]
@@ -51,14 +63,114 @@ pub struct bpf_prog_aux {
 }
 
 #[repr(C)]
-#[derive(Default)]
+pub struct bpf_insn {
+    pub code: u8,
+    pub dst_src: u8,
+    pub off: i16,
+    pub imm: i32,
+}
+
+impl bpf_insn {
+    pub fn src_reg(&self) -> u8 {
+        self.dst_src >> 4
+    }
+}
+
+/// What it does is nobody's business here.
+#[repr(C)]
+pub struct bpf_prog {
+    pub bpf_func: Option<unsafe extern "C" fn(ctx: *const c_void, insns: *const bpf_insn) -> u32>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct moat_ctx_plan {
+    pub load: *mut bpf_prog,
+    pub store: *mut bpf_prog,
+    pub words: u64,
+    pub snap_size: u32,
+    pub pkt_off: u32,
+    pub max_pkt_offset: u32,
+    pub reads_pkt: bool,
+    pub reads_meta: bool,
+    pub writes_pkt: bool,
+    pub classic: bool,
+    pub len_off: u32,
+    pub data_len_off: u32,
+    pub data_off: u32,
+}
+
+impl Default for moat_ctx_plan {
+    fn default() -> moat_ctx_plan {
+        // SAFETY: plain integers and pointers, for which zero is a value.
+        unsafe { std::mem::zeroed() }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct moat_slot {
+    pub land: [u64; MOAT_NR_IST as usize],
+    pub rsp: u64,
+    pub snap: u64,
+    pub pkt: u64,
+    pub shadow: u64,
+    pub next: u64,
+}
+
+#[repr(C)]
+pub struct moat_cpu_slots {
+    pub head: u64,
+    pub runs: u64,
+    pub slot: [moat_slot; MOAT_NEST as usize],
+    pub silent_until: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct moat_return {
+    pub ip: u64,
+    pub frame: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct moat_site {
+    pub ret: moat_return,
+    pub entry: u64,
+    pub func: u64,
+    pub contract: u64,
+    pub id: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct moat_image {
+    pub start: u64,
+    pub len: u64,
+    pub boundaries: u64,
+    pub sites: u64,
+    pub sites_len: u64,
+}
+
+#[repr(C)]
 pub struct moat_domain {
-    pub flags: u32,
+    pub body: u64,
+    pub view_cr3: u64,
+    pub images: u64,
+    pub slots: u64,
+    pub verdict: u64,
+    pub load: u64,
+    pub returns: u64,
+    pub nr_returns: u64,
+    pub sites: u64,
+    pub nr_sites: u64,
+    pub nr_images: u32,
+    pub view_pkrs: u32,
     pub pkrs: u32,
+    pub flags: u32,
     pub slot_lo: u64,
     pub slot_hi: u64,
-    pub view_cr3: u64,
-    pub slots: u64,
 }
 
 /// A page frame.
@@ -89,13 +201,29 @@ macro_rules! opaque {
 }
 
 opaque! {
-    bpf_prog bpf_verifier_env bpf_verifier_log llist_node module moat_cpu_slots moat_ctx_plan
-    moat_fault moat_gates moat_image moat_jit
-    moat_jit_image moat_ops moat_return moat_run moat_site moat_slot seq_file
+    bpf_verifier_env bpf_verifier_log llist_node module moat_fault moat_gates moat_jit
+    moat_jit_image moat_ops moat_run seq_file
 }
 
 /// CPUs have PCIDs.
 pub static mut moat_cr3_noflush: u64 = machine::NOFLUSH;
+
+/// A program for a plan.
+pub fn new_prog() -> *mut bpf_prog {
+    unsafe extern "C" fn run(_ctx: *const c_void, _insns: *const bpf_insn) -> u32 {
+        0
+    }
+    machine(|m| m.allocations += 1);
+    Box::into_raw(Box::new(bpf_prog {
+        bpf_func: Some(run),
+    }))
+}
+
+pub unsafe fn bpf_prog_free(prog: *mut bpf_prog) {
+    machine(|m| m.allocations -= 1);
+    // SAFETY: from new_prog(), once.
+    drop(unsafe { Box::from_raw(prog) });
+}
 
 pub unsafe fn bpf_map_inc(map: *mut bpf_map) {
     // SAFETY: the caller has a reference.

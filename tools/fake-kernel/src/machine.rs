@@ -76,6 +76,10 @@ pub struct Machine {
     last_view: u64,
     /// Whether the lock is held.
     pub(crate) locked: bool,
+    /// Pages, slots, arrays and programs of plans that were not freed yet.
+    pub allocations: i64,
+    /// What is listed in debugfs, by its number there.
+    pub listed: BTreeMap<u32, u64>,
     pub broken: Broken,
     /// The first thing that no kernel would bear.
     pub wrong: Option<String>,

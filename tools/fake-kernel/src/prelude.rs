@@ -44,16 +44,8 @@ impl<T> Vec<T> {
         self.0.pop()
     }
 
-    pub fn swap_remove(&mut self, i: usize) -> T {
-        self.0.swap_remove(i)
-    }
-
     pub fn retain(&mut self, which: impl FnMut(&T) -> bool) {
         self.0.retain(which);
-    }
-
-    pub fn clear(&mut self) {
-        self.0.clear();
     }
 }
 

@@ -12,6 +12,12 @@ use crate::memory;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
+/// A number that is not 1.
+const CPUS: usize = 2;
+
+/// `include/linux/bpf_verifier.h`
+pub const MAX_CALL_FRAMES: u32 = 8;
+
 extern "C" {
     fn calloc(n: usize, size: usize) -> *mut c_void;
     fn free(p: *mut c_void);
@@ -51,28 +57,30 @@ pub unsafe fn moat_shim_privileged() -> bool {
     true
 }
 
+pub unsafe fn moat_shim_nr_cpus() -> u32 {
+    CPUS as u32
+}
+
 pub unsafe fn moat_shim_zalloc(size: usize) -> *mut c_void {
-    match memory::fails() {
-        true => null_mut(),
-        // SAFETY: any size is fine.
-        false => unsafe { calloc(1, size) },
+    if memory::fails() {
+        return null_mut();
     }
+    machine(|m| m.allocations += 1);
+    // SAFETY: any size is fine.
+    unsafe { calloc(1, size) }
 }
 
 pub unsafe fn moat_shim_free(p: *mut c_void) {
+    if !p.is_null() {
+        machine(|m| m.allocations -= 1);
+    }
     // SAFETY: from moat_shim_zalloc(), once.
     unsafe { free(p) };
 }
 
-/// A program's slots: here how often it ran.
+/// An array, one entry a CPU.
 pub unsafe fn moat_shim_alloc_slots() -> u64 {
-    // SAFETY: any size is fine.
-    unsafe { moat_shim_zalloc(8) as u64 }
-}
-
-/// Nobody writes to them here.
-pub unsafe fn moat_shim_cpu_slots(_slots: u64, _cpu: u32) -> *mut moat_cpu_slots {
-    null_mut()
+    moat_shim_zalloc(CPUS * size_of::<moat_cpu_slots>()) as u64
 }
 
 pub unsafe fn moat_shim_free_slots(slots: u64) {
@@ -80,16 +88,44 @@ pub unsafe fn moat_shim_free_slots(slots: u64) {
     unsafe { moat_shim_free(slots as *mut c_void) };
 }
 
+pub unsafe fn moat_shim_cpu_slots(slots: u64, cpu: u32) -> *mut moat_cpu_slots {
+    // SAFETY: from moat_shim_alloc_slots(), and a CPU that there is.
+    unsafe { (slots as *mut moat_cpu_slots).add(cpu as usize) }
+}
+
 pub unsafe fn moat_shim_runs(slots: u64) -> u64 {
-    // SAFETY: from moat_shim_alloc_slots().
-    unsafe { *(slots as *const u64) }
+    let of = |cpu| {
+        // SAFETY: from moat_shim_alloc_slots(), and nobody writes to them now.
+        unsafe { (*moat_shim_cpu_slots(slots, cpu)).runs }
+    };
+    (0..moat_shim_nr_cpus()).map(of).fold(0, u64::wrapping_add)
+}
+
+pub unsafe fn moat_list_add(program: u64) -> u32 {
+    if memory::fails() {
+        return 0;
+    }
+    machine(|m| {
+        let number = m.listed.keys().next_back().map_or(1, |last| last + 1);
+        m.listed.insert(number, program);
+        number
+    })
+}
+
+pub unsafe fn moat_list_del(number: u32) {
+    machine(|m| {
+        if m.listed.remove(&number).is_none() {
+            m.report("what is not listed is taken off the list");
+        }
+    });
 }
 
 pub unsafe fn moat_shim_alloc_page() -> *mut page {
-    match memory::fails() {
-        true => null_mut(),
-        false => Box::into_raw(Box::new(page::new())),
+    if memory::fails() {
+        return null_mut();
     }
+    machine(|m| m.allocations += 1);
+    Box::into_raw(Box::new(page::new()))
 }
 
 pub unsafe fn moat_shim_free_page(page: *mut page) {
@@ -97,6 +133,7 @@ pub unsafe fn moat_shim_free_page(page: *mut page) {
         if m.leads_to(page as usize) {
             m.report("a page is freed and in use");
         }
+        m.allocations -= 1;
     });
     // SAFETY: from moat_shim_alloc_page(), once.
     drop(unsafe { Box::from_raw(page) });

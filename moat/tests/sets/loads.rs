@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Loads that are refused, wherever that is found out, leave nothing behind; and what the
+//! calls of a program mean.
+
+use crate::prog_types::{self, ProgType};
+use crate::books::Map;
+use crate::changes::borrowed;
+use crate::helpers::contract::{SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::load::{self, calls::Calls};
+use crate::plans::{Draft, Kind, KINDS};
+use crate::policy::Level;
+use crate::reason::{Failure, Reason, Subject, Tried};
+use crate::setup::{Setup, Size};
+use crate::system::System;
+use kernel::bindings::*;
+use kernel::machine::{machine, Broken};
+
+const REFUSED: Failure = Failure::Refused(Reason {
+    insn: None,
+    subject: Subject::Program,
+    why: "it is a test",
+});
+
+fn row(ty: u32) -> &'static ProgType {
+    prog_types::find(ty).expect("it has a row")
+}
+
+/// Why a program is refused.
+fn refusal(draft: &Draft, calls: Tried<Calls>, own: &[Map]) -> &'static str {
+    let aux = Box::into_raw(Box::new(bpf_prog_aux { id: 1 }));
+    let program = load::candidate(aux, row(draft.ty), Level::Integrity).expect("there is memory");
+    let program = Box::into_raw(program);
+    // SAFETY: maps outlive this function.
+    let maps: Vec<_> = own.iter().map(|&map| unsafe { borrowed(map) }).collect();
+    // SAFETY: just made of a box, and nobody else has it.
+    let admitted = unsafe { load::admit(program, &draft.plan, calls, draft.facts(), &maps) };
+    // SAFETY: it has never run, and is not used afterwards.
+    unsafe {
+        load::release(program);
+        drop(Box::from_raw(aux));
+    }
+    match admitted {
+        Err(Failure::Refused(reason)) => reason.why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn refused_loads_leave_nothing() {
+    let setup = Setup {
+        keys: 3,
+        maps: vec![(Size::Page, false); 2],
+        outers: vec![1],
+    };
+    for kind in KINDS {
+        let mut system = System::new(&setup, Broken::Not);
+        let (map, outer) = (system.map(0), system.outer(0));
+        // Somebody else is there, with the same map, and keeps what it has.
+        let loaded = system.load(&[map], Level::Integrity, Kind::Writer, None);
+        loaded.expect("somebody else");
+        let there = || machine(|m| (m.allocations, m.tables.keys().copied().collect()));
+        let before: (i64, Vec<u64>) = there();
+
+        let draft = kind.draft();
+        let why = refusal(&draft, Err(REFUSED), &[map]);
+        assert_eq!(why, "it is a test");
+
+        let mut draft = kind.draft();
+        draft.plan.classic = false;
+        draft.plan.max_pkt_offset = 0x10001;
+        let why = refusal(&draft, Ok(draft.calls), &[map]);
+        assert_eq!(why, "reach into packets beyond MAX_PACKET_OFF");
+
+        let unplaced = Setup::unplaced();
+        let draft = kind.draft();
+        let own = [map, system.map(1), outer, unplaced];
+        let why = refusal(&draft, Ok(draft.calls), &own);
+        assert_eq!(why, "has no pages");
+        // SAFETY: made just now; nobody has it any more.
+        let unplaced = unsafe { Box::from_raw(unplaced) };
+        assert_eq!(unplaced.refcnt, 1);
+
+        assert_eq!(there(), before);
+        system.finish().expect("as before");
+        system.shut_down().expect("nothing is left");
+    }
+}
+
+fn call(src: u8, imm: i32) -> bpf_insn {
+    bpf_insn {
+        code: (BPF_JMP | BPF_CALL) as u8,
+        dst_src: src << 4,
+        off: 0,
+        imm,
+    }
+}
+
+/// Both halves of a 64-bit load, the second of which could be taken for a call.
+fn load_64() -> [bpf_insn; 2] {
+    let first = bpf_insn {
+        code: (BPF_LD | BPF_IMM | BPF_DW) as u8,
+        dst_src: 1,
+        off: 0,
+        imm: 0,
+    };
+    [first, call(0, 100_000)]
+}
+
+const KTIME_GET_NS: i32 = 5;
+const SKB_STORE_BYTES: i32 = 9;
+const REDIRECT_NEIGH: i32 = 152;
+const XDP_ADJUST_META: i32 = 54;
+
+#[test]
+fn what_calls_mean() {
+    let flags = |insns: &[bpf_insn], ty| {
+        let calls = Calls::check(insns, row(ty)).expect("all have contracts");
+        (calls.local, calls.reloads, calls.uncover)
+    };
+    assert_eq!(flags(&load_64(), XDP), (false, false, false));
+    assert_eq!(flags(&[call(0, KTIME_GET_NS)], XDP), (false, false, false));
+    assert_eq!(
+        flags(&[call(1, 100_000)], SOCKET_FILTER),
+        (true, false, false)
+    );
+    let store = [call(0, KTIME_GET_NS), call(0, SKB_STORE_BYTES)];
+    assert!(flags(&store, SCHED_CLS).1);
+    assert!(flags(&[call(0, XDP_ADJUST_META)], XDP).2);
+}
+
+#[test]
+fn calls_without_a_contract_are_refused() {
+    let refused = |insns: &[bpf_insn], ty| match Calls::check(insns, row(ty)) {
+        Err(Failure::Refused(reason)) => reason.insn,
+        other => panic!("not refused: {}", other.is_ok()),
+    };
+    let [first, second] = load_64();
+    let insns = [first, second, call(1, 0), call(0, 100_000)];
+    assert_eq!(refused(&insns, XDP), Some(3));
+    // One that other types may call.
+    assert_eq!(refused(&[call(0, SKB_STORE_BYTES)], XDP), Some(0));
+    assert_eq!(refused(&[call(0, REDIRECT_NEIGH)], XDP), Some(0));
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What programs are like, and where their slots are then.
+
+use crate::books::Checked;
+use crate::ffi::{moat_shim_cpu_slots, moat_shim_nr_cpus};
+use crate::helpers::contract::{SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::load::calls::Calls;
+use crate::load::Facts;
+use crate::program::Program;
+use kernel::bindings::{
+    moat_ctx_plan, moat_slot, new_prog, MOAT_DOM_FINISH, MOAT_DOM_LOAD, MOAT_DOM_PREPARE,
+    MOAT_LANDING_SIZE, MOAT_NEST,
+};
+use std::sync::atomic::Ordering;
+
+/// How much a program has to do with its context.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It looks at nothing.
+    Blind,
+    /// It reads fields.
+    Reader,
+    /// It reads and writes fields and the packet.
+    Writer,
+    /// It is a classic filter.
+    Filter,
+}
+
+pub const KINDS: [Kind; 4] = [Kind::Blind, Kind::Reader, Kind::Writer, Kind::Filter];
+
+/// What is known of a program before it is admitted.
+pub struct Draft {
+    pub ty: u32,
+    /// Whose programs `admit` is given.
+    pub plan: moat_ctx_plan,
+    pub calls: Calls,
+    pub stack_depth: u32,
+}
+
+impl Draft {
+    /// What the kernel's `struct bpf_prog` would say.
+    pub fn facts(&self) -> Facts {
+        Facts {
+            attach_type: 0,
+            stack_depth: self.stack_depth,
+        }
+    }
+}
+
+impl Kind {
+    pub fn draft(self) -> Draft {
+        let none = moat_ctx_plan::default();
+        let (ty, plan) = match self {
+            Kind::Blind => (XDP, none),
+            Kind::Reader => {
+                let plan = moat_ctx_plan {
+                    load: new_prog(),
+                    words: 0b101,
+                    snap_size: 192,
+                    ..none
+                };
+                (SCHED_CLS, plan)
+            }
+            Kind::Writer => {
+                let plan = moat_ctx_plan {
+                    load: new_prog(),
+                    store: new_prog(),
+                    words: 0b1011,
+                    snap_size: 216,
+                    pkt_off: 192,
+                    max_pkt_offset: 3000,
+                    reads_pkt: true,
+                    reads_meta: true,
+                    writes_pkt: true,
+                    ..none
+                };
+                (SCHED_CLS, plan)
+            }
+            Kind::Filter => {
+                let plan = moat_ctx_plan {
+                    load: new_prog(),
+                    words: 0b10,
+                    snap_size: 232,
+                    max_pkt_offset: u32::MAX,
+                    reads_pkt: true,
+                    classic: true,
+                    ..none
+                };
+                (SOCKET_FILTER, plan)
+            }
+        };
+        Draft {
+            ty,
+            plan,
+            calls: Calls::default(),
+            stack_depth: if self == Kind::Writer { 512 } else { 8 },
+        }
+    }
+
+    /// What gates are to do around a run.
+    fn ways(self) -> u32 {
+        match self {
+            Kind::Blind => 0,
+            Kind::Reader => MOAT_DOM_LOAD,
+            Kind::Writer => MOAT_DOM_PREPARE | MOAT_DOM_FINISH,
+            Kind::Filter => MOAT_DOM_PREPARE,
+        }
+    }
+}
+
+/// The slots of `program` are in its area, apart, and each is the next of another.
+pub fn check_slots(program: &Program, kind: Kind) -> Checked {
+    let plan = &program.plan;
+    let (base, len) = program.gates.area();
+    let flags = program.gates.flags().load(Ordering::Relaxed);
+    if flags & (MOAT_DOM_LOAD | MOAT_DOM_PREPARE | MOAT_DOM_FINISH) != kind.ways() {
+        return Err(format!("{kind:?} has flags {flags:x}"));
+    }
+    // Bytes at either end are nobody's.
+    let mut taken = vec![(base, base + 192), (base + len - 64, base + len)];
+    let mut shadows = Vec::new();
+    for cpu in 0..nr_cpus() {
+        // SAFETY: its slots, which nobody writes to now.
+        let mine = unsafe { &*moat_shim_cpu_slots(program.gates.slots(), cpu) };
+        let mut next = mine.head;
+        let mut lands = None;
+        for _ in 0..MOAT_NEST {
+            // SAFETY: if it is one of these; otherwise the next line says so.
+            let slot = mine
+                .slot
+                .iter()
+                .find(|&slot| slot as *const moat_slot as u64 == next);
+            let slot = slot.ok_or("a slot leads to none")?;
+            if slot.snap + u64::from(plan.snap_size) > slot.pkt
+                || slot.pkt + program.packet > slot.rsp
+            {
+                return Err(format!("parts of {slot:x?} overlap"));
+            }
+            taken.push((slot.snap, slot.rsp));
+            shadows.push(slot.shadow);
+            // One for each vector does for all that nest.
+            if *lands.get_or_insert(slot.land) != slot.land {
+                return Err(format!("{slot:x?} has landing areas of its own"));
+            }
+            next = slot.next;
+        }
+        if next != 0 {
+            return Err("slots nest too deep".into());
+        }
+        let below = |&top: &u64| (top - u64::from(MOAT_LANDING_SIZE), top);
+        taken.extend(lands.iter().flatten().map(below));
+    }
+    // Only who is prepared for has them.
+    let size = match kind.ways() & MOAT_DOM_PREPARE {
+        0 => 0,
+        _ => u64::from(plan.snap_size),
+    };
+    shadows.sort_unstable();
+    if shadows.windows(2).any(|pair| pair[1] - pair[0] < size) {
+        return Err(format!("shadows overlap: {shadows:x?}"));
+    }
+    taken.sort_unstable();
+    let apart = taken.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+    if !apart || taken[0].0 != base || taken[taken.len() - 1].1 != base + len {
+        return Err(format!("slots overlap: {taken:x?}"));
+    }
+    Ok(())
+}
+
+pub fn nr_cpus() -> u32 {
+    // SAFETY: a constant.
+    unsafe { moat_shim_nr_cpus() }
+}
+
+/// `program` has begun so many runs more.
+pub fn run(program: &Program, runs: u16) {
+    let half = u64::from(runs) / 2;
+    for (cpu, runs) in [u64::from(runs) - half, half].into_iter().enumerate() {
+        // SAFETY: its slots, of a CPU that there is; nobody has a reference to them now.
+        unsafe { (*moat_shim_cpu_slots(program.gates.slots(), cpu as u32)).runs += runs };
+    }
+}
