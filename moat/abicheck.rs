@@ -7,10 +7,10 @@
 //! C header: `moat/shims.h`, [`asm/moat.h`].
 
 use crate::bindings as c;
+use crate::edge::counters;
 use crate::ffi::Who;
 use crate::helpers::audit::Allegation;
 use crate::helpers::geometry::Geometry;
-use crate::edge::counters;
 use crate::{run, show};
 use core::mem::{size_of, transmute};
 use core::sync::atomic::AtomicU64;

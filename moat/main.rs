@@ -68,10 +68,10 @@ mod window;
 #[allow(dead_code)]
 mod x86;
 
-mod code;
 #[allow(dead_code)]
 mod abicheck;
 mod bindings;
+mod code;
 #[allow(dead_code)]
 mod constcheck;
 // `kernel` is the crate.

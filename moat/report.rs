@@ -4,8 +4,8 @@
 //! Who loads a program reads it in the verifier's log, the administrator in the
 //! kernel's, once.  Context: process.
 
-use crate::edge::counters::{moat_refused, moat_plain, moat_refused_maps, moat_no_memory};
 use crate::again::{Refusal, Told};
+use crate::edge::counters::{moat_no_memory, moat_plain, moat_refused, moat_refused_maps};
 use crate::edge::lock::Locked;
 use crate::ffi::{self, Who};
 use crate::policy;
@@ -18,13 +18,11 @@ use core::sync::atomic::Ordering;
 use kernel::bindings::{self, bpf_map, bpf_prog, bpf_verifier_log};
 use kernel::prelude::*;
 
-
 pub use crate::prog_types::name as type_name;
 
 const ACCES: c_int = -(bindings::EACCES as c_int);
 
 const EXT: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_EXT;
-
 
 /// Names a program that has no number: `name (type xdp, of tc[42], uid 0)`.
 struct Of<'a> {

@@ -14,8 +14,6 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-
-
 /// The shape of the program's packet.
 fn shape_of(run: &Run<'_>) -> Geometry {
     let mut shape = MaybeUninit::<Geometry>::uninit();

@@ -17,7 +17,6 @@ use crate::violation;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 
-
 /// How often a program is spared.
 const SPARED: u32 = 3;
 

@@ -55,13 +55,19 @@ impl<I: Iterator<Item = u64> + Clone> fmt::Display for List<I> {
 
 /// The programs that use a domain.
 fn users<'a>(state: &'a State, domain: &'a Domain) -> impl fmt::Display + 'a {
-    let books = domain.users.iter().filter_map(|&user| state.programs.get(user));
+    let books = domain
+        .users
+        .iter()
+        .filter_map(|&user| state.programs.get(user));
     List(books.map(|book| u64::from(number(&book.program))))
 }
 
 /// The domains that a program uses.
 fn set<'a>(state: &'a State, book: &'a Book) -> impl fmt::Display + 'a {
-    let domains = book.set.iter().filter_map(|&domain| state.domains.get(domain));
+    let domains = book
+        .set
+        .iter()
+        .filter_map(|&domain| state.domains.get(domain));
     List(domains.map(|domain| domain.number))
 }
 
@@ -138,7 +144,10 @@ pub unsafe extern "C" fn moat_show_domains(m: *mut seq_file, _: *mut c_void) -> 
     let mut out = Seq(m);
     let _ = writeln!(out, "domain key pages maps binds programs layer runs");
     for (id, book) in state.programs.iter() {
-        let domains = book.set.iter().filter_map(|&domain| state.domains.get(domain));
+        let domains = book
+            .set
+            .iter()
+            .filter_map(|&domain| state.domains.get(domain));
         for domain in domains.filter(|domain| domain.users.first() == Some(&id)) {
             let _ = write!(out, "{} ", domain.number);
             let _ = match domain.key {

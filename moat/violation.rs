@@ -4,7 +4,7 @@
 //! The gates and entry code end the run; this file only reports.  Context: the
 //! program's, NMI included; PKRS open.
 
-use crate::edge::counters::{moat_violations, moat_refused};
+use crate::edge::counters::{moat_refused, moat_violations};
 use crate::ffi::{self, moat_fault, moat_run, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
@@ -19,7 +19,6 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 use kernel::prelude::*;
-
 
 /// Page-fault error code: Intel SDM Vol. 3A, 4.7.
 const PF_PROT: u64 = ffi::x86_pf_error_code_X86_PF_PROT as u64;

@@ -38,12 +38,7 @@ pub fn labels() -> [u64; 3] {
 /// Writes to `code` the site that will be at `at`, for the call `site` of a program whose
 /// PKRS is to be read at `pkrs`.  False if something it jumps to is out of reach.
 #[must_use]
-pub fn write(
-    code: &mut [u8; SIZE],
-    at: u64,
-    site: &ffi::moat_site,
-    pkrs: &AtomicU32,
-) -> bool {
+pub fn write(code: &mut [u8; SIZE], at: u64, site: &ffi::moat_site, pkrs: &AtomicU32) -> bool {
     let len = offset(ffi::moat_site_end);
     code.fill(0xcc);
     // SAFETY: `gates.S` has `len` bytes from there on.

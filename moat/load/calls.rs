@@ -52,11 +52,12 @@ impl Calls {
             }
             match table::contract(insn.imm as u32) {
                 Some(contract)
- if contract.refused.is_none() && contract.types.contains(ty.number) => {
+                    if contract.refused.is_none() && contract.types.contains(ty.number) =>
+                {
                     calls.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
                     calls.uncover |= match ty.context {
-Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
-Context::SkBuff => contract.effects.load_ctx,
+                        Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
+                        Context::SkBuff => contract.effects.load_ctx,
                     };
                 }
                 contract => return Err(helper_refused(i as u32, contract)),

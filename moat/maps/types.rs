@@ -178,9 +178,7 @@ impl MapTypes {
     pub const PLACED: MapTypes = types!(row => row.placed);
     /// Types that do not keep a program from being isolated: programs have no address of a
     /// value, or one in the window.
-    pub const ISOLATED: MapTypes = MapTypes::PLACED
-        .or(MapTypes::OF_MAPS)
-        .or(MapTypes::FIFO);
+    pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::OF_MAPS).or(MapTypes::FIFO);
 
     /// Exactly the listed types.  One without a row fails the build.
     pub const fn of(types: &[u32]) -> MapTypes {

@@ -2,13 +2,13 @@
 //! Loads that are refused, wherever that is found out, leave nothing behind; and what the
 //! calls of a program mean.
 
-use crate::prog_types::{self, ProgType};
 use crate::books::Map;
 use crate::changes::borrowed;
 use crate::helpers::contract::{SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::load::{self, calls::Calls};
 use crate::plans::{Draft, Kind, KINDS};
 use crate::policy::Level;
+use crate::prog_types::{self, ProgType};
 use crate::reason::{Failure, Reason, Subject, Tried};
 use crate::setup::{Setup, Size};
 use crate::system::System;

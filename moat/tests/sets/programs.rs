@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Programs are loaded and unloaded, and run while time passes.
 
-use crate::prog_types;
 use crate::balance::Heat;
 use crate::books::{books, Checked, Loaded, Map};
 use crate::changes::borrowed;
@@ -9,6 +8,7 @@ use crate::edge::lock::Locked;
 use crate::load;
 use crate::plans::{self, Kind};
 use crate::policy::{self, Level};
+use crate::prog_types;
 use crate::system::{Ended, System};
 use kernel::bindings::{bpf_map_inc, bpf_map_put, bpf_prog_aux};
 use kernel::memory::Shortage;
@@ -41,13 +41,7 @@ impl System {
         let maps: Vec<_> = own.iter().map(|&map| unsafe { borrowed(map) }).collect();
         // SAFETY: just made of a box, and nobody else has it.
         let ended = self.attempt(shortage, || unsafe {
-            load::admit(
-                program,
-                &draft.plan,
-                Ok(draft.calls),
-                draft.facts(),
-                &maps,
-            )
+            load::admit(program, &draft.plan, Ok(draft.calls), draft.facts(), &maps)
         })?;
         let loaded = Loaded::new(program, self.last, own.to_vec());
         match ended {
