@@ -114,6 +114,7 @@ impl<T> Arena<T> {
     }
 
     /// How many there are.
+    #[allow(dead_code)] // Tests ask.
     pub fn len(&self) -> usize {
         self.len
     }
