@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `struct bpf_prog_aux`: what is known of a program that does not matter to its runs.
+//!
+//! C header: [`include/linux/bpf.h`].  Context: any.
+
+use kernel::bindings::bpf_prog_aux;
+
+/// Reads a field of a structure that the kernel has.
+macro_rules! read {
+    ($it:expr, $($field:tt)+) => {
+        // SAFETY: liveness by contract of who made `$it`; the kernel's allocation, hence
+        // aligned and initialised; no reference is made, and what the kernel changes
+        // meanwhile are single words.
+        unsafe { core::ptr::addr_of!((*$it).$($field)+).read_volatile() }
+    };
+}
+pub(super) use read;
+
+/// The aux of a program, which lives as long.
+#[derive(Clone, Copy)]
+pub struct Aux(*const bpf_prog_aux);
+
+// SAFETY: only words are read, which the kernel lets anybody read at any time.
+unsafe impl Sync for Aux {}
+
+impl Aux {
+    /// # Safety
+    ///
+    /// Liveness: it is there for as long as this and all copies are.
+    pub unsafe fn new(aux: *const bpf_prog_aux) -> Aux {
+        Aux(aux)
+    }
+
+    /// For who has it from C.
+    pub fn as_ptr(self) -> *const bpf_prog_aux {
+        self.0
+    }
+
+    /// The number of the program, which it gets last of all; 0 if it has none.
+    pub fn id(self) -> u32 {
+        read!(self.0, id)
+    }
+}
+
+#[cfg(MODULE)]
+impl Aux {
+    /// What the program is called.
+    pub fn name(self) -> crate::reason::Text {
+        let name = read!(self.0, name);
+        crate::reason::Text::new(name.iter().map(|&c| c as u8))
+    }
+
+    /// Bytes.
+    pub fn stack_depth(self) -> u32 {
+        read!(self.0, stack_depth)
+    }
+
+    /// Which of its functions is compiled, and of how many; one that has none of its own is
+    /// the first of one.
+    pub fn function(self) -> (u32, u32) {
+        (read!(self.0, func_idx), read!(self.0, func_cnt).max(1))
+    }
+
+    /// Tracepoint: it got a view.
+    pub fn trace_view(self) {
+        // SAFETY: liveness by contract of `new`; it is only read.
+        unsafe { kernel::bindings::moat_trace_view(self.0) };
+    }
+
+    /// Tracepoint: it did what it may not.
+    pub fn trace_violation(self, ip: u64, addr: u64, what: u32) {
+        // SAFETY: as above.
+        unsafe { kernel::bindings::moat_trace_violation(self.0, ip, addr, what) };
+    }
+}
