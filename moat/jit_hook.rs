@@ -77,7 +77,7 @@ fn reason_of(found: Found<'_>) -> Reason {
 type Known<'a> = (Plan, Tried<Calls>, Vec<Map<'a>>);
 
 fn known<'a>(candidate: &mut Candidate<'a>, row: &ProgType) -> Tried<Known<'a>> {
-    if let Some(found) = candidate.found() {
+    if let Some(found) = candidate.take_found() {
         return Err(Failure::Refused(reason_of(found)));
     }
     let maps = candidate.maps()?;

@@ -21,6 +21,8 @@ pub struct Candidate<'a> {
     mine: Mine<'a>,
     it: &'a moat_candidate,
     plan: Option<Plan>,
+    found: Option<Found<'a>>,
+    log: Log<'a>,
 }
 
 /// What the kernel has found.
@@ -37,16 +39,30 @@ pub struct Found<'a> {
 
 impl<'a> From<Given<*const moat_candidate>> for Candidate<'a> {
     fn from(given: Given<*const moat_candidate>) -> Candidate<'a> {
-        // SAFETY: by contract of `Given::new`; if there is no reason there is a plan, whose
-        // programs are ours from here on.
+        let it: &'a moat_candidate = given.borrow();
+        let reason = &it.reason;
+        // SAFETY: liveness: by contract of `Given::new` what it points to is there for the
+        // call: constants of the kernel, BTF, a map, the verifier's log.  If there is no
+        // reason there is a plan, whose programs are ours from here on.
         unsafe {
-            let it = &*given.get();
-            let plan = match it.reason.text.is_null() {
-                true => Some(Plan::new(*it.plan)),
-                false => None,
+            let found = (!reason.text.is_null()).then(|| Found {
+                text: text(reason.text),
+                helper: reason.helper,
+                func: (!reason.func.is_null()).then(|| Text::new(text(reason.func).bytes())),
+                insn: u32::try_from(reason.insn).ok(),
+                map: Map::new(reason.map as *mut bpf_map),
+            });
+            let log = match it.env.is_null() {
+                true => Log::none(),
+                false => Given::new(ffi::moat_shim_log_of(it.env)).into(),
             };
-            let mine = Mine::from(Given::new(it.prog));
-            Candidate { mine, it, plan }
+            Candidate {
+                mine: Given::new(it.prog).into(),
+                it,
+                plan: found.is_none().then(|| Plan::new(*it.plan)),
+                found,
+                log,
+            }
         }
     }
 }
@@ -87,24 +103,9 @@ impl<'a> Candidate<'a> {
         Ok(maps)
     }
 
-    /// What the kernel has found that is in the way.
-    pub fn found(&self) -> Option<Found<'a>> {
-        let reason = &self.it.reason;
-        if reason.text.is_null() {
-            return None;
-        }
-        let func = (!reason.func.is_null()).then(|| reason.func);
-        // SAFETY: liveness: constants of the kernel, BTF and a map, all of them there for
-        // the call.
-        unsafe {
-            Some(Found {
-                text: text(reason.text),
-                helper: reason.helper,
-                func: func.map(|func| Text::new(text(func).bytes())),
-                insn: u32::try_from(reason.insn).ok(),
-                map: Map::new(reason.map as *mut bpf_map),
-            })
-        }
+    /// What the kernel has found that is in the way, once.
+    pub fn take_found(&mut self) -> Option<Found<'a>> {
+        self.found.take()
     }
 
     /// The number that who wrote the program knows instruction `insn` by, an index of the
@@ -119,10 +120,6 @@ impl<'a> Candidate<'a> {
 
     /// The log of the verifier; a classic filter has none.
     pub fn log(&self) -> Log<'a> {
-        match self.it.env.is_null() {
-            true => Log::none(),
-            // SAFETY: as above; the log is the verifier's, too.
-            false => unsafe { Given::new(ffi::moat_shim_log_of(self.it.env)) }.into(),
-        }
+        self.log
     }
 }

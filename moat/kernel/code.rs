@@ -27,17 +27,17 @@ pub struct Image<'a> {
 
 impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
     fn from(given: Given<*const moat_jit_image>) -> Image<'a> {
+        let done = given.borrow();
         // SAFETY: by contract of `Given::new`: `len` bytes at `rw_image`, which will be at
         // `image`, and room for the sites behind.  Aliasing: the two do not overlap, and the
         // JIT waits; nothing runs there yet.
-        let (done, code, sites) = unsafe {
-            let done = &*given.get();
+        let (code, sites) = unsafe {
             let code = core::slice::from_raw_parts(done.rw_image as *const u8, done.len as usize);
             let sites: &mut [[u8; sites::SIZE]] = match done.nr_sites as usize {
                 0 => &mut [],
                 n => core::slice::from_raw_parts_mut(done.rw_sites.cast(), n),
             };
-            (done, code, sites)
+            (code, sites)
         };
         let (stub, body) = code.split_at(done.body as usize);
         Image {

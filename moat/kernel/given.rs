@@ -2,7 +2,7 @@
 //! Arguments of hooks, on their way from what C has to safe types.
 
 use super::maps::{Gone, Map};
-use crate::ffi::{self, bpf_map};
+use crate::ffi::{self, bpf_map, moat_fault};
 use core::ffi::{c_char, c_void};
 use core::fmt;
 use core::marker::PhantomData;
@@ -25,8 +25,28 @@ impl<C> Given<C> {
     }
 }
 
+impl<T> Given<*const T> {
+    /// What nobody changes for as long as the call takes.
+    pub fn borrow<'a>(self) -> &'a T {
+        // SAFETY: by contract of `Given::new`; nobody writes there meanwhile.
+        unsafe { &*self.0 }
+    }
+}
+
+impl<'a> From<Given<*const moat_fault>> for &'a moat_fault {
+    fn from(given: Given<*const moat_fault>) -> &'a moat_fault {
+        given.borrow()
+    }
+}
+
 impl From<Given<u32>> for u32 {
     fn from(given: Given<u32>) -> u32 {
+        given.0
+    }
+}
+
+impl From<Given<u64>> for u64 {
+    fn from(given: Given<u64>) -> u64 {
         given.0
     }
 }

@@ -4,6 +4,7 @@
 //! C header: [`include/linux/moat.h`], `struct moat_ops`, and `moat/shims.h`.  The tables
 //! below say what arguments C has, and what the safe functions may take them for.
 
+use super::anywhere::anywhere;
 use super::calls;
 use super::candidate::Candidate;
 use super::code::Image;
@@ -14,7 +15,7 @@ use super::maps::{Gone, Map};
 use super::prog::{Isolated, Mine, Prog};
 use crate::code::jit;
 use crate::ffi::{bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run};
-use crate::run::in_run;
+use crate::program::Program;
 use crate::{jit_hook, report, sends, show, violation};
 use core::ffi::{c_int, c_void};
 use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
@@ -101,6 +102,12 @@ hooks! {
     /// `moat_ops.show`
     fn show_program(prog: *mut bpf_prog as Isolated<'_>, m: *mut seq_file as Seq<'_>)
         => show::program;
+    /// `moat_ops.violation`; `run` is the current invocation.
+    fn fault(run: *mut moat_run as &Program, fault: *const moat_fault as &moat_fault)
+        => violation::stopped_by;
+    /// A line of `programs` in debugfs: `listing.c`.
+    #[no_mangle]
+    fn moat_show_program(m: *mut seq_file as Listing<'_>, program: u64 as u64) => show_line;
     /// `domains` in debugfs.
     #[no_mangle]
     fn moat_show_domains(m: *mut seq_file as Seq<'_>, data: *mut c_void as Unused) -> c_int
@@ -120,25 +127,27 @@ impl From<Given<*mut c_void>> for Unused {
     }
 }
 
-/// `moat_ops.violation`
-///
-/// # Safety
-///
-/// `run` is the current invocation, `fault` what it was stopped for.
-pub unsafe extern "C" fn fault(run: *mut moat_run, fault: *const moat_fault) {
-    // SAFETY: by contract of this function.
-    unsafe { in_run(run, |run| violation::stopped_by(run.program, &*fault)) }
+impl<'a> From<Given<*mut moat_run>> for &'a Program {
+    fn from(run: Given<*mut moat_run>) -> &'a Program {
+        // SAFETY: by contract of `Given::new`, the run is on this stack.  Liveness: the gate
+        // stored `domain`, and a program outlives its runs; `gates` is its first member.
+        // Aliasing: there are shared references only.
+        unsafe { &*((*run.get()).domain as *const Program) }
+    }
 }
 
-/// A line of `programs` in debugfs: `listing.c`.
-///
-/// # Safety
-///
-/// `m` is open; the lock is held by this thread, but not by way of [`Locked`].
-#[no_mangle]
-pub unsafe extern "C" fn moat_show_program(m: *mut seq_file, program: u64) {
-    // SAFETY: by contract of this function.
-    unsafe { with_lock_held(|state| show::line(Given::new(m).into(), state, program)) }
+/// A file that is written to while C holds the lock, but not by way of [`Locked`].
+pub struct Listing<'a>(Seq<'a>);
+
+impl<'a> From<Given<*mut seq_file>> for Listing<'a> {
+    fn from(m: Given<*mut seq_file>) -> Listing<'a> {
+        Listing(m.into())
+    }
+}
+
+fn show_line(list: Listing<'_>, program: u64) {
+    // SAFETY: the lock is held by this thread, as a `Listing` says.
+    unsafe { with_lock_held(|state| show::line(list.0, state, program)) }
 }
 
 /// Called by a worker.  Returns in how many milliseconds again, or 0: not until there
@@ -151,10 +160,7 @@ pub extern "C" fn moat_balance() -> u32 {
 /// The table of hooks, as the kernel has it.
 struct Ops(bindings::moat_ops);
 
-// SAFETY: functions, and the module, which are the same everywhere.
-unsafe impl Send for Ops {}
-// SAFETY: as above; nobody changes it.
-unsafe impl Sync for Ops {}
+anywhere!(Ops);
 
 static OPS: Fixed<Ops> = Fixed::new();
 

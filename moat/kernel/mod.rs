@@ -4,6 +4,7 @@
 //! `unsafe` is at home here.  The module is `crate::edge`, because `kernel` is the crate
 //! that Rust for Linux has.
 
+mod anywhere;
 pub mod calls;
 pub mod counters;
 pub mod exclusive;

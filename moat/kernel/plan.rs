@@ -3,6 +3,7 @@
 //!
 //! C header: [`include/linux/moat.h`], `struct moat_ctx_plan`
 
+use super::anywhere::anywhere;
 use super::prog_aux::read;
 use crate::ffi::moat_ctx_plan;
 use core::ops::Deref;
@@ -11,8 +12,7 @@ use kernel::bindings;
 /// What a program's context accesses need; the programs of it are gone with this.
 pub struct Plan(moat_ctx_plan);
 
-// SAFETY: shared references only read it, and its programs are run by any CPU.
-unsafe impl Sync for Plan {}
+anywhere!(Plan);
 
 impl Plan {
     /// For a program that has none yet.

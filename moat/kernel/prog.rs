@@ -12,7 +12,7 @@ use crate::reason::Text;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ops::Deref;
-use core::ptr::{addr_of, null_mut, NonNull};
+use core::ptr::{addr_of, addr_of_mut, null_mut, NonNull};
 use kernel::bindings::{self, bpf_insn, bpf_prog};
 use kernel::prelude::*;
 
@@ -43,8 +43,8 @@ impl<'a> Prog<'a> {
     }
 
     pub fn aux(self) -> Aux {
-        // SAFETY: liveness: every program has one, which lives as long.
-        unsafe { Aux::new(read!(self.prog, aux)) }
+        // Every program has one, which lives as long.
+        Aux(read!(self.prog, aux))
     }
 
     /// Its instructions.
@@ -62,13 +62,6 @@ impl<'a> Prog<'a> {
     pub fn call_target(self, func: u64) -> i32 {
         // SAFETY: liveness: held for `'a`; the address is only compared.
         unsafe { bindings::moat_call_target(self.prog, func as *const c_void) }
-    }
-
-    /// Where our pointer to it is.
-    fn ours(self) -> *mut *mut c_void {
-        let aux = self.aux().as_ptr() as *mut bindings::bpf_prog_aux;
-        // SAFETY: liveness as the program's; only an address.
-        unsafe { core::ptr::addr_of_mut!((*aux).moat) }
     }
 }
 
@@ -97,10 +90,11 @@ pub struct Isolated<'a>(Prog<'a>);
 impl<'a> Isolated<'a> {
     #[inline(always)]
     pub fn program(self) -> &'a Program {
+        let program = read!(self.aux().0, moat) as *const Program;
         // SAFETY: liveness: stored when it was admitted, and not released meanwhile; a box's
         // content.  Aliasing: who admitted it is done with the exclusive reference, and
         // nobody makes another.
-        unsafe { &*(self.0.ours().read() as *const Program) }
+        unsafe { &*program }
     }
 }
 
@@ -127,9 +121,10 @@ pub struct Mine<'a>(Prog<'a>);
 impl<'a> Mine<'a> {
     /// The pointer that is there, for `program` in its place.
     pub(super) fn swap(&mut self, program: *mut Program) -> Option<NonNull<Program>> {
+        let aux = self.aux().0 as *mut bindings::bpf_prog_aux;
         // SAFETY: liveness as the program's; only the hooks write it, and of those that are
         // given a `Mine` there is one at a time.
-        let old = unsafe { self.0.ours().replace(program.cast()) };
+        let old = unsafe { addr_of_mut!((*aux).moat).replace(program.cast()) };
         NonNull::new(old.cast())
     }
 

@@ -3,6 +3,7 @@
 //!
 //! C header: [`include/linux/bpf.h`].  Context: any.
 
+use super::anywhere::anywhere;
 use kernel::bindings::bpf_prog_aux;
 
 /// Reads a field of a structure that the kernel has.
@@ -18,10 +19,9 @@ pub(super) use read;
 
 /// The aux of a program, which lives as long.
 #[derive(Clone, Copy)]
-pub struct Aux(*const bpf_prog_aux);
+pub struct Aux(pub(super) *const bpf_prog_aux);
 
-// SAFETY: only words are read, which the kernel lets anybody read at any time.
-unsafe impl Sync for Aux {}
+anywhere!(Aux);
 
 impl Aux {
     /// # Safety
@@ -29,11 +29,6 @@ impl Aux {
     /// Liveness: it is there for as long as this and all copies are.
     pub unsafe fn new(aux: *const bpf_prog_aux) -> Aux {
         Aux(aux)
-    }
-
-    /// For who has it from C.
-    pub fn as_ptr(self) -> *const bpf_prog_aux {
-        self.0
     }
 
     /// The number of the program, which it gets last of all; 0 if it has none.

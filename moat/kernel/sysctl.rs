@@ -3,6 +3,7 @@
 //!
 //! C header: [`include/linux/sysctl.h`].  Context: module initialisation and exit.
 
+use super::anywhere::anywhere;
 use super::memory::Zeroed;
 use core::ffi::c_void;
 use core::mem::size_of;
@@ -29,10 +30,7 @@ pub struct Sysctls {
     _table: Zeroed<ctl_table>,
 }
 
-// SAFETY: the header is only passed back to the kernel, and nobody looks at the table.
-unsafe impl Send for Sysctls {}
-// SAFETY: as above.
-unsafe impl Sync for Sysctls {}
+anywhere!(Sysctls);
 
 fn address(number: &'static AtomicU32) -> *mut c_void {
     number as *const AtomicU32 as *mut c_void
