@@ -28,6 +28,7 @@
 //! | who looks after runs with interrupts off | `watch.c`       |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |
 //! | what does the administrator want         | `policy.rs`     |
+//! | what do the BPF core and the JIT ask     | `kernel/hooks.rs`, `jit_hook.rs`, `code/jit.rs` |
 //! | what do C and Rust have of each other    | `shims.h`, `bindings.rs`, `ffi.rs`, `abicheck.rs` |
 //! | what numbers of the kernel are repeated  | `constcheck.rs` |
 

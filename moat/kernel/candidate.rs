@@ -27,6 +27,7 @@ pub struct Candidate<'a> {
 
 /// What the kernel has found.
 pub struct Found<'a> {
+    /// In words.
     pub text: &'static str,
     /// `BPF_FUNC_*` of the helper that is called, or 0.
     pub helper: u32,
@@ -34,6 +35,7 @@ pub struct Found<'a> {
     pub func: Option<Text>,
     /// Index of the instruction.
     pub insn: Option<u32>,
+    /// What it is about.
     pub map: Option<Map<'a>>,
 }
 
@@ -68,6 +70,7 @@ impl<'a> From<Given<*const moat_candidate>> for Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
+    /// The program.
     pub fn prog(&self) -> Prog<'a> {
         *self.mine
     }

@@ -14,6 +14,7 @@ use kernel::bindings;
 pub struct Image<'a> {
     /// What runs with kernel rights before the body; there in the first one.
     pub stub: &'a [u8],
+    /// What runs in BPF mode.
     pub body: &'a [u8],
     /// Where the body will be.
     pub start: u64,

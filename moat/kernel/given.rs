@@ -20,6 +20,7 @@ impl<C> Given<C> {
         Given(c)
     }
 
+    /// As C has it.
     pub fn get(self) -> C {
         self.0
     }
@@ -70,6 +71,7 @@ impl<'a> From<Given<*mut u32>> for &'a mut u32 {
 pub struct Out<'a, T>(*mut T, PhantomData<&'a mut T>);
 
 impl<T: Copy> Out<'_, T> {
+    /// Sets it.
     pub fn set(self, value: T) {
         // SAFETY: by contract of `Given::new`; it is the caller's, who waits.
         unsafe { self.0.write(value) };
@@ -101,6 +103,7 @@ impl From<Given<*mut llist_node>> for Gone {
 pub struct Log<'a>(*mut bpf_verifier_log, PhantomData<&'a bpf_verifier_log>);
 
 impl<'a> Log<'a> {
+    /// There is none.
     pub fn none() -> Log<'a> {
         Log(core::ptr::null_mut(), PhantomData)
     }

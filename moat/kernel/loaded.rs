@@ -15,9 +15,10 @@ use kernel::prelude::*;
 
 /// A program that others may know of.  To be dropped when no run of it is left.
 #[must_use = "dropping this frees the program"]
-pub struct Loaded(NonNull<Program>);
+pub struct Loaded(pub(super) NonNull<Program>);
 
 impl Loaded {
+    /// From here on nobody has it alone.
     pub fn new(program: Box<Program>) -> Loaded {
         Loaded(NonNull::from(Box::leak(program)))
     }
@@ -29,16 +30,9 @@ impl Loaded {
         unsafe { Held::new(&**self) }
     }
 
-    /// For C to keep.
+    /// For C to keep, until `prog.rs` makes one of it again.
     pub fn into_raw(self) -> *mut Program {
         ManuallyDrop::new(self).0.as_ptr()
-    }
-
-    /// # Safety
-    ///
-    /// Liveness: `program` is of `into_raw`, or of [`Box::into_raw`], and this is done once.
-    pub unsafe fn from_raw(program: NonNull<Program>) -> Loaded {
-        Loaded(program)
     }
 }
 

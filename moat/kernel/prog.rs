@@ -29,6 +29,7 @@ impl<'a> Prog<'a> {
         read!(self.prog, type_)
     }
 
+    /// `BPF_XDP`, `BPF_CGROUP_*` and so on, where the type has several.
     pub fn expected_attach_type(self) -> u32 {
         read!(self.prog, expected_attach_type)
     }
@@ -38,10 +39,12 @@ impl<'a> Prog<'a> {
         read!(self.prog, tag)
     }
 
+    /// What it is called.
     pub fn name(self) -> Text {
         self.aux().name()
     }
 
+    /// The rest of what is known of it.
     pub fn aux(self) -> Aux {
         // Every program has one, which lives as long.
         Aux(read!(self.prog, aux))
@@ -88,6 +91,7 @@ impl<'a> From<Given<*const bpf_prog>> for Prog<'a> {
 pub struct Isolated<'a>(Prog<'a>);
 
 impl<'a> Isolated<'a> {
+    /// What was stored when it was admitted.
     #[inline(always)]
     pub fn program(self) -> &'a Program {
         let program = read!(self.aux().0, moat) as *const Program;
@@ -140,9 +144,8 @@ impl<'a> Mine<'a> {
 
     /// It is one no more.
     pub fn take(&mut self) -> Option<Loaded> {
-        // SAFETY: stored by a function above, and there no more.
-        self.swap(null_mut())
-            .map(|program| unsafe { Loaded::from_raw(program) })
+        // Of a box, stored by one of the functions above, and there no more.
+        self.swap(null_mut()).map(Loaded)
     }
 }
 

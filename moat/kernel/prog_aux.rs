@@ -55,16 +55,28 @@ impl Aux {
     pub fn function(self) -> (u32, u32) {
         (read!(self.0, func_idx), read!(self.0, func_cnt).max(1))
     }
+}
 
-    /// Tracepoint: it got a view.
-    pub fn trace_view(self) {
-        // SAFETY: liveness by contract of `new`; it is only read.
-        unsafe { kernel::bindings::moat_trace_view(self.0) };
-    }
+/// Tracepoints, which read what they tell of a program.
+macro_rules! trace {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) => $c:path;)*) => {
+        impl Aux {
+            $($(#[$doc])*
+            pub fn $name(self, $($arg: $type),*) {
+                // SAFETY: liveness by contract of `new`; any context.
+                unsafe { $c(self.0, $($arg),*) }
+            })*
+        }
+    };
+}
 
-    /// Tracepoint: it did what it may not.
-    pub fn trace_violation(self, ip: u64, addr: u64, what: u32) {
-        // SAFETY: as above.
-        unsafe { kernel::bindings::moat_trace_violation(self.0, ip, addr, what) };
-    }
+trace! {
+    /// It got a view.
+    fn trace_view() => kernel::bindings::moat_trace_view;
+}
+
+#[cfg(MODULE)]
+trace! {
+    /// It did what it may not.
+    fn trace_violation(ip: u64, addr: u64, what: u32) => kernel::bindings::moat_trace_violation;
 }

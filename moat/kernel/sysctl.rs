@@ -16,6 +16,7 @@ use kernel::prelude::*;
 pub struct Entry {
     /// Ends with a 0 byte.
     pub name: &'static str,
+    /// What it holds.
     pub value: &'static AtomicU32,
     /// The least it may be; 0 if none is given.
     pub min: Option<&'static AtomicU32>,
