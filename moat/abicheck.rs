@@ -7,43 +7,44 @@
 //! C header: `moat/shims.h`, [`asm/moat.h`].
 
 use crate::bindings as c;
-use crate::edge::counters;
+use crate::edge::{counters, hooks};
 use crate::ffi::Who;
 use crate::helpers::audit::Allegation;
 use crate::helpers::geometry::Geometry;
-use crate::{run, show};
+use crate::run;
 use core::mem::{size_of, transmute};
 use core::sync::atomic::AtomicU64;
 use kernel::bindings as k;
+
+/// The type of a function of C.
+macro_rules! c_fn {
+    (($($arg:ty),*) -> $ret:ty) => { unsafe extern "C" fn($($arg),*) -> $ret };
+}
 
 /// Fails the build unless the two functions have the same type.
 macro_rules! same_type {
     ($(fn($($arg:ty),*) -> $ret:ty: $ours:path => $theirs:path;)*) => {
         $(const _: () = {
-            let mut _f: unsafe extern "C" fn($($arg),*) -> $ret = $theirs;
+            let mut _f: c_fn!(($($arg),*) -> $ret) = $theirs;
             _f = $ours;
         };)*
     };
 }
 
 same_type! {
-    fn() -> _: show::moat_balance => c::moat_balance;
-    fn(_, _) -> _: show::moat_show_program => c::moat_show_program;
-    fn(_, _) -> _: show::moat_show_domains => c::moat_show_domains;
-    fn(_, _) -> _: show::moat_show_keys => c::moat_show_keys;
+    fn() -> _: hooks::moat_balance => c::moat_balance;
+    fn(_, _) -> _: hooks::moat_show_program => c::moat_show_program;
+    fn(_, _) -> _: hooks::moat_show_domains => c::moat_show_domains;
+    fn(_, _) -> _: hooks::moat_show_keys => c::moat_show_keys;
     fn(_) -> _: run::moat_prepare => c::moat_prepare;
     fn(_) -> _: run::moat_finish => c::moat_finish;
     fn(_) -> _: run::moat_no_return => c::moat_no_return;
 }
 
 // That one has a better name for the five registers which `moat_audit` pushes.
-const _: unsafe extern "C" fn(*mut k::moat_run, *const k::moat_site, *const u64) -> u64 =
-    c::moat_audited_call;
-const _: unsafe extern "C" fn(
-    *mut k::moat_run,
-    *const k::moat_site,
-    *const [Allegation; 5],
-) -> u64 = run::moat_audited_call;
+const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const u64) -> u64) = c::moat_audited_call;
+const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const [Allegation; 5]) -> u64) =
+    run::moat_audited_call;
 const _: () = assert!(size_of::<Allegation>() == size_of::<u64>());
 
 /// Fails the build unless these, which are counted in Rust, are `u64` in C.
@@ -82,15 +83,21 @@ const fn numbered<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// A structure of them.
+macro_rules! numbered {
+    ($size:expr) => {
+        // SAFETY: integers, and arrays of such.
+        unsafe { transmute(numbered::<$size>()) }
+    };
+}
+
 /// Fails the build unless both structures have the same size, and these fields, all there
 /// are, at the same places.
 macro_rules! same_layout {
     ($ours:ident => $theirs:ident { $($field:ident $([$i:literal])?,)* }) => {
         const _: () = {
             const SIZE: usize = size_of::<c::$theirs>();
-            // SAFETY: integers, and arrays of such.
-            let (ours, theirs): ($ours, c::$theirs) =
-                unsafe { (transmute(numbered::<SIZE>()), transmute(numbered::<SIZE>())) };
+            let (ours, theirs): ($ours, c::$theirs) = (numbered!(SIZE), numbered!(SIZE));
             let ($ours { $($field: _,)* }, c::$theirs { $($field: _,)* }) = (&ours, &theirs);
             $(assert!(ours.$field$([$i])? as u64 == theirs.$field$([$i])? as u64);)*
         };
@@ -113,9 +120,7 @@ same_layout! {
 macro_rules! word {
     ($($struct:ident.$field:ident$([$i:literal])? == $at:expr;)*) => {
         $(const _: () = {
-            // SAFETY: integers, and arrays of such.
-            let it: k::$struct =
-                unsafe { transmute(numbered::<{ size_of::<k::$struct>() }>()) };
+            let it: k::$struct = numbered!({ size_of::<k::$struct>() });
             assert!(it.$field$([$i])? as u8 == 8 * $at);
         };)*
     };

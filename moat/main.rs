@@ -28,12 +28,14 @@
 //! | who looks after runs with interrupts off | `watch.c`       |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |
 //! | what does the administrator want         | `policy.rs`     |
+//! | what do the BPF core and the JIT ask     | `kernel/hooks.rs`, `jit_hook.rs`, `code/jit.rs` |
 //! | what do C and Rust have of each other    | `shims.h`, `bindings.rs`, `ffi.rs`, `abicheck.rs` |
 //! | what numbers of the kernel are repeated  | `constcheck.rs` |
 
 // A module has no other crate to be reached from, but host.rs has.
 #![allow(unreachable_pub)]
 
+use edge::calls;
 use kernel::prelude::*;
 
 // Pure logic, shared with the host build (host.rs), whose tests use all of it.
@@ -99,19 +101,19 @@ module! {
 }
 
 struct Moat {
-    _sysctls: policy::Sysctls,
+    _sysctls: edge::sysctl::Sysctls,
     _watch: Watch,
-    _hooks: jit_hook::Hooks,
+    _hooks: edge::hooks::Hooks,
 }
 
 impl kernel::Module for Moat {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let sysctls = policy::Sysctls::register()?;
+        let sysctls = policy::register()?;
         let watch = Watch::start()?;
         // Last of what can fail: from here on programs hold the module.
-        let hooks = jit_hook::Hooks::register()?;
-        // SAFETY: module initialisation.
-        unsafe { ffi::moat_counters_init() };
+        let hooks = edge::hooks::Hooks::register()?;
+        // The module does without, if there is no debugfs.
+        calls::counters_init();
         pr_info!("ready: {} keys for programs\n", pks::Key::PROGRAMS);
         Ok(Moat {
             _sysctls: sysctls,
@@ -126,8 +128,7 @@ struct Watch(());
 
 impl Watch {
     fn start() -> Result<Watch> {
-        // SAFETY: process context, once.
-        match unsafe { ffi::moat_watch_init() } {
+        match calls::watch_init() {
             0 => Ok(Watch(())),
             err => Err(Error::from_errno(err)),
         }
@@ -136,18 +137,14 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // SAFETY: `start` was called.
-        unsafe { ffi::moat_watch_exit() }
+        calls::watch_exit();
     }
 }
 
 impl Drop for Moat {
     fn drop(&mut self) {
-        // SAFETY: module exit, once.
-        unsafe {
-            ffi::moat_shim_stop_balancing();
-            ffi::moat_counters_exit();
-        }
+        calls::stop_balancing();
+        calls::counters_exit();
         // Statics are not dropped.
         edge::lock::Locked::take().clear();
     }

@@ -8,14 +8,13 @@
 //! - `budget`: how long a run may go on once it was interrupted, in seconds, 1 to 60.
 //! - `strict`: 1 refuses what cannot be isolated, 0 runs it plainly (I8).
 
+#![forbid(unsafe_code)]
+
+use crate::edge::sysctl::{Entry, Sysctls};
+use crate::edge::this_cpu;
 use crate::pks::Key;
 use crate::prog_types::ROWS;
-use core::ffi::c_void;
-use core::mem::size_of;
-use core::ptr::addr_of_mut;
 use core::sync::atomic::{AtomicU32, Ordering};
-use kernel::bindings;
-use kernel::error::code;
 use kernel::prelude::*;
 
 pub use crate::prog_types::Level;
@@ -31,74 +30,33 @@ static ONE: AtomicU32 = AtomicU32::new(1);
 static TWO: AtomicU32 = AtomicU32::new(2);
 static MINUTE: AtomicU32 = AtomicU32::new(60);
 
-/// The program types come first.  The last entry stays zero: it ends the table.
-static mut TABLE: [core::mem::MaybeUninit<bindings::ctl_table>; ROWS.len() + 4] =
-    // SAFETY: an array of uninitialised things needs no initialisation.
-    unsafe { core::mem::MaybeUninit::uninit().assume_init() };
-
-/// The registered sysctls; gone when dropped.
-pub struct Sysctls(*mut bindings::ctl_table_header);
-
-// SAFETY: the header is only passed back to the kernel.
-unsafe impl Sync for Sysctls {}
-// SAFETY: as above.
-unsafe impl Send for Sysctls {}
-
-/// `name` ends with a 0 byte; the build sees to that for those of rows.
-fn entry(
-    name: &'static str,
-    value: &'static AtomicU32,
-    max: &'static AtomicU32,
-) -> bindings::ctl_table {
-    // SAFETY: zero is a value for each member.
-    let mut entry: bindings::ctl_table = unsafe { core::mem::zeroed() };
-    entry.procname = name.as_ptr().cast();
-    entry.data = value as *const AtomicU32 as *mut c_void;
-    entry.maxlen = size_of::<u32>() as i32;
-    entry.mode = 0o644;
-    entry.proc_handler = Some(bindings::proc_douintvec_minmax);
-    entry.extra2 = max as *const AtomicU32 as *mut c_void;
-    entry
-}
-
-impl Sysctls {
-    /// Context: module initialisation.
-    pub fn register() -> Result<Sysctls> {
-        // SAFETY: module initialisation is single threaded, and the table is not
-        // touched here afterwards.
-        unsafe {
-            for (i, row) in ROWS.iter().enumerate() {
-                let max = match row.max_level {
-                    Level::Integrity => &ONE,
-                    Level::Confidentiality => &TWO,
-                };
-                TABLE[i].write(entry(row.sysctl, &LEVELS[i], max));
-            }
-            let n = ROWS.len();
-            TABLE[n].write(entry("strict\0", &STRICT, &ONE));
-            TABLE[n + 1].write(entry("keys\0", &KEYS, &MOST_KEYS));
-            let mut budget = entry("budget\0", &ONE, &MINUTE);
-            budget.data = addr_of_mut!(bindings::moat_budget).cast();
-            budget.extra1 = &ONE as *const AtomicU32 as *mut c_void;
-            TABLE[n + 2].write(budget);
-            TABLE[n + 3].write(core::mem::zeroed());
-            let header = bindings::register_sysctl(
-                b"kernel/moat\0".as_ptr().cast(),
-                addr_of_mut!(TABLE).cast(),
-            );
-            if header.is_null() {
-                return Err(code::ENOMEM);
-            }
-            Ok(Sysctls(header))
-        }
+fn entry(name: &'static str, value: &'static AtomicU32, max: &'static AtomicU32) -> Entry {
+    Entry {
+        name,
+        value,
+        min: None,
+        max,
     }
 }
 
-impl Drop for Sysctls {
-    fn drop(&mut self) {
-        // SAFETY: registered by `register`.
-        unsafe { bindings::unregister_sysctl_table(self.0) }
+/// Makes them.  Context: module initialisation.
+pub fn register() -> Result<Sysctls> {
+    let mut entries = Vec::new();
+    for (row, level) in ROWS.iter().zip(&LEVELS) {
+        let max = match row.max_level {
+            Level::Integrity => &ONE,
+            Level::Confidentiality => &TWO,
+        };
+        entries.try_push(entry(row.sysctl, level, max))?;
     }
+    let budget = Entry {
+        min: Some(&ONE),
+        ..entry("budget\0", this_cpu::budget(), &MINUTE)
+    };
+    entries.try_push(entry("strict\0", &STRICT, &ONE))?;
+    entries.try_push(entry("keys\0", &KEYS, &MOST_KEYS))?;
+    entries.try_push(budget)?;
+    Sysctls::register("kernel/moat\0", &entries)
 }
 
 /// What the administrator wants for programs of type `ty`.  Nothing is to be had for a

@@ -6,12 +6,17 @@
 //! references only, and each field is fixed, atomic, replaced by RCU, or the loading
 //! thread's.
 
+#![forbid(unsafe_code)]
+
 use crate::code::loading::Loading;
 use crate::edge::exclusive::Exclusive;
 use crate::edge::fixed::Fixed;
 use crate::edge::gates::Gates;
 use crate::edge::maps::Map;
+use crate::edge::plan::Plan;
+use crate::edge::prog_aux::Aux;
 use crate::edge::rcu::{Rcu, Reader};
+use crate::edge::this_cpu;
 use crate::ffi;
 use crate::helpers::audit::MapInfo;
 use crate::pks::{Key, KeySet, Pkrs};
@@ -59,13 +64,13 @@ impl UsedMap {
 pub struct Program {
     /// What gates and entry code read; its address is in the images.
     pub gates: Gates,
-    pub aux: *mut bindings::bpf_prog_aux,
+    pub aux: Aux,
     /// Of its type.
     pub row: &'static ProgType,
     pub level: Level,
     /// Who loads it.
     pub by: ffi::Who,
-    pub plan: ffi::moat_ctx_plan,
+    pub plan: Plan,
     /// The maps it was loaded with, once it is admitted.
     pub maps: Fixed<Vec<UsedMap>>,
     /// The maps it uses because these hold them.
@@ -91,27 +96,16 @@ pub struct Program {
     pub packet: u64,
 }
 
-// SAFETY: `gates`, `maps`, `reached`, `book`, `loading` and the atomics are `Sync`; `row`,
-// `level`, `by`, `uncovers`, `rewrites`, `packet` and `plan` do not change once it is
-// shared; `aux` is the kernel's, and lives as long as the program.
-unsafe impl Sync for Program {}
-
 impl Program {
     /// A candidate: no memory in the window yet.
-    pub fn new(
-        aux: *mut bindings::bpf_prog_aux,
-        row: &'static ProgType,
-        level: Level,
-        gates: Gates,
-        plan: ffi::moat_ctx_plan,
-    ) -> Program {
+    pub fn new(aux: Aux, row: &'static ProgType, level: Level, gates: Gates) -> Program {
         Program {
             gates,
             aux,
             row,
             level,
             by: ffi::Who::am_i(),
-            plan,
+            plan: Plan::none(),
             maps: Fixed::new(),
             reached: Rcu::new(),
             book: Fixed::new(),
@@ -183,8 +177,7 @@ impl Program {
 
     /// How often it began to run, on all CPUs.
     pub fn runs(&self) -> u64 {
-        // SAFETY: its slots, which it has before it is in the state.
-        unsafe { ffi::moat_shim_runs(self.gates.slots()) }
+        this_cpu::runs(&self.gates)
     }
 }
 
@@ -230,7 +223,6 @@ impl Program {
 
     /// Tracepoint: it got a view.
     pub fn trace_view(&self) {
-        // SAFETY: a program's aux lives as long as the program.
-        unsafe { bindings::moat_trace_view(self.aux) };
+        self.aux.trace_view();
     }
 }

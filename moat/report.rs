@@ -4,18 +4,23 @@
 //! Who loads a program reads it in the verifier's log, the administrator in the
 //! kernel's, once.  Context: process.
 
+#![forbid(unsafe_code)]
+
 use crate::again::{Refusal, Told};
+use crate::edge::calls;
 use crate::edge::counters::{moat_no_memory, moat_plain, moat_refused, moat_refused_maps};
+use crate::edge::given::Log;
 use crate::edge::lock::Locked;
-use crate::ffi::{self, Who};
+use crate::edge::maps::Map;
+use crate::edge::prog::{Isolated, Prog};
+use crate::ffi::Who;
 use crate::policy;
 use crate::program::Program;
 use crate::reason::{Failure, Line, Reason, Subject, Text};
 use core::ffi::c_int;
 use core::fmt;
-use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
-use kernel::bindings::{self, bpf_map, bpf_prog, bpf_verifier_log};
+use kernel::bindings;
 use kernel::prelude::*;
 
 pub use crate::prog_types::name as type_name;
@@ -33,10 +38,10 @@ struct Of<'a> {
 }
 
 impl<'a> Of<'a> {
-    fn new(prog: &bpf_prog, ty: u32, by: &'a Who) -> Of<'a> {
+    fn new(prog: Prog<'_>, ty: u32, by: &'a Who) -> Of<'a> {
         Of {
-            name: name_of(prog),
-            classic: prog.type_ == 0,
+            name: prog.name(),
+            classic: prog.kernel_type() == 0,
             ty,
             by,
         }
@@ -93,29 +98,27 @@ impl fmt::Display for Advice {
     }
 }
 
-fn name_of(prog: &bpf_prog) -> Text {
-    // SAFETY: every program has an aux.
-    name(unsafe { &(*prog.aux).name })
+/// The map, in a message.
+pub fn subject(map: Map<'_>) -> Subject {
+    match map.refused("") {
+        Failure::Refused(reason) => reason.subject,
+        _ => Subject::Program,
+    }
 }
 
-/// A name of the kernel's.
-fn name<const N: usize>(name: &[core::ffi::c_char; N]) -> Text {
-    Text::new(name.iter().map(|&c| c as u8))
+fn map_name(map: Map<'_>) -> Text {
+    match subject(map) {
+        Subject::Map { name, .. } => name,
+        _ => Text::new([]),
+    }
 }
 
 /// Writes two lines for who loads a program.  If there is a log the second is whole only
 /// if the first is.
-///
-/// # Safety
-///
-/// `log` is open, or NULL.
-unsafe fn tell(log: *mut bpf_verifier_log, lines: [fmt::Arguments<'_>; 2]) -> Told {
+fn tell(log: Log<'_>, lines: [fmt::Arguments<'_>; 2]) -> Told {
     let mut told = Told::No;
     for text in lines {
-        let line = Line::new(text);
-        let text = line.as_bytes();
-        // SAFETY: by contract of this function.
-        told = match unsafe { ffi::moat_shim_log(log, text.as_ptr().cast(), text.len() as u32) } {
+        told = match log.write(Line::new(text).as_bytes()) {
             0 => Told::No,
             1 => Told::Cut,
             _ => Told::Whole,
@@ -125,52 +128,37 @@ unsafe fn tell(log: *mut bpf_verifier_log, lines: [fmt::Arguments<'_>; 2]) -> To
 }
 
 /// Whether it was counted and logged before.
-fn is_again(prog: &bpf_prog, by: &Who, ty: u32, told: Told, reason: &Reason) -> bool {
+fn is_again(prog: Prog<'_>, by: &Who, ty: u32, told: Told, reason: &Reason) -> bool {
     let refusal = Refusal {
         tid: by.tid,
         ty,
-        tag: prog.tag,
-        name: name_of(prog),
+        tag: prog.tag(),
+        name: prog.name(),
         reason: *reason,
     };
     let mut state = Locked::take();
-    // SAFETY: any context.
-    let now = unsafe { ffi::moat_shim_seconds() };
-    state.untold.note(&refusal, told, now)
+    state.untold.note(&refusal, told, calls::seconds())
 }
 
 /// Program `prog` could not be isolated.  Returns what the kernel is told: 0, if it is
 /// to run plainly, or an error.
-///
-/// # Safety
-///
-/// `log` is open, or NULL.
-pub unsafe fn not_isolated(
-    program: &Program,
-    prog: &bpf_prog,
-    log: *mut bpf_verifier_log,
-    why: &Failure,
-) -> c_int {
+pub fn not_isolated(program: &Program, prog: Prog<'_>, log: Log<'_>, why: &Failure) -> c_int {
     let reason = match why {
         Failure::Refused(reason) => reason,
-        // SAFETY: by contract of this function.
-        _ => return unsafe { ran_out(log, &program.by, why) },
+        _ => return ran_out(log, &program.by, why),
     };
     let strict = policy::strict();
     let (what, advice) = match strict {
         true => ("refused", Advice::Refused(program.row.number)),
         false => ("runs without isolation", Advice::Plain),
     };
-    // SAFETY: by contract of this function.
-    let told = unsafe {
-        tell(
-            log,
-            [
-                format_args!("MOAT cannot isolate this program: {}", reason),
-                format_args!("MOAT: {}; {}", what, advice),
-            ],
-        )
-    };
+    let told = tell(
+        log,
+        [
+            format_args!("MOAT cannot isolate this program: {}", reason),
+            format_args!("MOAT: {}; {}", what, advice),
+        ],
+    );
     if strict && is_again(prog, &program.by, program.row.number, told, reason) {
         return ACCES;
     }
@@ -196,26 +184,19 @@ pub fn count_no_memory() {
 }
 
 /// Something ran out that all share, which is no reason to run a program plainly.
-///
-/// # Safety
-///
-/// `log` is open, or NULL.
-unsafe fn ran_out(log: *mut bpf_verifier_log, by: &Who, what: &Failure) -> c_int {
+fn ran_out(log: Log<'_>, by: &Who, what: &Failure) -> c_int {
     count_no_memory();
     let (what, advice) = match what {
         Failure::NoRoom => ("its window is full", "see docs/support.md"),
         _ => ("there is no memory", "try again later"),
     };
-    // SAFETY: by contract of this function.
-    unsafe {
-        tell(
-            log,
-            [
-                format_args!("MOAT cannot isolate this program now: {}", what),
-                format_args!("MOAT: {}", advice),
-            ],
-        )
-    };
+    tell(
+        log,
+        [
+            format_args!("MOAT cannot isolate this program now: {}", what),
+            format_args!("MOAT: {}", advice),
+        ],
+    );
     if by.may_log() {
         pr_info!("{}: cannot be served now: {}\n", By(by), what);
     }
@@ -223,72 +204,51 @@ unsafe fn ran_out(log: *mut bpf_verifier_log, by: &Who, what: &Failure) -> c_int
 }
 
 /// `moat_ops.attach`: nobody changes the code of an isolated program.
-///
-/// # Safety
-///
-/// `log` is open, or NULL; both programs are held, and `target` is isolated.
-pub unsafe extern "C" fn attach(
-    log: *mut bpf_verifier_log,
-    prog: *const bpf_prog,
-    target: *const bpf_prog,
-) -> c_int {
-    // SAFETY: by contract of this function; every program has an aux.
-    let (prog, target, aux) = unsafe { (&*prog, &*target, &*(*target).aux) };
-    // SAFETY: `begin` put it there, and it stays while the program is held.
-    let ty = unsafe { (*(aux.moat as *const Program)).row.number };
+pub fn attach(log: Log<'_>, prog: Prog<'_>, target: Isolated<'_>) -> c_int {
+    let ty = target.program().row.number;
     let by = Who::am_i();
     let reason = Reason {
         insn: None,
         subject: Subject::Target {
-            name: name_of(target),
-            id: aux.id,
+            name: target.name(),
+            id: target.aux().id(),
         },
-        why: match prog.type_ {
+        why: match prog.kernel_type() {
             EXT => "it would replace a function of an isolated program,",
             _ => "it would trace a function of an isolated program,",
         },
     };
     let advice = Advice::Attached(ty);
-    // SAFETY: by contract of this function.
-    let told = unsafe {
-        tell(
-            log,
-            [
-                format_args!("MOAT refuses this program: {}", reason),
-                format_args!("MOAT: {}", advice),
-            ],
-        )
-    };
-    if is_again(prog, &by, prog.type_, told, &reason) {
+    let told = tell(
+        log,
+        [
+            format_args!("MOAT refuses this program: {}", reason),
+            format_args!("MOAT: {}", advice),
+        ],
+    );
+    if is_again(prog, &by, prog.kernel_type(), told, &reason) {
         return ACCES;
     }
     moat_refused.fetch_add(1, Ordering::Relaxed);
     if by.may_log() {
-        let who = Of::new(prog, prog.type_, &by);
+        let who = Of::new(prog, prog.kernel_type(), &by);
         pr_info!("{}: refused: {}; {}\n", who, reason, advice);
     }
     ACCES
 }
 
 /// A map does not go into `outer`.  Returns an error.
-///
-/// # Safety
-///
-/// The caller has a reference on the map.
-pub unsafe fn not_put(outer: *const bpf_map, why: &Failure) -> c_int {
+pub fn not_put(outer: Map<'_>, why: &Failure) -> c_int {
     let by = Who::am_i();
     let reason = match why {
         Failure::Refused(reason) => reason,
-        // SAFETY: there is no log.
-        _ => return unsafe { ran_out(null_mut(), &by, why) },
+        _ => return ran_out(Log::none(), &by, why),
     };
     moat_refused_maps.fetch_add(1, Ordering::Relaxed);
     if by.may_log() {
-        // SAFETY: by contract of this function.
-        let outer = name(unsafe { &(*outer).name });
         pr_info!(
             "{} (map of maps of isolated programs, changed by {}): refused: {} (docs/support.md)\n",
-            outer,
+            map_name(outer),
             By(&by),
             reason
         );

@@ -9,13 +9,17 @@
 //!
 //! Context: a run, or right after it; softirqs are off.
 
+#![forbid(unsafe_code)]
+
+use crate::edge::calls;
 use crate::edge::counters::moat_refused_sends;
+use crate::edge::prog::Isolated;
+use crate::edge::this_cpu;
 use crate::ffi;
 use crate::line::{Age, Line, Name, PER_SECOND};
 use crate::program::Program;
 use crate::violation;
 use core::sync::atomic::Ordering;
-use kernel::bindings;
 
 /// How often a program is spared.
 const SPARED: u32 = 3;
@@ -38,33 +42,30 @@ fn count(program: &Program, clock: &ffi::moat_clock) -> u32 {
 }
 
 fn budget() -> u64 {
-    // SAFETY: a plain integer that a sysctl changes.
-    unsafe { core::ptr::addr_of!(bindings::moat_budget).read_volatile() }.into()
+    this_cpu::budget().load(Ordering::Relaxed).into()
 }
 
 /// What a packet of `line` is to tell once `program` has sent it, or nothing: it may
 /// not.
 pub fn may_send(program: &Program, line: Line) -> Option<Line> {
-    // SAFETY: a program's aux lives as long as the program.
-    let name = Name::of(unsafe { (*program.aux).id });
-    // SAFETY: no preemption, see above.
-    let clock = unsafe { ffi::moat_shim_clock() };
-    // SAFETY: as above; an isolated program has slots.
-    let mine = unsafe { &mut *ffi::moat_shim_this_slots(program.gates.slots()) };
+    let name = Name::of(program.aux.id());
+    let clock = calls::clock();
+    let until = this_cpu::silent_until(&program.gates)?;
+    let silent_until = until.load(Ordering::Relaxed);
 
     let now = clock.jiffies * PER_SECOND / clock.hz;
     match line.judge(name, now, budget() * PER_SECOND) {
-        Age::Young(line) if mine.silent_until == 0 => return Some(line),
-        Age::Young(line) if !clock.busy || clock.jiffies >= mine.silent_until => {
-            mine.silent_until = 0;
+        Age::Young(line) if silent_until == 0 => return Some(line),
+        Age::Young(line) if !clock.busy || clock.jiffies >= silent_until => {
+            until.store(0, Ordering::Relaxed);
             return Some(line);
         }
         Age::Young(_) => {}
         Age::Old { .. } if !clock.busy => return Some(line),
         Age::Old { returned: false } => {}
         Age::Old { returned: true } => {
-            let again = mine.silent_until == 0 || clock.jiffies >= mine.silent_until;
-            mine.silent_until = clock.jiffies + budget() * clock.hz;
+            let again = silent_until == 0 || clock.jiffies >= silent_until;
+            until.store(clock.jiffies + budget() * clock.hz, Ordering::Relaxed);
             if again && count(program, &clock) > SPARED {
                 violation::kept_on(program);
             }
@@ -75,21 +76,13 @@ pub fn may_send(program: &Program, line: Line) -> Option<Line> {
     None
 }
 
-/// `moat_ops.send`: an XDP program's verdict.
-///
-/// # Safety
-///
-/// `prog` is isolated and its run has just ended here; `line` is the packet's.
-pub unsafe extern "C" fn send(prog: *mut ffi::bpf_prog, line: *mut u32) -> bool {
-    // SAFETY: by contract of this function.
-    unsafe {
-        let program = &*((*(*prog).aux).moat as *const Program);
-        match may_send(program, Line::from_bits(*line)) {
-            Some(new) => {
-                *line = new.bits();
-                true
-            }
-            None => false,
+/// `moat_ops.send`: an XDP program's verdict, right after its run; `line` is the packet's.
+pub fn send(prog: Isolated<'_>, line: &mut u32) -> bool {
+    match may_send(prog.program(), Line::from_bits(*line)) {
+        Some(new) => {
+            *line = new.bits();
+            true
         }
+        None => false,
     }
 }

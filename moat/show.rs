@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What people can see: fdinfo, `programs`, `domains` and `keys` in debugfs.
 
-use crate::edge::lock::{with_lock_held, Locked};
-use crate::ffi;
+#![forbid(unsafe_code)]
+
+use crate::edge::given::Seq;
+use crate::edge::hooks::Unused;
+use crate::edge::lock::Locked;
+use crate::edge::prog::Isolated;
 use crate::keyalloc;
 use crate::pks::Key;
 use crate::policy::Level;
@@ -11,20 +15,8 @@ use crate::reason::Text;
 use crate::report;
 use crate::state::arena::Id;
 use crate::state::{Book, Domain, State};
-use core::ffi::{c_int, c_void};
+use core::ffi::c_int;
 use core::fmt::{self, Write};
-use kernel::bindings::{bpf_prog, seq_file};
-
-/// A seq_file to write to.
-struct Seq(*mut seq_file);
-
-impl Write for Seq {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: the file is open for as long as this exists.
-        unsafe { ffi::moat_shim_seq_write(self.0, text.as_ptr().cast(), text.len()) };
-        Ok(())
-    }
-}
 
 /// `keyed` or `view`.
 fn layer(program: &Program) -> &'static str {
@@ -33,12 +25,6 @@ fn layer(program: &Program) -> &'static str {
     } else {
         "view"
     }
-}
-
-/// The number of a program; 0 if it has none.
-fn number(program: &Program) -> u32 {
-    // SAFETY: a program's aux lives as long as the program; it gets its number last of all.
-    unsafe { core::ptr::addr_of!((*program.aux).id).read_volatile() }
 }
 
 /// Numbers, with commas between them.
@@ -59,7 +45,7 @@ fn users<'a>(state: &'a State, domain: &'a Domain) -> impl fmt::Display + 'a {
         .users
         .iter()
         .filter_map(|&user| state.programs.get(user));
-    List(books.map(|book| u64::from(number(&book.program))))
+    List(books.map(|book| u64::from(book.program.aux.id())))
 }
 
 /// The domains that a program uses.
@@ -71,34 +57,23 @@ fn set<'a>(state: &'a State, book: &'a Book) -> impl fmt::Display + 'a {
     List(domains.map(|domain| domain.number))
 }
 
-/// A line of `programs`: `listing.c`.
-///
-/// # Safety
-///
-/// `m` is open, `program` the listed name of one, and the lock held.
-#[no_mangle]
-pub unsafe extern "C" fn moat_show_program(m: *mut seq_file, program: u64) {
-    // SAFETY: by contract of this function.
-    unsafe {
-        with_lock_held(|state| {
-            let book = Id::from_bits(program).and_then(|id| state.programs.get(id));
-            if let Some(book) = book {
-                show_program(&mut Seq(m), state, book);
-            }
-        });
+/// A line of `programs`: `listing.c`.  `program` is the listed name of one.
+pub fn line(mut out: Seq<'_>, state: &State, program: u64) {
+    let book = Id::from_bits(program).and_then(|id| state.programs.get(id));
+    if let Some(book) = book {
+        show_program(&mut out, state, book);
     }
 }
 
-fn show_program(out: &mut Seq, state: &State, book: &Book) {
+fn show_program(out: &mut Seq<'_>, state: &State, book: &Book) {
     let program = &book.program;
-    // SAFETY: an aux lives as long as the program.
-    let aux = unsafe { &*program.aux };
+    let aux = program.aux;
     // It gets one last of all, and classic filters none.
-    let _ = match number(program) {
+    let _ = match aux.id() {
         0 => out.write_str("-"),
         id => write!(out, "{}", id),
     };
-    let name = Text::new(aux.name.iter().map(|&c| c as u8));
+    let name = aux.name();
     let _ = writeln!(
         out,
         " {} {} {} {} {} {} {} {}[{}]",
@@ -118,15 +93,9 @@ fn show_program(out: &mut Seq, state: &State, book: &Book) {
 }
 
 /// `moat_ops.show`: two lines of fdinfo.
-///
-/// # Safety
-///
-/// `prog` is isolated and held by the caller, `m` open.
-pub unsafe extern "C" fn program(prog: *mut bpf_prog, m: *mut seq_file) {
-    // SAFETY: by contract of this function.
-    let program = unsafe { &*((*(*prog).aux).moat as *const Program) };
+pub fn program(prog: Isolated<'_>, mut out: Seq<'_>) {
+    let program = prog.program();
     let state = Locked::take();
-    let mut out = Seq(m);
     let _ = writeln!(out, "moat_layer:\t{}", layer(program));
     if let Some(book) = program.book.get().and_then(|&id| state.programs.get(id)) {
         let _ = writeln!(out, "moat_domains:\t{}", set(&state, book));
@@ -134,14 +103,8 @@ pub unsafe extern "C" fn program(prog: *mut bpf_prog, m: *mut seq_file) {
 }
 
 /// One line for each domain, below the program that is its first user.
-///
-/// # Safety
-///
-/// `m` is open.
-#[no_mangle]
-pub unsafe extern "C" fn moat_show_domains(m: *mut seq_file, _: *mut c_void) -> c_int {
+pub fn domains(mut out: Seq<'_>, _: Unused) -> c_int {
     let state = Locked::take();
-    let mut out = Seq(m);
     let _ = writeln!(out, "domain key pages maps binds programs layer runs");
     for (id, book) in state.programs.iter() {
         let domains = book
@@ -170,14 +133,8 @@ pub unsafe extern "C" fn moat_show_domains(m: *mut seq_file, _: *mut c_void) -> 
 }
 
 /// One line for each key that programs can have.
-///
-/// # Safety
-///
-/// `m` is open.
-#[no_mangle]
-pub unsafe extern "C" fn moat_show_keys(m: *mut seq_file, _: *mut c_void) -> c_int {
+pub fn keys(mut out: Seq<'_>, _: Unused) -> c_int {
     let state = Locked::take();
-    let mut out = Seq(m);
     let _ = writeln!(out, "key state domain programs");
     for key in (0..Key::PROGRAMS).filter_map(Key::program) {
         let known = state.keys.state(key);
@@ -200,11 +157,4 @@ pub unsafe extern "C" fn moat_show_keys(m: *mut seq_file, _: *mut c_void) -> c_i
         };
     }
     0
-}
-
-/// Called by a worker.  Returns in how many milliseconds again, or 0: not until there
-/// are programs.
-#[no_mangle]
-pub extern "C" fn moat_balance() -> u32 {
-    Locked::take().balance()
 }

@@ -4,21 +4,25 @@
 //! The gates and entry code end the run; this file only reports.  Context: the
 //! program's, NMI included; PKRS open.
 
+#![forbid(unsafe_code)]
+
 use crate::edge::counters::{moat_refused, moat_violations};
-use crate::ffi::{self, moat_fault, moat_run, moat_site};
+use crate::ffi::{self, moat_fault, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
-use crate::helpers::geometry;
+use crate::helpers::{geometry, table};
 use crate::pks::PF_PK;
 use crate::program::Program;
-use crate::reason::Text;
 use crate::report;
-use crate::run::{in_run, Run};
+use crate::run::Run;
 use crate::walk::{Bad, Found};
 use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 use kernel::prelude::*;
+
+// For who finds out during a call.
+pub use crate::edge::hooks::fault;
 
 /// Page-fault error code: Intel SDM Vol. 3A, 4.7.
 const PF_PROT: u64 = ffi::x86_pf_error_code_X86_PF_PROT as u64;
@@ -44,12 +48,10 @@ struct Who<'a>(&'a Program);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: a program's aux lives as long as the program.
-        let aux = unsafe { &*self.0.aux };
-        let name = Text::new(aux.name.iter().map(|&c| c as u8));
+        let aux = self.0.aux;
         match self.0.plan.classic {
             true => f.write_str("classic filter (")?,
-            false => write!(f, "{} (id {}, ", name, aux.id)?,
+            false => write!(f, "{} (id {}, ", aux.name(), aux.id())?,
         }
         let ty = report::type_name(self.0.row.number);
         write!(f, "type {}, of {})", ty, report::By(&self.0.by))
@@ -86,21 +88,11 @@ fn count(program: &Program) -> bool {
 }
 
 fn trace(program: &Program, ip: u64, addr: u64, what: u32) {
-    // SAFETY: a program's aux lives as long as the program.
-    unsafe { bindings::moat_trace_violation(program.aux, ip, addr, what) };
+    program.aux.trace_violation(ip, addr, what);
 }
 
 /// `moat_ops.violation`: an exception in BPF mode, or a run that would not end.
-///
-/// # Safety
-///
-/// `run` is the current invocation, `fault` what it was stopped for.
-pub unsafe extern "C" fn fault(run: *mut moat_run, fault: *const moat_fault) {
-    // SAFETY: by contract of this function.
-    unsafe { in_run(run, |run| stopped_by(run.program, &*fault)) }
-}
-
-fn stopped_by(program: &Program, fault: &moat_fault) {
+pub fn stopped_by(program: &Program, fault: &moat_fault) {
     trace(program, fault.ip, fault.addr, fault.vector);
     if !count(program) {
         return;
@@ -164,8 +156,7 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
     if !count(program) {
         return;
     }
-    // SAFETY: `add_site` stored a contract of the table.
-    let contract = unsafe { &*(site.contract as *const Contract) };
+    let name = table::contract(site.id as u32).map_or("?", |contract| contract.name);
     let why = match error.why {
         Why::Refused => "is of a helper it may not call",
         Why::Context => "is not its context",
@@ -179,7 +170,7 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
     pr_err!(
         "{}: helper {} argument {} {} at {}; stopped\n",
         Who(program),
-        contract.name,
+        name,
         error.arg + 1,
         why,
         At(program, site.ret.ip)

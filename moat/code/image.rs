@@ -3,10 +3,15 @@
 //!
 //! Context: process; the thread that loads the program.
 
+#![forbid(unsafe_code)]
+
 use super::loading::{Loading, Name};
 use super::sites;
 use crate::boundary::{self, Builder};
+use crate::edge::calls;
+use crate::edge::code::{insn_length, let_run, Image};
 use crate::edge::memory::{Table, Zeroed};
+use crate::edge::prog::Prog;
 use crate::ffi;
 use crate::helpers::contract::{Arg, Contract, Ret};
 use crate::helpers::table;
@@ -14,7 +19,6 @@ use crate::prog_types::Context;
 use crate::program::Program;
 use crate::violation;
 use crate::walk::{walk, Bad};
-use core::ffi::c_void;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 
@@ -67,10 +71,10 @@ fn is_unaudited(program: &Program, contract: &Contract) -> bool {
 }
 
 /// Which enter gate the images of `program` jump to.
-pub fn enter_gate(program: &Program) -> unsafe extern "C" fn() {
+pub fn enter_gate(program: &Program) -> u64 {
     match program.gates.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_LOAD {
-        0 => ffi::moat_enter,
-        _ => ffi::moat_enter_load,
+        0 => ffi::addr(ffi::moat_enter),
+        _ => ffi::addr(ffi::moat_enter_load),
     }
 }
 
@@ -79,21 +83,15 @@ impl Loading {
     pub fn add_site(
         &mut self,
         program: &Program,
-        prog: &bindings::bpf_prog,
+        prog: Prog<'_>,
         name: Name,
-        func: *const c_void,
+        func: u64,
         ret: ffi::moat_return_t,
     ) -> Coded<usize> {
-        let known = self
-            .sites
-            .iter()
-            .rev()
-            .take(64)
-            .find(|s| s.func == func as u64);
+        let known = self.sites.iter().rev().take(64).find(|s| s.func == func);
         let id = match known {
             Some(site) => site.id as i32,
-            // SAFETY: `prog` is a program being compiled.
-            None => unsafe { bindings::moat_call_target(prog, func) },
+            None => prog.call_target(func),
         };
         let contract = match table::contract(id as u32) {
             Some(contract) if id > 0 && contract.refused.is_none() => contract,
@@ -103,11 +101,11 @@ impl Loading {
         let site = ffi::moat_site {
             ret,
             entry: if plain {
-                func as u64
+                func
             } else {
                 ffi::addr(ffi::moat_audit)
             },
-            func: func as u64,
+            func,
             contract: contract as *const Contract as u64,
             id: id as u64,
         };
@@ -141,20 +139,19 @@ impl Loading {
         &mut self,
         program: &Program,
         (image, of): (u32, u32),
-        (start, code): (u64, &[u8]),
-        (sites_at, rw_sites): (u64, &mut [[u8; sites::SIZE]]),
-        callee_regs: bool,
+        done: Image<'_>,
     ) -> Coded<()> {
+        let (start, code, sites_at) = (done.start, done.body, done.sites_at);
         if image as usize != self.images.len() || image >= of {
             return Err(INVAL);
         }
-        let nr_sites = rw_sites.len();
+        let nr_sites = done.sites.len();
         self.check(program, image, (start, code), (sites_at, nr_sites))?;
         let boundaries = match self.boundaries.last() {
             Some(bits) => bits.addr(),
             None => return Err(INVAL),
         };
-        self.write_sites(program, image, sites_at, rw_sites)?;
+        self.write_sites(program, image, sites_at, done.sites)?;
         self.images
             .try_push(ffi::moat_image {
                 start,
@@ -164,15 +161,14 @@ impl Loading {
                 sites_len: (nr_sites * sites::SIZE) as u64,
             })
             .map_err(|_| NOMEM)?;
-        if callee_regs {
+        if done.callee_regs {
             // Others may be moving the program to another layer meanwhile.
             let flags = program.gates.flags();
             flags.fetch_or(bindings::MOAT_DOM_CALLEE, Ordering::Relaxed);
         }
         if self.images.len() == of as usize {
             self.check_calls_between_images(program)?;
-            // SAFETY: this was the last, and the list lives as long as the program.
-            unsafe { program.gates.set_images(&self.images) };
+            let_run(program, self);
         }
         Ok(())
     }
@@ -202,15 +198,10 @@ impl Loading {
         let length = |rest: &[u8]| {
             if left / PAGE as usize != rest.len() / PAGE as usize {
                 // Images may have a million instructions.
-                // SAFETY: process context, no lock held.
-                unsafe { ffi::moat_shim_cond_resched() };
+                calls::cond_resched();
             }
             left = rest.len();
-            // SAFETY: reads at most the bytes that are left.
-            let len = unsafe {
-                bindings::moat_insn_length(rest.as_ptr().cast(), rest.len().min(15) as i32)
-            };
-            len.max(0) as usize
+            insn_length(rest)
         };
         let leaves = |next: usize, to: u64| {
             let off = to.wrapping_sub(sites_at);

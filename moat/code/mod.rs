@@ -2,5 +2,6 @@
 //! The images of programs: what they may be, where they lead, how they call out.
 
 pub mod image;
+pub mod jit;
 pub mod loading;
 pub mod sites;

@@ -4,15 +4,35 @@
 //! `unsafe` is at home here.  The module is `crate::edge`, because `kernel` is the crate
 //! that Rust for Linux has.
 
+mod anywhere;
+pub mod calls;
 pub mod counters;
 pub mod exclusive;
 pub mod fixed;
 pub mod gates;
 pub mod held;
 pub mod listing;
+pub mod loaded;
 pub mod lock;
 pub mod maps;
 pub mod memory;
+pub mod plan;
+pub mod prog_aux;
 pub mod program_memory;
 pub mod rcu;
+pub mod this_cpu;
 pub mod window_pages;
+
+// What only the module itself has, and tests of parts of it on the host have not.
+#[cfg(MODULE)]
+pub mod candidate;
+#[cfg(MODULE)]
+pub mod code;
+#[cfg(MODULE)]
+pub mod given;
+#[cfg(MODULE)]
+pub mod hooks;
+#[cfg(MODULE)]
+pub mod prog;
+#[cfg(MODULE)]
+pub mod sysctl;

@@ -4,7 +4,10 @@
 //! Context: process; the lock is free, since the memory is charged to who loads the
 //! program, and may have to be waited for.
 
+#![forbid(unsafe_code)]
+
 use super::calls::Calls;
+use crate::edge::calls;
 use crate::edge::memory::{Slots, Zeroed};
 use crate::ffi;
 use crate::prog_types::Context;
@@ -72,8 +75,7 @@ impl Program {
         self.packet = sizes.packet;
         self.set_ways();
 
-        // SAFETY: constant after boot.
-        let nr_cpus = unsafe { ffi::moat_shim_nr_cpus() };
+        let nr_cpus = calls::nr_cpus();
         // Only what is read back has to be kept where the program cannot write.
         let flags = self.gates.edit().flags;
         let direct = flags & bindings::MOAT_DOM_PREPARE == 0 && !calls.reloads;
@@ -140,8 +142,7 @@ impl Program {
             && plan.store.is_null()
         {
             // Nothing is read back from the snapshot, so the loader may fill it in.
-            // SAFETY: `admit` was given a compiled program.
-            load = unsafe { (*plan.load).bpf_func }.map_or(0, |f| f as usize as u64);
+            load = plan.loader();
             flags |= bindings::MOAT_DOM_LOAD;
         } else if plan.words != 0 || self.packet != 0 || plan.writes_pkt || self.uncovers {
             flags |= bindings::MOAT_DOM_PREPARE;

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `struct moat_candidate`: a program that is to be admitted, and what the kernel knows.
+//!
+//! C header: [`include/linux/moat.h`].  Context: process; the thread that loads the program.
+
+use super::given::{Given, Log};
+use super::loaded::Loaded;
+use super::maps::Map;
+use super::memory::text;
+use super::plan::Plan;
+use super::prog::{Mine, Prog};
+use crate::ffi;
+use crate::program::Program;
+use crate::reason::{Failure, Text, Tried};
+use core::ptr::null_mut;
+use kernel::bindings::{bpf_map, moat_candidate};
+use kernel::prelude::*;
+
+/// See the module documentation.
+pub struct Candidate<'a> {
+    mine: Mine<'a>,
+    it: &'a moat_candidate,
+    plan: Option<Plan>,
+    found: Option<Found<'a>>,
+    log: Log<'a>,
+}
+
+/// What the kernel has found.
+pub struct Found<'a> {
+    /// In words.
+    pub text: &'static str,
+    /// `BPF_FUNC_*` of the helper that is called, or 0.
+    pub helper: u32,
+    /// The function of the kernel that is called.
+    pub func: Option<Text>,
+    /// Index of the instruction.
+    pub insn: Option<u32>,
+    /// What it is about.
+    pub map: Option<Map<'a>>,
+}
+
+impl<'a> From<Given<*const moat_candidate>> for Candidate<'a> {
+    fn from(given: Given<*const moat_candidate>) -> Candidate<'a> {
+        let it: &'a moat_candidate = given.borrow();
+        let reason = &it.reason;
+        // SAFETY: liveness: by contract of `Given::new` what it points to is there for the
+        // call: constants of the kernel, BTF, a map, the verifier's log.  If there is no
+        // reason there is a plan, whose programs are ours from here on.
+        unsafe {
+            let found = (!reason.text.is_null()).then(|| Found {
+                text: text(reason.text),
+                helper: reason.helper,
+                func: (!reason.func.is_null()).then(|| Text::new(text(reason.func).bytes())),
+                insn: u32::try_from(reason.insn).ok(),
+                map: Map::new(reason.map as *mut bpf_map),
+            });
+            let log = match it.env.is_null() {
+                true => Log::none(),
+                false => Given::new(ffi::moat_shim_log_of(it.env)).into(),
+            };
+            Candidate {
+                mine: Given::new(it.prog).into(),
+                it,
+                plan: found.is_none().then(|| Plan::new(*it.plan)),
+                found,
+                log,
+            }
+        }
+    }
+}
+
+impl<'a> Candidate<'a> {
+    /// The program.
+    pub fn prog(&self) -> Prog<'a> {
+        *self.mine
+    }
+
+    /// What `begin` has stored with it, and is not stored any more.
+    pub fn take(&mut self) -> Option<Box<Program>> {
+        let program = self.mine.swap(null_mut());
+        // SAFETY: liveness: `begin` stored a box's content.  Aliasing: it was never shared.
+        program.map(|program| unsafe { Box::from_raw(program.as_ptr()) })
+    }
+
+    /// Makes it isolated.
+    pub fn admit(mut self, program: Loaded) {
+        self.mine.store(program);
+    }
+
+    /// Its plan, once; none if there is a reason not to isolate it.
+    pub fn take_plan(&mut self) -> Option<Plan> {
+        self.plan.take()
+    }
+
+    /// The maps that it uses.
+    pub fn maps(&self) -> Tried<Vec<Map<'a>>> {
+        let mut maps = Vec::new();
+        for i in 0..self.it.nr_maps as usize {
+            // SAFETY: liveness: the verifier's array of so many maps, which it has
+            // references on while we are called.
+            let map = unsafe { Map::new(*self.it.maps.add(i)) };
+            if let Some(map) = map {
+                maps.try_push(map).map_err(|_| Failure::NoMemory)?;
+            }
+        }
+        Ok(maps)
+    }
+
+    /// What the kernel has found that is in the way, once.
+    pub fn take_found(&mut self) -> Option<Found<'a>> {
+        self.found.take()
+    }
+
+    /// The number that who wrote the program knows instruction `insn` by, an index of the
+    /// verifier's.
+    pub fn insn_number(&self, insn: u32) -> u32 {
+        match self.it.env.is_null() {
+            true => insn,
+            // SAFETY: liveness: the verifier's, which waits.
+            false => unsafe { ffi::moat_shim_insn_number(self.it.env, insn) },
+        }
+    }
+
+    /// The log of the verifier; a classic filter has none.
+    pub fn log(&self) -> Log<'a> {
+        self.log
+    }
+}

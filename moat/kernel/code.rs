@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Code: images as the JIT hands them over, the template of sites, instructions.
+//!
+//! C header: [`include/linux/moat.h`], `struct moat_jit_image`
+
+use super::given::Given;
+use crate::code::loading::Loading;
+use crate::code::sites;
+use crate::ffi::{self, moat_jit_image};
+use crate::program::Program;
+use kernel::bindings;
+
+/// An image that is finished, and still the JIT's to write.
+pub struct Image<'a> {
+    /// What runs with kernel rights before the body; there in the first one.
+    pub stub: &'a [u8],
+    /// What runs in BPF mode.
+    pub body: &'a [u8],
+    /// Where the body will be.
+    pub start: u64,
+    /// Room for its sites.
+    pub sites: &'a mut [[u8; sites::SIZE]],
+    /// Where these will be.
+    pub sites_at: u64,
+    /// Uses RBX, R13, R14 or R15.
+    pub callee_regs: bool,
+}
+
+impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
+    fn from(given: Given<*const moat_jit_image>) -> Image<'a> {
+        let done = given.borrow();
+        // SAFETY: by contract of `Given::new`: `len` bytes at `rw_image`, which will be at
+        // `image`, and room for the sites behind.  Aliasing: the two do not overlap, and the
+        // JIT waits; nothing runs there yet.
+        let (code, sites) = unsafe {
+            let code = core::slice::from_raw_parts(done.rw_image as *const u8, done.len as usize);
+            let sites: &mut [[u8; sites::SIZE]] = match done.nr_sites as usize {
+                0 => &mut [],
+                n => core::slice::from_raw_parts_mut(done.rw_sites.cast(), n),
+            };
+            (code, sites)
+        };
+        let (stub, body) = code.split_at(done.body as usize);
+        Image {
+            stub,
+            body,
+            start: done.image as u64 + u64::from(done.body),
+            sites,
+            sites_at: done.sites as u64,
+            callee_regs: done.callee_regs,
+        }
+    }
+}
+
+/// Lets `program` run, whose last image `loading` has got.
+pub fn let_run(program: &Program, loading: &Loading) {
+    // SAFETY: liveness: `loading` is a part of the program, which outlives its runs, and takes
+    // no image after the last.
+    unsafe { program.gates.set_images(&loading.images) };
+}
+
+/// The site in `gates.S`, holes and all.
+pub fn site_template() -> &'static [u8] {
+    let (begin, end) = (
+        ffi::addr(ffi::moat_site_begin),
+        ffi::addr(ffi::moat_site_end),
+    );
+    // SAFETY: `gates.S` has so many bytes from there on, which nobody changes.
+    unsafe { core::slice::from_raw_parts(begin as *const u8, (end - begin) as usize) }
+}
+
+/// Bytes of the instruction that `rest` begins with; 0 if it is none.
+pub fn insn_length(rest: &[u8]) -> usize {
+    // SAFETY: it reads at most the bytes that are left.
+    let len =
+        unsafe { bindings::moat_insn_length(rest.as_ptr().cast(), rest.len().min(15) as i32) };
+    len.max(0) as usize
+}

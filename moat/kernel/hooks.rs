@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Functions that C calls, each around a safe one.
+//!
+//! C header: [`include/linux/moat.h`], `struct moat_ops`, and `moat/shims.h`.  The tables
+//! below say what arguments C has, and what the safe functions may take them for.
+
+use super::anywhere::anywhere;
+use super::calls;
+use super::candidate::Candidate;
+use super::code::Image;
+use super::fixed::Fixed;
+use super::given::{Given, Log, Out, Seq};
+use super::lock::{with_lock_held, Locked};
+use super::maps::{Gone, Map};
+use super::prog::{Isolated, Mine, Prog};
+use crate::code::jit;
+use crate::ffi::{bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run};
+use crate::program::Program;
+use crate::{jit_hook, report, sends, show, violation};
+use core::ffi::{c_int, c_void};
+use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
+use kernel::prelude::*;
+
+macro_rules! hooks {
+    ($(
+        $(#[$attr:meta])*
+        fn $name:ident($($arg:ident: $c:ty as $type:ty),*) $(-> $ret:ty)? => $safe:path;
+    )*) => {
+        $($(#[$attr])*
+        ///
+        /// # Safety
+        ///
+        /// The arguments are what C says of them, for as long as this takes.
+        pub unsafe extern "C" fn $name($($arg: $c),*) $(-> $ret)? {
+            // SAFETY: by contract of this function, and by the table.
+            let ($($arg,)*) = unsafe { ($(Given::new($arg),)*) };
+            $safe($(<$type>::from($arg)),*)
+        })*
+    };
+}
+
+// Programs that are given as `Mine` are those that only the caller has, since nobody can
+// run, attach to, or list them yet, or any more.
+hooks! {
+    /// `moat_ops.begin`
+    fn begin(prog: *mut bpf_prog as Mine<'_>) -> c_int => jit_hook::begin;
+    /// `moat_ops.admit`
+    fn admit(candidate: *const moat_candidate as Candidate<'_>) -> c_int => jit_hook::admit;
+    /// `moat_ops.attach`
+    fn attach(
+        log: *mut bpf_verifier_log as Log<'_>,
+        prog: *const bpf_prog as Prog<'_>,
+        target: *const bpf_prog as Isolated<'_>
+    ) -> c_int => report::attach;
+    /// `moat_ops.direct_value`
+    fn direct_value(
+        prog: *mut bpf_prog as Isolated<'_>,
+        map: *mut bpf_map as Option<Map<'_>>,
+        off: u32 as u32
+    ) -> u64 => jit_hook::direct_value;
+    /// `moat_ops.release`
+    fn release(prog: *mut bpf_prog as Mine<'_>) => jit_hook::release;
+    /// `moat_ops.jit_gates`
+    fn jit_gates(
+        prog: *mut bpf_prog as Isolated<'_>,
+        jit: *mut moat_jit as Out<'_, moat_jit>
+    ) => jit::gates;
+    /// `moat_ops.jit_site`
+    fn jit_site(
+        prog: *mut bpf_prog as Isolated<'_>,
+        n: u32 as u32,
+        func: *const c_void as u64,
+        ret: *const c_void as u64,
+        frame: u32 as u32
+    ) -> c_int => jit::site;
+    /// `moat_ops.jit_return`
+    fn jit_return(
+        prog: *mut bpf_prog as Isolated<'_>,
+        n: u32 as u32,
+        ret: *const c_void as u64,
+        frame: u32 as u32
+    ) -> u32 => jit::local_call;
+    /// `moat_ops.jit_done`
+    fn jit_done(
+        prog: *mut bpf_prog as Isolated<'_>,
+        image: *const moat_jit_image as Image<'_>
+    ) -> c_int => jit::done;
+    /// `moat_ops.jit_error`
+    fn jit_error(prog: *const bpf_prog as Isolated<'_>) -> c_int => jit::error;
+    /// `moat_ops.inner_begin`
+    fn inner_begin(
+        outer: *mut bpf_map as Option<Map<'_>>,
+        inner: *mut bpf_map as Option<Map<'_>>
+    ) -> c_int => jit_hook::inner_begin;
+    /// `moat_ops.inner_end`
+    fn inner_end(
+        outer: *mut bpf_map as Option<Map<'_>>,
+        gone: *mut llist_node as Gone
+    ) => jit_hook::inner_end;
+    /// `moat_ops.send`
+    fn send(prog: *mut bpf_prog as Isolated<'_>, line: *mut u32 as &mut u32) -> bool => sends::send;
+    /// `moat_ops.show`
+    fn show_program(prog: *mut bpf_prog as Isolated<'_>, m: *mut seq_file as Seq<'_>)
+        => show::program;
+    /// `moat_ops.violation`; `run` is the current invocation.
+    fn fault(run: *mut moat_run as &Program, fault: *const moat_fault as &moat_fault)
+        => violation::stopped_by;
+    /// A line of `programs` in debugfs: `listing.c`.
+    #[no_mangle]
+    fn moat_show_program(m: *mut seq_file as Listing<'_>, program: u64 as u64) => show_line;
+    /// `domains` in debugfs.
+    #[no_mangle]
+    fn moat_show_domains(m: *mut seq_file as Seq<'_>, data: *mut c_void as Unused) -> c_int
+        => show::domains;
+    /// `keys` in debugfs.
+    #[no_mangle]
+    fn moat_show_keys(m: *mut seq_file as Seq<'_>, data: *mut c_void as Unused) -> c_int
+        => show::keys;
+}
+
+/// An argument that is there for the type only.
+pub struct Unused;
+
+impl From<Given<*mut c_void>> for Unused {
+    fn from(_: Given<*mut c_void>) -> Unused {
+        Unused
+    }
+}
+
+impl<'a> From<Given<*mut moat_run>> for &'a Program {
+    fn from(run: Given<*mut moat_run>) -> &'a Program {
+        // SAFETY: by contract of `Given::new`, the run is on this stack.  Liveness: the gate
+        // stored `domain`, and a program outlives its runs; `gates` is its first member.
+        // Aliasing: there are shared references only.
+        unsafe { &*((*run.get()).domain as *const Program) }
+    }
+}
+
+/// A file that is written to while C holds the lock, but not by way of [`Locked`].
+pub struct Listing<'a>(Seq<'a>);
+
+impl<'a> From<Given<*mut seq_file>> for Listing<'a> {
+    fn from(m: Given<*mut seq_file>) -> Listing<'a> {
+        Listing(m.into())
+    }
+}
+
+fn show_line(list: Listing<'_>, program: u64) {
+    // SAFETY: the lock is held by this thread, as a `Listing` says.
+    unsafe { with_lock_held(|state| show::line(list.0, state, program)) }
+}
+
+/// Called by a worker.  Returns in how many milliseconds again, or 0: not until there
+/// are programs.
+#[no_mangle]
+pub extern "C" fn moat_balance() -> u32 {
+    Locked::take().balance()
+}
+
+/// The table of hooks, as the kernel has it.
+struct Ops(bindings::moat_ops);
+
+anywhere!(Ops);
+
+static OPS: Fixed<Ops> = Fixed::new();
+
+/// The registered hooks; gone when dropped, which the kernel allows only once no
+/// isolated program is left.
+pub struct Hooks(());
+
+impl Hooks {
+    /// Context: module initialisation.
+    pub fn register() -> Result<Hooks> {
+        OPS.set(Ops(bindings::moat_ops {
+            owner: calls::this_module(),
+            begin: Some(begin),
+            admit: Some(admit),
+            attach: Some(attach),
+            direct_value: Some(direct_value),
+            release: Some(release),
+            jit_gates: Some(jit_gates),
+            jit_site: Some(jit_site),
+            jit_return: Some(jit_return),
+            jit_done: Some(jit_done),
+            jit_error: Some(jit_error),
+            violation: Some(fault),
+            inner_begin: Some(inner_begin),
+            inner_end: Some(inner_end),
+            send: Some(send),
+            show: Some(show_program),
+        }));
+        let gates = jit::addresses();
+        // SAFETY: module initialisation; the kernel copies them.
+        let err = unsafe { bindings::moat_arch_enable(&gates) };
+        if err != 0 {
+            let why = match -err as u32 {
+                bindings::ENODEV => "this CPU has no supervisor protection keys (PKS), or no SMAP",
+                bindings::EOPNOTSUPP => "page table isolation is on; boot with nopti",
+                _ => "no memory",
+            };
+            pr_err!("not loaded: {}\n", why);
+            return Err(Error::from_errno(err));
+        }
+        // SAFETY: module initialisation; the table is not written afterwards.  If it fails
+        // nothing is isolated yet.
+        let err = unsafe {
+            let err = bindings::moat_register(ops());
+            if err != 0 {
+                bindings::moat_arch_disable();
+            }
+            err
+        };
+        match err {
+            0 => Ok(Hooks(())),
+            err => Err(Error::from_errno(err)),
+        }
+    }
+}
+
+fn ops() -> *const bindings::moat_ops {
+    OPS.get().map_or(core::ptr::null(), |ops| &ops.0)
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        // SAFETY: isolated programs hold the module, so there is none.
+        unsafe {
+            bindings::moat_unregister(ops());
+            bindings::moat_arch_disable();
+        }
+    }
+}

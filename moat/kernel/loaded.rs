@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A program, as who loads and frees it has it.
+//!
+//! Before it is admitted that is a `Box`, and nobody else has a reference.  From then on
+//! there are shared references only, until nobody has one any more.  Context: process, and
+//! the lock is free.
+
+use super::held::Held;
+use super::lock::Locked;
+use crate::program::Program;
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// A program that others may know of.  To be dropped when no run of it is left.
+#[must_use = "dropping this frees the program"]
+pub struct Loaded(pub(super) NonNull<Program>);
+
+impl Loaded {
+    /// From here on nobody has it alone.
+    pub fn new(program: Box<Program>) -> Loaded {
+        Loaded(NonNull::from(Box::leak(program)))
+    }
+
+    /// For the state, which gives it up when this is dropped.
+    pub fn share(&self) -> Held<Program> {
+        // SAFETY: liveness: `drop` takes the program out of the state, which alone is
+        // given this, before it frees it.
+        unsafe { Held::new(&**self) }
+    }
+
+    /// For C to keep, until `prog.rs` makes one of it again.
+    pub fn into_raw(self) -> *mut Program {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl Deref for Loaded {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        // SAFETY: liveness, alignment, initialisation: a box's content, which is ours.
+        // Aliasing: nobody makes an exclusive reference to it before `drop`.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        Locked::take().leave(self);
+        // SAFETY: of a box, and freed once; it has left the state, which had references.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}

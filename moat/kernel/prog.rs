@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `struct bpf_prog`, as hooks are given it.
+//!
+//! C header: [`include/linux/filter.h`].  What a hook may do with a program follows from the
+//! type that `hooks.rs` says it gets.  Context: that of the hook.
+
+use super::given::Given;
+use super::loaded::Loaded;
+use super::prog_aux::{read, Aux};
+use crate::program::Program;
+use crate::reason::Text;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::{addr_of, addr_of_mut, null_mut, NonNull};
+use kernel::bindings::{self, bpf_insn, bpf_prog};
+use kernel::prelude::*;
+
+/// A program that the kernel holds for `'a`.
+#[derive(Clone, Copy)]
+pub struct Prog<'a> {
+    prog: *mut bpf_prog,
+    held: PhantomData<&'a bpf_prog>,
+}
+
+impl<'a> Prog<'a> {
+    /// `BPF_PROG_TYPE_*`; 0 for a classic filter.
+    pub fn kernel_type(self) -> u32 {
+        read!(self.prog, type_)
+    }
+
+    /// `BPF_XDP`, `BPF_CGROUP_*` and so on, where the type has several.
+    pub fn expected_attach_type(self) -> u32 {
+        read!(self.prog, expected_attach_type)
+    }
+
+    /// A hash of its instructions.
+    pub fn tag(self) -> [u8; 8] {
+        read!(self.prog, tag)
+    }
+
+    /// What it is called.
+    pub fn name(self) -> Text {
+        self.aux().name()
+    }
+
+    /// The rest of what is known of it.
+    pub fn aux(self) -> Aux {
+        // Every program has one, which lives as long.
+        Aux(read!(self.prog, aux))
+    }
+
+    /// Its instructions.
+    pub fn insns(self) -> &'a [bpf_insn] {
+        let len = read!(self.prog, len) as usize;
+        // SAFETY: liveness: held for `'a`, and `len` of them follow the structure.  Aliasing:
+        // nobody changes them while the hook runs that is given them.
+        unsafe {
+            let insns = addr_of!((*self.prog).__bindgen_anon_1.__bindgen_anon_2);
+            core::slice::from_raw_parts(insns.cast(), len)
+        }
+    }
+
+    /// The helper, `BPF_FUNC_*`, that is the function at `func`; 0 or negative if none is.
+    pub fn call_target(self, func: u64) -> i32 {
+        // SAFETY: liveness: held for `'a`; the address is only compared.
+        unsafe { bindings::moat_call_target(self.prog, func as *const c_void) }
+    }
+}
+
+impl<'a> From<Given<*mut bpf_prog>> for Prog<'a> {
+    fn from(given: Given<*mut bpf_prog>) -> Prog<'a> {
+        Prog {
+            prog: given.get(),
+            held: PhantomData,
+        }
+    }
+}
+
+impl<'a> From<Given<*const bpf_prog>> for Prog<'a> {
+    fn from(given: Given<*const bpf_prog>) -> Prog<'a> {
+        Prog {
+            prog: given.get() as *mut bpf_prog,
+            held: PhantomData,
+        }
+    }
+}
+
+/// One that is isolated, and not released during the call.
+#[derive(Clone, Copy)]
+pub struct Isolated<'a>(Prog<'a>);
+
+impl<'a> Isolated<'a> {
+    /// What was stored when it was admitted.
+    #[inline(always)]
+    pub fn program(self) -> &'a Program {
+        let program = read!(self.aux().0, moat) as *const Program;
+        // SAFETY: liveness: stored when it was admitted, and not released meanwhile; a box's
+        // content.  Aliasing: who admitted it is done with the exclusive reference, and
+        // nobody makes another.
+        unsafe { &*program }
+    }
+}
+
+impl<'a> Deref for Isolated<'a> {
+    type Target = Prog<'a>;
+
+    fn deref(&self) -> &Prog<'a> {
+        &self.0
+    }
+}
+
+impl<'a, C> From<Given<C>> for Isolated<'a>
+where
+    Prog<'a>: From<Given<C>>,
+{
+    fn from(given: Given<C>) -> Isolated<'a> {
+        Isolated(Prog::from(given))
+    }
+}
+
+/// One that only the caller has, and whose [`Program`] nobody uses meanwhile, if it has one.
+pub struct Mine<'a>(Prog<'a>);
+
+impl<'a> Mine<'a> {
+    /// The pointer that is there, for `program` in its place.
+    pub(super) fn swap(&mut self, program: *mut Program) -> Option<NonNull<Program>> {
+        let aux = self.aux().0 as *mut bindings::bpf_prog_aux;
+        // SAFETY: liveness as the program's; only the hooks write it, and of those that are
+        // given a `Mine` there is one at a time.
+        let old = unsafe { addr_of_mut!((*aux).moat).replace(program.cast()) };
+        NonNull::new(old.cast())
+    }
+
+    /// Makes it a candidate.
+    pub fn store_candidate(&mut self, program: Box<Program>) {
+        self.swap(Box::into_raw(program));
+    }
+
+    /// Makes it isolated.
+    pub fn store(&mut self, program: Loaded) {
+        self.swap(program.into_raw());
+    }
+
+    /// It is one no more.
+    pub fn take(&mut self) -> Option<Loaded> {
+        // Of a box, stored by one of the functions above, and there no more.
+        self.swap(null_mut()).map(Loaded)
+    }
+}
+
+impl<'a> Deref for Mine<'a> {
+    type Target = Prog<'a>;
+
+    fn deref(&self) -> &Prog<'a> {
+        &self.0
+    }
+}
+
+impl<'a> From<Given<*mut bpf_prog>> for Mine<'a> {
+    fn from(given: Given<*mut bpf_prog>) -> Mine<'a> {
+        Mine(Prog::from(given))
+    }
+}
