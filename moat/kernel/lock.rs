@@ -3,12 +3,19 @@
 //!
 //! Context: process; may sleep.
 
+use super::shims::safe_shims;
 use crate::ffi;
 use crate::state::State;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
+
+safe_shims! {
+    /// Waits for it.
+    fn lock() = ffi::moat_shim_lock;
+}
 
 struct Guarded {
     /// So that a second guard, which would alias the first, is noticed.
@@ -32,8 +39,7 @@ pub struct Locked(PhantomData<*mut ()>);
 impl Locked {
     /// Takes the lock.
     pub fn take() -> Locked {
-        // SAFETY: process context, as all callers are.
-        unsafe { ffi::moat_shim_lock() };
+        lock();
         let again = GUARDED.taken.swap(true, Ordering::Acquire);
         debug_assert!(!again, "the lock is held twice");
         Locked(PhantomData)
@@ -71,6 +77,6 @@ impl Drop for Locked {
 ///
 /// The lock is held by this thread, and there is no [`Locked`].
 pub unsafe fn with_lock_held<R>(what: impl FnOnce(&State) -> R) -> R {
-    // SAFETY: by contract of this function nobody else has a reference.
-    what(unsafe { &*GUARDED.state.get() })
+    // Nobody else has a guard; this one does not let the lock go.
+    what(&*ManuallyDrop::new(Locked(PhantomData)))
 }

@@ -5,14 +5,15 @@
 //! Context: process.
 
 use super::memory::{text, Zeroed};
+use super::shims::given_back;
 use crate::ffi::{self, bpf_map};
 use crate::helpers::audit::MapInfo;
 use crate::reason::Failure::{NoMemory, Refused};
 use crate::reason::{Failure, Reason, Subject, Text, Tried};
 use crate::state::State;
-use core::ffi::c_void;
+use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
-use core::ptr::{null_mut, NonNull};
+use core::ptr::{addr_of, null_mut, NonNull};
 use kernel::bindings;
 
 /// A map on which somebody has a reference for as long.
@@ -20,6 +21,40 @@ use kernel::bindings;
 pub struct Map<'a> {
     map: NonNull<bpf_map>,
     held: PhantomData<&'a bpf_map>,
+}
+
+/// A field of the map.
+macro_rules! field {
+    ($map:ident.$($field:ident).+) => {
+        // SAFETY: liveness by contract of `Map::new`.  Fields are constant, or the lock's,
+        // which whoever asks for these has; there are no references to them.
+        unsafe { addr_of!((*$map.map.as_ptr()).$($field).+).read() }
+    };
+}
+
+/// Functions of the kernel about a map, as methods.
+macro_rules! of_maps {
+    ($(fn $name:ident($self:ident $(, $arg:ident: $ty:ty)*) $(-> $ret:ty)?
+        = $function:ident($($pass:expr),*);)*) => {
+        impl Map<'_> {$(
+            fn $name($self $(, $arg: $ty)*) $(-> $ret)? {
+                // SAFETY: liveness of it, and of maps that are passed, by contract of `new`;
+                // whoever asks for what is the lock's has that.  What is remembered with
+                // maps is a number to the kernel.
+                unsafe { bindings::$function($self.map.as_ptr() $(, $pass)*) }
+            }
+        )*}
+    };
+}
+
+of_maps! {
+    fn value_bytes(self) -> u64 = moat_map_span();
+    fn unplaced(self) -> *const c_char = moat_map_unplaced();
+    fn remembered(self) -> *mut c_void = moat_outer_users();
+    fn remember(self, bits: u64) -> bool = moat_outer_use(bits as *mut c_void);
+    fn has(self, map: Map<'_>) -> bool = moat_inner_holds(map.map.as_ptr());
+    fn after(self, id: &mut u64) -> *mut bpf_map = moat_inner_next(id);
+    fn count(self) = bpf_map_inc();
 }
 
 impl<'a> Map<'a> {
@@ -40,23 +75,18 @@ impl<'a> Map<'a> {
 
     /// What the audit needs to know of it; none of it changes.
     pub fn info(self) -> MapInfo {
-        let map = self.map.as_ptr();
-        // SAFETY: liveness by contract of `new`; these are constant, so nobody writes them.
-        unsafe {
-            MapInfo {
-                kernel: map as u64,
-                ty: (*map).map_type,
-                key_size: (*map).key_size,
-                value_size: (*map).value_size,
-                flags: (*map).map_flags,
-            }
+        MapInfo {
+            kernel: self.addr(),
+            ty: field!(self.map_type),
+            key_size: field!(self.key_size),
+            value_size: field!(self.value_size),
+            flags: field!(self.map_flags),
         }
     }
 
     /// Because of it.
     pub fn refused(self, why: &'static str) -> Failure {
-        // SAFETY: as in `info`.
-        let name = unsafe { (*self.map.as_ptr()).name };
+        let name = field!(self.name);
         Refused(Reason {
             insn: None,
             subject: Subject::Map {
@@ -70,10 +100,9 @@ impl<'a> Map<'a> {
 
     /// Bytes that its values take in the window.
     pub fn span(self) -> Tried<u64> {
-        // SAFETY: liveness by contract of `new`.
-        match unsafe { bindings::moat_map_span(self.map.as_ptr()) } {
-            // SAFETY: as above; it says so in a constant.
-            0 => Err(self.refused(unsafe { text(bindings::moat_map_unplaced(self.map.as_ptr())) })),
+        match self.value_bytes() {
+            // SAFETY: it says so in a constant.
+            0 => Err(self.refused(unsafe { text(self.unplaced()) })),
             span => Ok(span),
         }
     }
@@ -92,48 +121,44 @@ impl<'a> Map<'a> {
 
     /// What was remembered with it, or 0.
     pub fn values(self, _state: &State) -> u64 {
-        // SAFETY: liveness by contract of `new`; the lock is held, as for every access.
-        unsafe { (*self.map.as_ptr()).moat.values as u64 }
+        field!(self.moat.values) as u64
     }
 
     /// Remembers `bits` with it, 0 for nothing.
     pub fn set_values(self, _state: &mut State, bits: u64) {
-        // SAFETY: as above.
+        // SAFETY: liveness by contract of `new`; the lock is held, as for every access.
         unsafe { (*self.map.as_ptr()).moat.values = bits as *mut c_void };
     }
 
     /// What was remembered with it as a map of maps, or 0.
     pub fn users(self, _state: &State) -> u64 {
-        // SAFETY: as in `values`.
-        unsafe { bindings::moat_outer_users(self.map.as_ptr()) as u64 }
+        self.remembered() as u64
     }
 
     /// Remembers `bits` with it as a map of maps; 0 for nothing.  False if it cannot be:
     /// nobody keeps account of what is in it.
     #[must_use]
     pub fn set_users(self, _state: &mut State, bits: u64) -> bool {
-        // SAFETY: as in `values`.
-        unsafe { bindings::moat_outer_use(self.map.as_ptr(), bits as *mut c_void) }
+        self.remember(bits)
     }
 
     /// Whether `map` is in it, or about to be, or not known here to be gone.
     pub fn holds(self, map: Map<'_>) -> bool {
-        // SAFETY: liveness of both by contract of `new`.
-        unsafe { bindings::moat_inner_holds(self.map.as_ptr(), map.map.as_ptr()) }
+        self.has(map)
     }
 
     /// The next map after number `id` that is in it, or is about to be.
     ///
     /// What is in its account stays there while the lock is held.
     pub fn next_in<'s>(self, _state: &'s State, id: &mut u64) -> Option<Map<'s>> {
-        // SAFETY: liveness by contract of `new`, and of what is found while the lock is held.
-        unsafe { Map::new(bindings::moat_inner_next(self.map.as_ptr(), id)) }
+        let next = self.after(id);
+        // SAFETY: liveness of what is found while the lock is held.
+        unsafe { Map::new(next) }
     }
 
     /// A reference of one's own.
     pub fn hold(self) -> HeldMap {
-        // SAFETY: liveness by contract of `new`.
-        unsafe { bindings::bpf_map_inc(self.map.as_ptr()) };
+        self.count();
         HeldMap(self.map)
     }
 }
@@ -150,11 +175,8 @@ impl HeldMap {
     }
 }
 
-impl Drop for HeldMap {
-    fn drop(&mut self) {
-        // SAFETY: it is ours, and given back once.
-        unsafe { bindings::bpf_map_put(self.0.as_ptr()) };
-    }
+given_back! {
+    HeldMap => |held| bindings::bpf_map_put, held.0.as_ptr();
 }
 
 /// Maps that are in a map of maps no more.
