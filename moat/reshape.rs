@@ -54,7 +54,7 @@ pub fn ask(
     shape: Shape,
     args: &[u64; 5],
 ) -> core::result::Result<(), u64> {
-    judge(run, site, contract, &run.packet().geometry(), shape, args)
+    judge(run, site, contract, &run.geometry(), shape, args)
 }
 
 /// Before a call.  `Err` holds the answer to give instead of it.
@@ -71,7 +71,7 @@ pub fn before(
     if writes && skb.map_or(false, SkBuff::is_simple) {
         return Ok(None);
     }
-    let mut was = run.packet().geometry();
+    let mut was = run.geometry();
     judge(run, site, contract, &was, shape, args)?;
     if was.is_to_be_one() && shape != Shape::Level {
         // The context is loaded again after such a helper. What the program itself writes
@@ -79,7 +79,7 @@ pub fn before(
         if skb.map_or(false, SkBuff::make_one) && run.program.uncovers {
             run.begin_at_start();
         }
-        was = run.packet().geometry();
+        was = run.geometry();
     }
     Ok(Some(Reshaping {
         was,
@@ -92,7 +92,7 @@ impl Reshaping {
     /// After it returned `ret`.  False if the packet is not one to go on with.
     #[inline(never)]
     pub fn after(&self, run: &Run<'_>, site: &moat_site, contract: &Contract, ret: u64) -> bool {
-        let is = run.packet().geometry();
+        let is = run.geometry();
         let mended = geometry::mend(&self.was, &is, self.shape, &self.args, (ret as i64) < 0);
         if mended != is {
             if let Some(skb) = run.packet().skb() {

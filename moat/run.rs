@@ -54,10 +54,10 @@ impl Run<'_> {
 
     /// Whether the packet may be sent.  If so, it and its clones say that they were.
     fn sends(&self) -> bool {
-        let skb = self.skb_of_call();
-        match sends::may_send(self.program, Line::from_bits(skb.line())) {
+        let line = Line::from_bits(self.skb_of_call().line());
+        match sends::may_send(self.program, line) {
             Some(line) => {
-                skb.set_line(line.bits());
+                self.skb_of_call().set_line(line.bits());
                 self.defer();
                 true
             }

@@ -11,9 +11,10 @@ use crate::helpers::audit::MapInfo;
 use crate::reason::Failure::{NoMemory, Refused};
 use crate::reason::{Failure, Reason, Subject, Text, Tried};
 use crate::state::State;
+use core::cell::Cell;
 use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
-use core::ptr::{addr_of, null_mut, NonNull};
+use core::ptr::{addr_of_mut, null_mut, NonNull};
 use kernel::bindings;
 
 /// A map on which somebody has a reference for as long.
@@ -23,12 +24,17 @@ pub struct Map<'a> {
     held: PhantomData<&'a bpf_map>,
 }
 
+/// As what fields are read and written.
+fn cell<T>(field: *mut T) -> *const Cell<T> {
+    field.cast()
+}
+
 /// A field of the map.
 macro_rules! field {
     ($map:ident.$($field:ident).+) => {
         // SAFETY: liveness by contract of `Map::new`.  Fields are constant, or the lock's,
-        // which whoever asks for these has; there are no references to them.
-        unsafe { addr_of!((*$map.map.as_ptr()).$($field).+).read() }
+        // which whoever asks for these has; there are no references to them but such.
+        unsafe { &*cell(addr_of_mut!((*$map.map.as_ptr()).$($field).+)) }
     };
 }
 
@@ -40,7 +46,8 @@ macro_rules! of_maps {
             fn $name($self $(, $arg: $ty)*) $(-> $ret)? {
                 // SAFETY: liveness of it, and of maps that are passed, by contract of `new`;
                 // whoever asks for what is the lock's has that.  What is remembered with
-                // maps is a number to the kernel.
+                // maps is a number to the kernel.  There is room for what is filled in: a
+                // pointer for each page of `span`, and as many maps as are said.
                 unsafe { bindings::$function($self.map.as_ptr() $(, $pass)*) }
             }
         )*}
@@ -55,6 +62,9 @@ of_maps! {
     fn has(self, map: Map<'_>) -> bool = moat_inner_holds(map.map.as_ptr());
     fn after(self, id: &mut u64) -> *mut bpf_map = moat_inner_next(id);
     fn count(self) = bpf_map_inc();
+    fn fill_in(self, pages: &mut [*mut ffi::page]) -> i32 = moat_map_pages(pages.as_mut_ptr());
+    fn take_gone(self, gone: &mut Gone, room: &mut [*mut bpf_map; TOGETHER]) -> u32
+        = moat_inner_take(&mut gone.0, room.as_mut_ptr(), TOGETHER as u32);
 }
 
 impl<'a> Map<'a> {
@@ -77,16 +87,16 @@ impl<'a> Map<'a> {
     pub fn info(self) -> MapInfo {
         MapInfo {
             kernel: self.addr(),
-            ty: field!(self.map_type),
-            key_size: field!(self.key_size),
-            value_size: field!(self.value_size),
-            flags: field!(self.map_flags),
+            ty: field!(self.map_type).get(),
+            key_size: field!(self.key_size).get(),
+            value_size: field!(self.value_size).get(),
+            flags: field!(self.map_flags).get(),
         }
     }
 
     /// Because of it.
     pub fn refused(self, why: &'static str) -> Failure {
-        let name = field!(self.name);
+        let name = field!(self.name).get();
         Refused(Reason {
             insn: None,
             subject: Subject::Map {
@@ -110,10 +120,7 @@ impl<'a> Map<'a> {
     /// The pages of its values, `span` bytes; they live as long as the map.
     pub fn pages(self, span: u64) -> Tried<Zeroed<*mut ffi::page>> {
         let mut pages = Zeroed::<*mut ffi::page>::new((span >> 12) as usize).ok_or(NoMemory)?;
-        // SAFETY: liveness by contract of `new`; there is room for one pointer per page.
-        let err =
-            unsafe { bindings::moat_map_pages(self.map.as_ptr(), pages.slice_mut().as_mut_ptr()) };
-        match err {
+        match self.fill_in(pages.slice_mut()) {
             0 => Ok(pages),
             _ => Err(NoMemory),
         }
@@ -121,13 +128,12 @@ impl<'a> Map<'a> {
 
     /// What was remembered with it, or 0.
     pub fn values(self, _state: &State) -> u64 {
-        field!(self.moat.values) as u64
+        field!(self.moat.values).get() as u64
     }
 
     /// Remembers `bits` with it, 0 for nothing.
     pub fn set_values(self, _state: &mut State, bits: u64) {
-        // SAFETY: liveness by contract of `new`; the lock is held, as for every access.
-        unsafe { (*self.map.as_ptr()).moat.values = bits as *mut c_void };
+        field!(self.moat.values).set(bits as *mut c_void);
     }
 
     /// What was remembered with it as a map of maps, or 0.
@@ -151,9 +157,11 @@ impl<'a> Map<'a> {
     ///
     /// What is in its account stays there while the lock is held.
     pub fn next_in<'s>(self, _state: &'s State, id: &mut u64) -> Option<Map<'s>> {
-        let next = self.after(id);
-        // SAFETY: liveness of what is found while the lock is held.
-        unsafe { Map::new(next) }
+        // It is in the account, and with that alive, while the lock is held.
+        NonNull::new(self.after(id)).map(|map| Map {
+            map,
+            held: PhantomData,
+        })
     }
 
     /// A reference of one's own.
@@ -194,15 +202,7 @@ impl Gone {
     /// that were, in order of their addresses.
     pub fn take(&mut self, outer: Map<'_>, room: &mut [Option<HeldMap>; TOGETHER]) -> usize {
         let mut maps = [null_mut(); TOGETHER];
-        // SAFETY: the kernel's list, of this map; there is room for so many.
-        let n = unsafe {
-            bindings::moat_inner_take(
-                outer.map.as_ptr(),
-                &mut self.0,
-                maps.as_mut_ptr(),
-                TOGETHER as u32,
-            )
-        };
+        let n = outer.take_gone(self, &mut maps);
         let maps = &mut maps[..(n as usize).min(TOGETHER)];
         maps.sort_unstable();
         for (room, &mut map) in room.iter_mut().zip(maps.iter_mut()) {

@@ -7,6 +7,7 @@ use crate::reason::Failure::NoMemory;
 use crate::reason::Tried;
 use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
+use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -20,7 +21,7 @@ safe_shims! {
 }
 
 given_back! {
-    Block => |block| ffi::moat_shim_free, block.0.as_ptr();
+    Block => |block| ffi::moat_shim_free, block.0.get() as *mut c_void;
     Page => |page| ffi::moat_shim_free_page, page.0.as_ptr();
     Slots => |slots| ffi::moat_shim_free_slots, slots.0;
 }
@@ -66,13 +67,8 @@ impl Slots {
     }
 }
 
-/// Memory of `kvzalloc()`.
-struct Block(NonNull<c_void>);
-
-// SAFETY: memory is not of a thread, and a block alone gives access to nothing.
-unsafe impl Send for Block {}
-// SAFETY: as above.
-unsafe impl Sync for Block {}
+/// Address of memory from `kvzalloc()`.
+struct Block(NonZeroUsize);
 
 /// A zeroed array of plain C data in kernel memory.
 ///
@@ -89,7 +85,7 @@ impl<T: Copy> Zeroed<T> {
     pub fn new(len: usize) -> Option<Zeroed<T>> {
         let size = core::mem::size_of::<T>().checked_mul(len.max(1))?;
         Some(Zeroed {
-            block: Block(NonNull::new(zalloc(size))?),
+            block: Block(NonZeroUsize::new(zalloc(size) as usize)?),
             len,
             of: PhantomData,
         })
@@ -100,7 +96,7 @@ impl<T: Copy> Zeroed<T> {
     }
 
     fn ptr(&self) -> *mut T {
-        self.block.0.as_ptr().cast()
+        self.block.0.get() as *mut T
     }
 
     pub fn slice(&self) -> &[T] {

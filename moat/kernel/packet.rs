@@ -91,34 +91,12 @@ impl SkBuff<'_> {
 }
 
 impl<'a> Packet<'a> {
-    /// Its shape.
-    #[inline(always)]
-    pub fn geometry(self) -> Geometry {
-        let mut shape = MaybeUninit::<Geometry>::uninit();
-        let at = shape.as_mut_ptr().cast();
-        match self {
-            Packet::Skb(skb) => skb.measure(at),
-            Packet::Xdp(xdp) => xdp.measure(at),
-        }
-        // SAFETY: C has written all of the structure, whose layout `abicheck.rs` compares.
-        unsafe { shape.assume_init() }
-    }
-
     /// It, if it is a socket buffer.
     #[inline(always)]
     pub fn skb(self) -> Option<SkBuff<'a>> {
         match self {
             Packet::Skb(skb) => Some(skb),
             Packet::Xdp(_) => None,
-        }
-    }
-
-    /// Where what the program may see begins: the metadata, or the packet.
-    #[inline(always)]
-    fn start(self) -> u64 {
-        match self {
-            Packet::Skb(skb) => skb.start(),
-            Packet::Xdp(xdp) => xdp.start(true),
         }
     }
 }
@@ -143,22 +121,41 @@ impl Run<'_> {
         SkBuff(self.ctx(), PhantomData)
     }
 
+    /// The shape of the packet.
+    pub fn geometry(&self) -> Geometry {
+        let mut shape = MaybeUninit::<Geometry>::uninit();
+        let at = shape.as_mut_ptr().cast();
+        match self.packet() {
+            Packet::Skb(skb) => skb.measure(at),
+            Packet::Xdp(xdp) => xdp.measure(at),
+        }
+        // SAFETY: C has written all of the structure, whose layout `abicheck.rs` compares.
+        unsafe { shape.assume_init() }
+    }
+
+    /// Where what the program may see begins: the metadata, or the packet.
+    fn start(&self) -> u64 {
+        match self.packet() {
+            Packet::Skb(skb) => skb.start(),
+            Packet::Xdp(xdp) => xdp.start(true),
+        }
+    }
+
     /// Notes where what the program is given begins.  What is before that is old
     /// kernel memory, until the program has been there.
     #[cold]
     #[inline(never)]
     pub fn begin_at_start(&self) {
-        self.covered().set(self.packet().start());
+        self.covered().set(self.start());
     }
 
     /// After a helper that may have moved the start of the packet, or of its metadata,
     /// to old kernel memory: clears that, in the kernel's buffer, since the program is
     /// not the only one who may see it.
     pub fn cover(&self, what: Uncovers) {
-        let packet = self.packet();
-        let start = packet.start();
+        let start = self.start();
         let covered = self.covered().get();
-        let (from, to) = match (packet, what) {
+        let (from, to) = match (self.packet(), what) {
             (Packet::Xdp(_), Uncovers::Nothing) => return,
             // Metadata moved along, and is between its start and the packet's.
             (Packet::Xdp(xdp), Uncovers::Head) => (xdp.start(false), covered),

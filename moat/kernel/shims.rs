@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Safe functions for what C offers: one `unsafe` for all that have the same reason.
+//! Safe functions for what C offers: one argument for all that are alike.
 
 /// Functions of C that may be called at any time, with any arguments: they take numbers,
 /// check or only note them, and give back what is nobody else's.  That the context is one in
