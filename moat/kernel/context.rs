@@ -117,9 +117,8 @@ impl Run<'_> {
         // SAFETY: a classic context is a socket buffer, whose head is mapped; the slot has
         // room for `packet` bytes.
         let copied = unsafe {
-            let skb = self.known_skb();
-            let copied = u64::from(skb.headlen()).min(self.program.packet);
-            memory.load_packet(skb.data(), 0, copied);
+            let copied = u64::from(self.known_skb().headlen()).min(self.program.packet);
+            memory.load_packet(self.known_skb().data(), 0, copied);
             copied
         };
         memory.show_classic_packet(copied);

@@ -53,9 +53,9 @@ impl<'a> Slot<'a> {
     pub fn show(&self, hidden: u64) {
         let mut left = self.plan.words & !hidden;
         while left != 0 {
-            let at = 8 * left.trailing_zeros();
+            let i = left.trailing_zeros() as usize;
             left &= left - 1;
-            self.put::<u64>(at, self.loaded(at));
+            self.put::<u64>(0, i, self.loaded(0, i));
         }
     }
 
@@ -63,7 +63,7 @@ impl<'a> Slot<'a> {
     #[inline(always)]
     pub fn packet_pointers(&self) -> [u64; 3] {
         let at = self.plan.pkt_off;
-        [self.loaded(at), self.loaded(at + 8), self.loaded(at + 16)]
+        [self.loaded(at, 0), self.loaded(at, 1), self.loaded(at, 2)]
     }
 
     /// Puts a packet of `len` bytes with its start at the copy into the snapshot;
@@ -71,32 +71,34 @@ impl<'a> Slot<'a> {
     #[inline(always)]
     pub fn show_packet(&self, len: u64, before: u64) {
         let (data, at) = (self.slot.pkt, self.plan.pkt_off);
-        self.put(at, data);
-        self.put(at + 8, data.wrapping_add(len));
-        self.put(at + 16, data.wrapping_sub(before));
+        self.put(at, 0, data);
+        self.put(at, 1, data.wrapping_add(len));
+        self.put(at, 2, data.wrapping_sub(before));
     }
 
     /// Puts a packet of which `copied` bytes are at the copy into the snapshot of a classic
     /// filter, which calls for the rest.
     #[inline(always)]
     pub fn show_classic_packet(&self, copied: u64) {
-        let len: u32 = self.loaded(self.plan.len_off);
-        self.put(self.plan.data_len_off, len.wrapping_sub(copied as u32));
-        self.put(self.plan.data_off, self.slot.pkt);
+        let len: u32 = self.loaded(self.plan.len_off, 0);
+        self.put(self.plan.data_len_off, 0, len.wrapping_sub(copied as u32));
+        self.put(self.plan.data_off, 0, self.slot.pkt);
     }
 
-    /// A field of the shadow, at an offset that the plan names, or a word that is loaded.
+    /// What is `i` places behind a field of the shadow that the plan names.
     #[inline(always)]
-    fn loaded<T: Copy>(&self, at: u32) -> T {
+    fn loaded<T: Copy>(&self, field: u32, i: usize) -> T {
+        let shadow = self.slot.shadow as *const u8;
         // SAFETY: the shadow has it; see the module documentation.
-        unsafe { *((self.slot.shadow + u64::from(at)) as *const T) }
+        unsafe { *shadow.add(field as usize).cast::<T>().add(i) }
     }
 
     /// The same of the snapshot is to be `value`.
     #[inline(always)]
-    fn put<T: Copy>(&self, at: u32, value: T) {
+    fn put<T: Copy>(&self, field: u32, i: usize, value: T) {
+        let snap = self.slot.snap as *mut u8;
         // SAFETY: the snapshot has it; see the module documentation.
-        unsafe { ((self.slot.snap + u64::from(at)) as *mut T).write_volatile(value) }
+        unsafe { snap.add(field as usize).cast::<T>().add(i).write_volatile(value) };
     }
 
     /// Copies in `len` bytes of the kernel's from `from` on, of which the first `meta` are
