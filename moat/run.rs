@@ -54,10 +54,10 @@ impl Run<'_> {
 
     /// Whether the packet may be sent.  If so, it and its clones say that they were.
     fn sends(&self) -> bool {
-        let line = Line::from_bits(self.skb_of_call().line());
+        let line = Line::from_bits(self.skb().line());
         match sends::may_send(self.program, line) {
             Some(line) => {
-                self.skb_of_call().set_line(line.bits());
+                self.skb().set_line(line.bits());
                 self.defer();
                 true
             }
@@ -65,11 +65,13 @@ impl Run<'_> {
         }
     }
 
-    /// The packet, where a contract asks for what only socket buffers have.
+    /// The packet of a program that rewrites it, or where a contract asks for what only
+    /// socket buffers have.
     #[inline(always)]
-    fn skb_of_call(&self) -> SkBuff<'_> {
-        // SAFETY: such contracts are of types whose context is one, or of calls that sites
-        // of the others make without coming here: `code/image.rs`.
+    fn skb(&self) -> SkBuff<'_> {
+        // SAFETY: `Program::lay_out` says of no others that they rewrite.  Such contracts are
+        // of types whose context is a socket buffer, or of calls that sites of the others
+        // make without coming here: `code/image.rs`.
         unsafe { self.known_skb() }
     }
 }
@@ -102,11 +104,11 @@ unsafe impl CallerMemory for Run<'_> {
     }
 
     fn pkt_data(&self) -> u64 {
-        self.skb_of_call().data()
+        self.skb().data()
     }
 
     fn headlen(&self) -> u64 {
-        self.skb_of_call().headlen().into()
+        self.skb().headlen().into()
     }
 }
 
@@ -115,8 +117,7 @@ for_gates! {
     fn moat_prepare(run) -> u64 {
         run.begin();
         if run.program.rewrites {
-            // SAFETY: `Program::lay_out` says so of programs with socket buffers only.
-            unsafe { run.known_skb() }.make_one();
+            run.skb().make_one();
         }
         if run.program.uncovers {
             run.begin_at_start();

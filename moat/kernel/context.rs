@@ -69,7 +69,12 @@ impl Run<'_> {
         // SAFETY: `load` writes at most `snap_size` bytes of the shadow; `store` reads as many
         // of the snapshot, whatever these are, and of the shadow.
         unsafe {
-            ffi::moat_shim_run_plan(prog, self.ctx(), memory as *mut c_void, shadow as *mut c_void)
+            ffi::moat_shim_run_plan(
+                prog,
+                self.ctx(),
+                memory as *mut c_void,
+                shadow as *mut c_void,
+            )
         }
     }
 

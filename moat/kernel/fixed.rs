@@ -30,9 +30,9 @@ impl<T> Fixed<T> {
 
     /// Sets it, if nobody has.  The value is dropped otherwise.  True if it was set now.
     pub fn set(&self, value: T) -> bool {
-        let began =
-            self.state
-                .compare_exchange(EMPTY, BUSY, Ordering::Acquire, Ordering::Relaxed);
+        let began = self
+            .state
+            .compare_exchange(EMPTY, BUSY, Ordering::Acquire, Ordering::Relaxed);
         if began.is_err() {
             return false;
         }

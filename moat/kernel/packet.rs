@@ -41,15 +41,18 @@ pub enum Packet<'a> {
 macro_rules! of_packets {
     ($packet:ident: $(
         $(#[$doc:meta])*
-        $vis:vis fn $name:ident(self $(, $arg:ident: $ty:ty)*) $(-> $ret:ty)? = $shim:ident;
+        $vis:vis fn $name:ident(self $(, $arg:ident: $ty:ty)*) $(-> $ret:ty)?
+            = $shim:ident($($pass:expr),*);
     )*) => {
         impl $packet<'_> {$(
             $(#[$doc])*
             #[inline(always)]
             $vis fn $name(self $(, $arg: $ty)*) $(-> $ret)? {
-                // SAFETY: liveness and aliasing: see the module documentation.  Kinds are
-                // not mixed up: who makes a packet has looked, or says so.
-                unsafe { ffi::$shim(self.0 $(, $arg)*) }
+                // SAFETY: liveness and aliasing: see the module documentation; references
+                // live for as long as the call, and are to structures that C has the same
+                // layout of: `abicheck.rs`.  Kinds are not mixed up: who makes a packet has
+                // looked, or says so.
+                unsafe { ffi::$shim(self.0 $(, $pass)*) }
             }
         )*}
     };
@@ -57,37 +60,33 @@ macro_rules! of_packets {
 
 of_packets! { SkBuff:
     /// Where the packet starts.
-    pub fn data(self) -> u64 = moat_shim_skb_data;
+    pub fn data(self) -> u64 = moat_shim_skb_data();
     /// How many bytes of it are in one piece there.
-    pub fn headlen(self) -> u32 = moat_shim_skb_headlen;
+    pub fn headlen(self) -> u32 = moat_shim_skb_headlen();
     /// Where its metadata starts, if it has some that is sound, or the packet.
-    fn start(self) -> u64 = moat_shim_skb_start;
+    fn start(self) -> u64 = moat_shim_skb_start();
     /// The bits of its line.
-    pub fn line(self) -> u32 = moat_shim_skb_line;
+    pub fn line(self) -> u32 = moat_shim_skb_line();
     /// It and its clones have the line with these bits now.
-    pub fn set_line(self, bits: u32) = moat_shim_set_skb_line;
+    pub fn set_line(self, bits: u32) = moat_shim_set_skb_line(bits);
     /// Whether nothing is special about it that helpers which write have to know.
-    pub fn is_simple(self) -> bool = moat_shim_skb_is_simple;
+    pub fn is_simple(self) -> bool = moat_shim_skb_is_simple();
     /// Makes one buffer of a list that cannot be segmented once it is written to.  True if it
     /// was one; the context has to be loaded again then.
-    pub fn make_one(self) -> bool = moat_shim_make_one;
+    pub fn make_one(self) -> bool = moat_shim_make_one();
     /// A helper has broken it: makes it one that can be dropped.
-    pub fn defuse(self) = moat_shim_defuse;
-    fn measure(self, shape: *mut ffi::moat_geometry) = moat_shim_geometry;
-    fn reshape(self, shape: *const ffi::moat_geometry) = moat_shim_mend;
+    pub fn defuse(self) = moat_shim_defuse();
+    fn measure(self, shape: &mut MaybeUninit<Geometry>)
+        = moat_shim_geometry(shape.as_mut_ptr().cast());
+    /// Its offsets become those of `shape`, within its own buffer.
+    pub fn mend(self, shape: &Geometry) = moat_shim_mend((shape as *const Geometry).cast());
 }
 
 of_packets! { XdpBuff:
     /// Where the packet starts, or its metadata if `meta` and if there can be any.
-    fn start(self, meta: bool) -> u64 = moat_shim_xdp_start;
-    fn measure(self, shape: *mut ffi::moat_geometry) = moat_shim_xdp_geometry;
-}
-
-impl SkBuff<'_> {
-    /// Its offsets become those of `shape`, within its own buffer.
-    pub fn mend(self, shape: &Geometry) {
-        self.reshape((shape as *const Geometry).cast());
-    }
+    fn start(self, meta: bool) -> u64 = moat_shim_xdp_start(meta);
+    fn measure(self, shape: &mut MaybeUninit<Geometry>)
+        = moat_shim_xdp_geometry(shape.as_mut_ptr().cast());
 }
 
 impl<'a> Packet<'a> {
@@ -123,13 +122,12 @@ impl Run<'_> {
 
     /// The shape of the packet.
     pub fn geometry(&self) -> Geometry {
-        let mut shape = MaybeUninit::<Geometry>::uninit();
-        let at = shape.as_mut_ptr().cast();
+        let mut shape = MaybeUninit::uninit();
         match self.packet() {
-            Packet::Skb(skb) => skb.measure(at),
-            Packet::Xdp(xdp) => xdp.measure(at),
+            Packet::Skb(skb) => skb.measure(&mut shape),
+            Packet::Xdp(xdp) => xdp.measure(&mut shape),
         }
-        // SAFETY: C has written all of the structure, whose layout `abicheck.rs` compares.
+        // SAFETY: C has written all of the structure.
         unsafe { shape.assume_init() }
     }
 

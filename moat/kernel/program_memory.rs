@@ -98,7 +98,12 @@ impl<'a> Slot<'a> {
     fn put<T: Copy>(&self, field: u32, i: usize, value: T) {
         let snap = self.slot.snap as *mut u8;
         // SAFETY: the snapshot has it; see the module documentation.
-        unsafe { snap.add(field as usize).cast::<T>().add(i).write_volatile(value) };
+        unsafe {
+            snap.add(field as usize)
+                .cast::<T>()
+                .add(i)
+                .write_volatile(value)
+        };
     }
 
     /// Copies in `len` bytes of the kernel's from `from` on, of which the first `meta` are

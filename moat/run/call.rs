@@ -145,9 +145,10 @@ impl Run<'_> {
     #[cold]
     fn name(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
         match map {
-            Some(map) if MapTypes::OF_MAPS.contains(map.ty) => {
-                self.program.used(addr, self).map_or(0, |inner| inner.info.kernel)
-            }
+            Some(map) if MapTypes::OF_MAPS.contains(map.ty) => self
+                .program
+                .used(addr, self)
+                .map_or(0, |inner| inner.info.kernel),
             _ => 0,
         }
     }
