@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the gates call while a program runs: context in and out; calls and the packet are
-//! in the files of `run/`.
+//! What the gates call while a program runs.  Calls are in `run/call.rs`; context and packet
+//! go in and out in `kernel/context.rs`.
 //!
 //! Context: whatever the program runs in, NMI included; must not sleep.  PKRS is
 //! open (I2), so the window can be read and written here like any memory, but
@@ -24,7 +24,7 @@ pub use crate::edge::invocation::{in_run, Run};
 const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 
 impl Run<'_> {
-    /// Loads them again after a helper that may have changed them.
+    /// Loads context and packet again after a helper that may have changed them.
     fn reload(&self, contract: &Contract) -> u64 {
         if self.program.uncovers {
             self.cover(contract.uncovers);
