@@ -3,30 +3,17 @@
 //!
 //! Context: the program's; PKRS open.
 
+#![forbid(unsafe_code)]
+
 use crate::edge::counters::{moat_kept_packets, moat_mispredicted};
-use crate::ffi::{self, moat_site};
+use crate::edge::packet::{is_blind, SkBuff};
+use crate::ffi::moat_site;
 use crate::helpers::contract::Contract;
 use crate::helpers::geometry::{self, Geometry, Shape};
-use crate::prog_types::Context;
 use crate::run::Run;
 use crate::violation;
-use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
-
-/// The shape of the program's packet.
-fn shape_of(run: &Run<'_>) -> Geometry {
-    let mut shape = MaybeUninit::<Geometry>::uninit();
-    // SAFETY: the context of who calls such a helper is what its type says; the C side
-    // writes all of the structure, whose layout is compared in `constcheck.rs`.
-    unsafe {
-        match run.program.row.context {
-            Context::XdpBuff => ffi::moat_shim_xdp_geometry(run.ctx(), shape.as_mut_ptr().cast()),
-            Context::SkBuff => ffi::moat_shim_geometry(run.ctx(), shape.as_mut_ptr().cast()),
-        }
-        shape.assume_init()
-    }
-}
 
 /// A call that has been let through.
 pub struct Reshaping {
@@ -49,8 +36,7 @@ fn judge(
         Ok(()) => return Ok(()),
         Err(why) => why,
     };
-    // SAFETY: it only reads a variable.
-    if cfg!(CONFIG_BPF_MOAT_TEST) && unsafe { ffi::moat_shim_is_blind() } {
+    if cfg!(CONFIG_BPF_MOAT_TEST) && is_blind() {
         return Ok(());
     }
     let answer = shape.answer(why);
@@ -68,7 +54,7 @@ pub fn ask(
     shape: Shape,
     args: &[u64; 5],
 ) -> core::result::Result<(), u64> {
-    judge(run, site, contract, &shape_of(run), shape, args)
+    judge(run, site, contract, &run.geometry(), shape, args)
 }
 
 /// Before a call.  `Err` holds the answer to give instead of it.
@@ -81,19 +67,19 @@ pub fn before(
     args: &[u64; 5],
 ) -> core::result::Result<Option<Reshaping>, u64> {
     let writes = matches!(shape, Shape::Store | Shape::Csum | Shape::Pull);
-    // SAFETY: the context of who calls such a helper is a socket buffer.
-    if writes && unsafe { ffi::moat_shim_skb_is_simple(run.ctx()) } {
+    let skb = run.packet().skb();
+    if writes && skb.map_or(false, SkBuff::is_simple) {
         return Ok(None);
     }
-    let mut was = shape_of(run);
+    let mut was = run.geometry();
     judge(run, site, contract, &was, shape, args)?;
     if was.is_to_be_one() && shape != Shape::Level {
-        // SAFETY: a socket buffer; the context is loaded again after such a helper. What
-        // the program itself writes was not copied from a list: see `moat_prepare`.
-        if unsafe { ffi::moat_shim_make_one(run.ctx()) } && run.program.uncovers {
+        // The context is loaded again after such a helper. What the program itself writes
+        // was not copied from a list: see `moat_prepare`.
+        if skb.map_or(false, SkBuff::make_one) && run.program.uncovers {
             run.begin_at_start();
         }
-        was = shape_of(run);
+        was = run.geometry();
     }
     Ok(Some(Reshaping {
         was,
@@ -106,11 +92,12 @@ impl Reshaping {
     /// After it returned `ret`.  False if the packet is not one to go on with.
     #[inline(never)]
     pub fn after(&self, run: &Run<'_>, site: &moat_site, contract: &Contract, ret: u64) -> bool {
-        let is = shape_of(run);
+        let is = run.geometry();
         let mended = geometry::mend(&self.was, &is, self.shape, &self.args, (ret as i64) < 0);
         if mended != is {
-            // SAFETY: a socket buffer; offsets of its own, within its own buffer.
-            unsafe { ffi::moat_shim_mend(run.ctx(), (&mended as *const Geometry).cast()) };
+            if let Some(skb) = run.packet().skb() {
+                skb.mend(&mended);
+            }
         }
         if cfg!(CONFIG_BPF_MOAT_TEST) && ret == 0 {
             self.compare(&mended);
@@ -122,8 +109,9 @@ impl Reshaping {
                 if cfg!(CONFIG_BPF_MOAT_TEST) {
                     pr_info!("was {:?}, is {:?}\n", self.was, mended);
                 }
-                // SAFETY: a socket buffer, whose run ends now.
-                unsafe { ffi::moat_shim_defuse(run.ctx()) };
+                if let Some(skb) = run.packet().skb() {
+                    skb.defuse();
+                }
                 false
             }
         }

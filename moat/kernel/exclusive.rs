@@ -4,6 +4,8 @@
 //! Context: any; whoever enters must not be interrupted by somebody who needs it.
 
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// See the module documentation.
@@ -23,15 +25,42 @@ impl<T> Exclusive<T> {
         }
     }
 
+    /// Takes it, unless somebody has it already.
+    pub fn take(&self) -> Option<Taken<'_, T>> {
+        match self.taken.swap(true, Ordering::Acquire) {
+            true => None,
+            false => Some(Taken(self, PhantomData)),
+        }
+    }
+
     /// Gives it to `what`, unless somebody has it already.
     pub fn enter<R>(&self, what: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if self.taken.swap(true, Ordering::Acquire) {
-            return None;
-        }
-        // SAFETY: aliasing: `taken` was false, so nobody else is in here, and the reference
-        // ends before it is false again.
-        let result = what(unsafe { &mut *self.value.get() });
-        self.taken.store(false, Ordering::Release);
-        Some(result)
+        self.take().map(|mut it| what(&mut it))
+    }
+}
+
+/// It, until this is dropped.  Of the thread that has taken it.
+pub struct Taken<'a, T>(&'a Exclusive<T>, PhantomData<*mut T>);
+
+impl<T> Deref for Taken<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: aliasing: `taken` was false, so this is the only one of its kind, which is
+        // borrowed for as long as the reference lives; it ends before `taken` is false again.
+        unsafe { &*self.0.value.get() }
+    }
+}
+
+impl<T> DerefMut for Taken<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`; and this is borrowed exclusively.
+        unsafe { &mut *self.0.value.get() }
+    }
+}
+
+impl<T> Drop for Taken<'_, T> {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Release);
     }
 }

@@ -16,20 +16,14 @@ pub struct Gates(UnsafeCell<moat_domain>);
 // SAFETY: what changes once it is shared is changed by atomic stores.
 unsafe impl Sync for Gates {}
 
-/// A field that may change while gates read it.
-macro_rules! atomic {
+/// A field, as an atomic if it may change while gates read it, or as it is if it is set
+/// before the structure is shared.
+macro_rules! field {
     ($self:ident.$field:ident as $type:ty) => {
         // SAFETY: liveness as `self`; integers are aligned and initialised; nobody has an
-        // exclusive reference to the cell's content, and this one is to atomic memory.
+        // exclusive reference to the cell's content, and this one is to atomic memory, or to
+        // what nobody writes any more.
         unsafe { &*(addr_of!((*$self.0.get()).$field) as *const $type) }
-    };
-}
-
-/// A field that is set before the structure is shared.
-macro_rules! constant {
-    ($self:ident.$field:ident) => {
-        // SAFETY: as above; nobody writes to it any more.
-        unsafe { addr_of!((*$self.0.get()).$field).read() }
     };
 }
 
@@ -50,41 +44,41 @@ impl Gates {
 
     /// `MOAT_DOM_*`
     pub fn flags(&self) -> &AtomicU32 {
-        atomic!(self.flags as AtomicU32)
+        field!(self.flags as AtomicU32)
     }
 
     /// PKRS in a keyed run.
     pub fn pkrs(&self) -> &AtomicU32 {
-        atomic!(self.pkrs as AtomicU32)
+        field!(self.pkrs as AtomicU32)
     }
 
     /// CR3 in a viewed run, or 0: there is no view.
     pub fn view_cr3(&self) -> &AtomicU64 {
-        atomic!(self.view_cr3 as AtomicU64)
+        field!(self.view_cr3 as AtomicU64)
     }
 
     /// Where its slots are, as (first address, bytes).
     #[inline(always)]
     pub fn area(&self) -> (u64, u64) {
-        let low = constant!(self.slot_lo);
-        (low, constant!(self.slot_hi) - low)
+        let low = *field!(self.slot_lo as u64);
+        (low, *field!(self.slot_hi as u64) - low)
     }
 
     /// Per-CPU address of its `struct moat_cpu_slots`, or 0.
     pub fn slots(&self) -> u64 {
-        constant!(self.slots)
+        *field!(self.slots as u64)
     }
 
     /// The calls of images, which stay where they are from now on.
     pub fn set_sites(&self, sites: &[moat_site]) {
-        atomic!(self.sites as AtomicU64).store(sites.as_ptr() as u64, Ordering::Relaxed);
-        atomic!(self.nr_sites as AtomicU64).store(sites.len() as u64, Ordering::Relaxed);
+        field!(self.sites as AtomicU64).store(sites.as_ptr() as u64, Ordering::Relaxed);
+        field!(self.nr_sites as AtomicU64).store(sites.len() as u64, Ordering::Relaxed);
     }
 
     /// Where local calls go on; as above.
     pub fn set_returns(&self, returns: &[moat_return_t]) {
-        atomic!(self.returns as AtomicU64).store(returns.as_ptr() as u64, Ordering::Relaxed);
-        atomic!(self.nr_returns as AtomicU64).store(returns.len() as u64, Ordering::Relaxed);
+        field!(self.returns as AtomicU64).store(returns.as_ptr() as u64, Ordering::Relaxed);
+        field!(self.nr_returns as AtomicU64).store(returns.len() as u64, Ordering::Relaxed);
     }
 
     /// Lets the program run, with `images`.
@@ -93,21 +87,21 @@ impl Gates {
     ///
     /// Liveness: they stay as they are, where they are, until the last run is over.
     pub unsafe fn set_images(&self, images: &[moat_image]) {
-        atomic!(self.images as AtomicU64).store(images.as_ptr() as u64, Ordering::Relaxed);
-        atomic!(self.nr_images as AtomicU32).store(images.len() as u32, Ordering::Release);
+        field!(self.images as AtomicU64).store(images.as_ptr() as u64, Ordering::Relaxed);
+        field!(self.nr_images as AtomicU32).store(images.len() as u32, Ordering::Release);
         if let Some(main) = images.first() {
             // A run before this would have ended at its first instruction.
-            atomic!(self.body as AtomicU64).store(main.start, Ordering::Release);
+            field!(self.body as AtomicU64).store(main.start, Ordering::Release);
         }
     }
 
     /// Its code, once it can run.
     pub fn images(&self) -> &[moat_image] {
-        let len = atomic!(self.nr_images as AtomicU32).load(Ordering::Acquire);
+        let len = field!(self.nr_images as AtomicU32).load(Ordering::Acquire);
         if len == 0 {
             return &[];
         }
-        let images = atomic!(self.images as AtomicU64).load(Ordering::Relaxed);
+        let images = field!(self.images as AtomicU64).load(Ordering::Relaxed);
         // SAFETY: by contract of `set_images`, which was called: `len` of them, initialised
         // and shared.
         unsafe { core::slice::from_raw_parts(images as *const moat_image, len as usize) }

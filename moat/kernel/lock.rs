@@ -3,40 +3,60 @@
 //!
 //! Context: process; may sleep.
 
+use super::exclusive::{Exclusive, Taken};
+use super::shims::safe_shims;
 use crate::ffi;
 use crate::state::State;
-use core::cell::UnsafeCell;
-use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
 
-struct Guarded {
-    /// So that a second guard, which would alias the first, is noticed.
-    taken: AtomicBool,
-    state: UnsafeCell<State>,
+safe_shims! {
+    /// Waits for it.
+    fn lock() = ffi::moat_shim_lock;
 }
 
-// SAFETY: the state is reached through `Locked` alone, of which there is one at a time.
-unsafe impl Sync for Guarded {}
+/// The state, whichever thread has it.
+struct Guarded(State);
 
-static GUARDED: Guarded = Guarded {
-    taken: AtomicBool::new(false),
-    state: UnsafeCell::new(State::new()),
-};
+// SAFETY: what it points to is no thread's own, and alive for as long as it points there.
+unsafe impl Send for Guarded {}
+
+/// Who has the lock finds it free: the lock is there to be waited for.
+static GUARDED: Exclusive<Guarded> = Exclusive::new(Guarded(State::new()));
+
+/// The mutex is held, by this thread.
+struct Mutex(());
+
+impl Mutex {
+    fn take() -> Mutex {
+        lock();
+        Mutex(())
+    }
+}
+
+impl Drop for Mutex {
+    fn drop(&mut self) {
+        // SAFETY: `take` took it, in this thread: see `Locked`.
+        unsafe { ffi::moat_shim_unlock() }
+    }
+}
 
 /// The lock is held; access to all it guards.  Not to be sent to another thread: a mutex
 /// is let go by who took it.
 #[must_use = "the lock is let go when this is dropped"]
-pub struct Locked(PhantomData<*mut ()>);
+pub struct Locked {
+    // Dropped in this order.
+    guarded: Taken<'static, Guarded>,
+    _mutex: Mutex,
+}
 
 impl Locked {
     /// Takes the lock.
     pub fn take() -> Locked {
-        // SAFETY: process context, as all callers are.
-        unsafe { ffi::moat_shim_lock() };
-        let again = GUARDED.taken.swap(true, Ordering::Acquire);
-        debug_assert!(!again, "the lock is held twice");
-        Locked(PhantomData)
+        let mutex = Mutex::take();
+        Locked {
+            guarded: GUARDED.take().expect("the lock is held twice"),
+            _mutex: mutex,
+        }
     }
 }
 
@@ -44,24 +64,13 @@ impl Deref for Locked {
     type Target = State;
 
     fn deref(&self) -> &State {
-        // SAFETY: initialised at build time.  The lock is held, so this is the only
-        // guard, which is borrowed for as long as the reference lives.
-        unsafe { &*GUARDED.state.get() }
+        &self.guarded.0
     }
 }
 
 impl DerefMut for Locked {
     fn deref_mut(&mut self) -> &mut State {
-        // SAFETY: as in `deref`; and the guard is borrowed exclusively.
-        unsafe { &mut *GUARDED.state.get() }
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        GUARDED.taken.store(false, Ordering::Release);
-        // SAFETY: `take` took it, in this thread.
-        unsafe { ffi::moat_shim_unlock() }
+        &mut self.guarded.0
     }
 }
 
@@ -71,6 +80,5 @@ impl Drop for Locked {
 ///
 /// The lock is held by this thread, and there is no [`Locked`].
 pub unsafe fn with_lock_held<R>(what: impl FnOnce(&State) -> R) -> R {
-    // SAFETY: by contract of this function nobody else has a reference.
-    what(unsafe { &*GUARDED.state.get() })
+    what(&GUARDED.take().expect("the lock is held twice").0)
 }

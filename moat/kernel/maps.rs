@@ -5,14 +5,16 @@
 //! Context: process.
 
 use super::memory::{text, Zeroed};
+use super::shims::given_back;
 use crate::ffi::{self, bpf_map};
 use crate::helpers::audit::MapInfo;
 use crate::reason::Failure::{NoMemory, Refused};
 use crate::reason::{Failure, Reason, Subject, Text, Tried};
 use crate::state::State;
-use core::ffi::c_void;
+use core::cell::Cell;
+use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
-use core::ptr::{null_mut, NonNull};
+use core::ptr::{addr_of_mut, null_mut, NonNull};
 use kernel::bindings;
 
 /// A map on which somebody has a reference for as long.
@@ -20,6 +22,49 @@ use kernel::bindings;
 pub struct Map<'a> {
     map: NonNull<bpf_map>,
     held: PhantomData<&'a bpf_map>,
+}
+
+/// As what fields are read and written.
+fn cell<T>(field: *mut T) -> *const Cell<T> {
+    field.cast()
+}
+
+/// A field of the map.
+macro_rules! field {
+    ($map:ident.$($field:ident).+) => {
+        // SAFETY: liveness by contract of `Map::new`.  Fields are constant, or the lock's,
+        // which whoever asks for these has; there are no references to them but such.
+        unsafe { &*cell(addr_of_mut!((*$map.map.as_ptr()).$($field).+)) }
+    };
+}
+
+/// Functions of the kernel about a map, as methods.
+macro_rules! of_maps {
+    ($(fn $name:ident($self:ident $(, $arg:ident: $ty:ty)*) $(-> $ret:ty)?
+        = $function:ident($($pass:expr),*);)*) => {
+        impl Map<'_> {$(
+            fn $name($self $(, $arg: $ty)*) $(-> $ret)? {
+                // SAFETY: liveness of it, and of maps that are passed, by contract of `new`;
+                // whoever asks for what is the lock's has that.  What is remembered with
+                // maps is a number to the kernel.  There is room for what is filled in: a
+                // pointer for each page of `span`, and as many maps as are said.
+                unsafe { bindings::$function($self.map.as_ptr() $(, $pass)*) }
+            }
+        )*}
+    };
+}
+
+of_maps! {
+    fn value_bytes(self) -> u64 = moat_map_span();
+    fn unplaced(self) -> *const c_char = moat_map_unplaced();
+    fn remembered(self) -> *mut c_void = moat_outer_users();
+    fn remember(self, bits: u64) -> bool = moat_outer_use(bits as *mut c_void);
+    fn has(self, map: Map<'_>) -> bool = moat_inner_holds(map.map.as_ptr());
+    fn after(self, id: &mut u64) -> *mut bpf_map = moat_inner_next(id);
+    fn count(self) = bpf_map_inc();
+    fn fill_in(self, pages: &mut [*mut ffi::page]) -> i32 = moat_map_pages(pages.as_mut_ptr());
+    fn take_gone(self, gone: &mut Gone, room: &mut [*mut bpf_map; TOGETHER]) -> u32
+        = moat_inner_take(&mut gone.0, room.as_mut_ptr(), TOGETHER as u32);
 }
 
 impl<'a> Map<'a> {
@@ -40,23 +85,18 @@ impl<'a> Map<'a> {
 
     /// What the audit needs to know of it; none of it changes.
     pub fn info(self) -> MapInfo {
-        let map = self.map.as_ptr();
-        // SAFETY: liveness by contract of `new`; these are constant, so nobody writes them.
-        unsafe {
-            MapInfo {
-                kernel: map as u64,
-                ty: (*map).map_type,
-                key_size: (*map).key_size,
-                value_size: (*map).value_size,
-                flags: (*map).map_flags,
-            }
+        MapInfo {
+            kernel: self.addr(),
+            ty: field!(self.map_type).get(),
+            key_size: field!(self.key_size).get(),
+            value_size: field!(self.value_size).get(),
+            flags: field!(self.map_flags).get(),
         }
     }
 
     /// Because of it.
     pub fn refused(self, why: &'static str) -> Failure {
-        // SAFETY: as in `info`.
-        let name = unsafe { (*self.map.as_ptr()).name };
+        let name = field!(self.name).get();
         Refused(Reason {
             insn: None,
             subject: Subject::Map {
@@ -70,10 +110,9 @@ impl<'a> Map<'a> {
 
     /// Bytes that its values take in the window.
     pub fn span(self) -> Tried<u64> {
-        // SAFETY: liveness by contract of `new`.
-        match unsafe { bindings::moat_map_span(self.map.as_ptr()) } {
-            // SAFETY: as above; it says so in a constant.
-            0 => Err(self.refused(unsafe { text(bindings::moat_map_unplaced(self.map.as_ptr())) })),
+        match self.value_bytes() {
+            // SAFETY: it says so in a constant.
+            0 => Err(self.refused(unsafe { text(self.unplaced()) })),
             span => Ok(span),
         }
     }
@@ -81,10 +120,7 @@ impl<'a> Map<'a> {
     /// The pages of its values, `span` bytes; they live as long as the map.
     pub fn pages(self, span: u64) -> Tried<Zeroed<*mut ffi::page>> {
         let mut pages = Zeroed::<*mut ffi::page>::new((span >> 12) as usize).ok_or(NoMemory)?;
-        // SAFETY: liveness by contract of `new`; there is room for one pointer per page.
-        let err =
-            unsafe { bindings::moat_map_pages(self.map.as_ptr(), pages.slice_mut().as_mut_ptr()) };
-        match err {
+        match self.fill_in(pages.slice_mut()) {
             0 => Ok(pages),
             _ => Err(NoMemory),
         }
@@ -92,48 +128,45 @@ impl<'a> Map<'a> {
 
     /// What was remembered with it, or 0.
     pub fn values(self, _state: &State) -> u64 {
-        // SAFETY: liveness by contract of `new`; the lock is held, as for every access.
-        unsafe { (*self.map.as_ptr()).moat.values as u64 }
+        field!(self.moat.values).get() as u64
     }
 
     /// Remembers `bits` with it, 0 for nothing.
     pub fn set_values(self, _state: &mut State, bits: u64) {
-        // SAFETY: as above.
-        unsafe { (*self.map.as_ptr()).moat.values = bits as *mut c_void };
+        field!(self.moat.values).set(bits as *mut c_void);
     }
 
     /// What was remembered with it as a map of maps, or 0.
     pub fn users(self, _state: &State) -> u64 {
-        // SAFETY: as in `values`.
-        unsafe { bindings::moat_outer_users(self.map.as_ptr()) as u64 }
+        self.remembered() as u64
     }
 
     /// Remembers `bits` with it as a map of maps; 0 for nothing.  False if it cannot be:
     /// nobody keeps account of what is in it.
     #[must_use]
     pub fn set_users(self, _state: &mut State, bits: u64) -> bool {
-        // SAFETY: as in `values`.
-        unsafe { bindings::moat_outer_use(self.map.as_ptr(), bits as *mut c_void) }
+        self.remember(bits)
     }
 
     /// Whether `map` is in it, or about to be, or not known here to be gone.
     pub fn holds(self, map: Map<'_>) -> bool {
-        // SAFETY: liveness of both by contract of `new`.
-        unsafe { bindings::moat_inner_holds(self.map.as_ptr(), map.map.as_ptr()) }
+        self.has(map)
     }
 
     /// The next map after number `id` that is in it, or is about to be.
     ///
     /// What is in its account stays there while the lock is held.
     pub fn next_in<'s>(self, _state: &'s State, id: &mut u64) -> Option<Map<'s>> {
-        // SAFETY: liveness by contract of `new`, and of what is found while the lock is held.
-        unsafe { Map::new(bindings::moat_inner_next(self.map.as_ptr(), id)) }
+        // It is in the account, and with that alive, while the lock is held.
+        NonNull::new(self.after(id)).map(|map| Map {
+            map,
+            held: PhantomData,
+        })
     }
 
     /// A reference of one's own.
     pub fn hold(self) -> HeldMap {
-        // SAFETY: liveness by contract of `new`.
-        unsafe { bindings::bpf_map_inc(self.map.as_ptr()) };
+        self.count();
         HeldMap(self.map)
     }
 }
@@ -150,11 +183,8 @@ impl HeldMap {
     }
 }
 
-impl Drop for HeldMap {
-    fn drop(&mut self) {
-        // SAFETY: it is ours, and given back once.
-        unsafe { bindings::bpf_map_put(self.0.as_ptr()) };
-    }
+given_back! {
+    HeldMap => |held| bindings::bpf_map_put, held.0.as_ptr();
 }
 
 /// Maps that are in a map of maps no more.
@@ -172,15 +202,7 @@ impl Gone {
     /// that were, in order of their addresses.
     pub fn take(&mut self, outer: Map<'_>, room: &mut [Option<HeldMap>; TOGETHER]) -> usize {
         let mut maps = [null_mut(); TOGETHER];
-        // SAFETY: the kernel's list, of this map; there is room for so many.
-        let n = unsafe {
-            bindings::moat_inner_take(
-                outer.map.as_ptr(),
-                &mut self.0,
-                maps.as_mut_ptr(),
-                TOGETHER as u32,
-            )
-        };
+        let n = outer.take_gone(self, &mut maps);
         let maps = &mut maps[..(n as usize).min(TOGETHER)];
         maps.sort_unstable();
         for (room, &mut map) in room.iter_mut().zip(maps.iter_mut()) {

@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory that is handed to C or read by gates, and what Rust for Linux lacks.
 
-use crate::ffi::{self, moat_cpu_slots};
+use super::shims::{given_back, safe_shims};
+use crate::ffi::{self, moat_cpu_slots, page};
 use crate::reason::Failure::NoMemory;
 use crate::reason::Tried;
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
+use core::marker::PhantomData;
+use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
 use kernel::prelude::*;
+
+safe_shims! {
+    /// Null if memory is short, as below.
+    fn zalloc(size: usize) -> *mut c_void = ffi::moat_shim_zalloc;
+    fn alloc_page() -> *mut page = ffi::moat_shim_alloc_page;
+    /// 0 if memory is short.
+    fn alloc_slots() -> u64 = ffi::moat_shim_alloc_slots;
+}
+
+given_back! {
+    Block => |block| ffi::moat_shim_free, block.0.get() as *mut c_void;
+    Page => |page| ffi::moat_shim_free_page, page.0.as_ptr();
+    Slots => |slots| ffi::moat_shim_free_slots, slots.0;
+}
 
 /// `s` as Rust has it.
 ///
@@ -31,8 +49,7 @@ pub struct Slots(u64);
 impl Slots {
     /// Zeroed; none if memory is short.  May sleep.
     pub fn new() -> Option<Slots> {
-        // SAFETY: process context, as all callers are.
-        match unsafe { ffi::moat_shim_alloc_slots() } {
+        match alloc_slots() {
             0 => None,
             slots => Some(Slots(slots)),
         }
@@ -50,58 +67,46 @@ impl Slots {
     }
 }
 
-impl Drop for Slots {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new`, freed once.
-        unsafe { ffi::moat_shim_free_slots(self.0) }
-    }
-}
+/// Address of memory from `kvzalloc()`.
+struct Block(NonZeroUsize);
 
 /// A zeroed array of plain C data in kernel memory.
 ///
 /// `T` is only ever integers, or one of the `repr(C)` integer structures above, for
 /// which all zeroes is a value.
 pub struct Zeroed<T> {
-    ptr: *mut T,
+    block: Block,
     len: usize,
+    of: PhantomData<T>,
 }
 
 impl<T: Copy> Zeroed<T> {
     /// Room for `len` of them; none if memory is short.  May sleep.
     pub fn new(len: usize) -> Option<Zeroed<T>> {
         let size = core::mem::size_of::<T>().checked_mul(len.max(1))?;
-        // SAFETY: any size is fine.
-        let ptr = unsafe { ffi::moat_shim_zalloc(size) }.cast::<T>();
-        if ptr.is_null() {
-            return None;
-        }
-        Some(Zeroed { ptr, len })
+        Some(Zeroed {
+            block: Block(NonZeroUsize::new(zalloc(size) as usize)?),
+            len,
+            of: PhantomData,
+        })
     }
 
     pub fn addr(&self) -> u64 {
-        self.ptr as u64
+        self.ptr() as u64
+    }
+
+    fn ptr(&self) -> *mut T {
+        self.block.0.get() as *mut T
     }
 
     pub fn slice(&self) -> &[T] {
         // SAFETY: `len` zeroed, hence valid, elements that we own.
-        unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
+        unsafe { core::slice::from_raw_parts(self.ptr(), self.len) }
     }
 
     pub fn slice_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and `self` is borrowed for as long.
-        unsafe { core::slice::from_raw_parts_mut(self.ptr, self.len) }
-    }
-}
-
-// SAFETY: it owns what it points to.
-unsafe impl<T: Send> Send for Zeroed<T> {}
-// SAFETY: shared references to it give shared references to that.
-unsafe impl<T: Sync> Sync for Zeroed<T> {}
-
-impl<T> Drop for Zeroed<T> {
-    fn drop(&mut self) {
-        // SAFETY: allocated by moat_shim_zalloc(), freed once.
-        unsafe { ffi::moat_shim_free(self.ptr.cast()) }
+        unsafe { core::slice::from_raw_parts_mut(self.ptr(), self.len) }
     }
 }
 
@@ -167,9 +172,12 @@ pub fn try_box<T>(value: T) -> Option<Box<T>> {
     Some(unsafe { Box::from_raw(one.as_mut_ptr()) })
 }
 
+/// A page, mapped nowhere.
+struct Page(NonNull<page>);
+
 /// Zeroed pages.
 pub struct Pages {
-    pages: Zeroed<*mut ffi::page>,
+    pages: Zeroed<*mut page>,
     mapped: bool,
 }
 
@@ -181,8 +189,7 @@ impl Pages {
             mapped: false,
         };
         for page in pages.pages.slice_mut() {
-            // SAFETY: process context.
-            *page = unsafe { ffi::moat_shim_alloc_page() };
+            *page = alloc_page();
             if page.is_null() {
                 return Err(NoMemory);
             }
@@ -191,7 +198,7 @@ impl Pages {
     }
 
     /// For who maps them.
-    pub fn as_mut(&mut self) -> &mut [*mut ffi::page] {
+    pub fn as_mut(&mut self) -> &mut [*mut page] {
         self.pages.slice_mut()
     }
 
@@ -209,10 +216,7 @@ impl Drop for Pages {
             return;
         }
         for &page in self.pages.slice() {
-            if !page.is_null() {
-                // SAFETY: ours, and mapped nowhere any more.
-                unsafe { ffi::moat_shim_free_page(page) };
-            }
+            drop(NonNull::new(page).map(Page));
         }
     }
 }

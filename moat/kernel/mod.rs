@@ -20,6 +20,7 @@ pub mod plan;
 pub mod prog_aux;
 pub mod program_memory;
 pub mod rcu;
+mod shims;
 pub mod this_cpu;
 pub mod window_pages;
 
@@ -29,9 +30,15 @@ pub mod candidate;
 #[cfg(MODULE)]
 pub mod code;
 #[cfg(MODULE)]
+pub mod context;
+#[cfg(MODULE)]
 pub mod given;
 #[cfg(MODULE)]
 pub mod hooks;
+#[cfg(MODULE)]
+pub mod invocation;
+#[cfg(MODULE)]
+pub mod packet;
 #[cfg(MODULE)]
 pub mod prog;
 #[cfg(MODULE)]

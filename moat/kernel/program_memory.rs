@@ -51,52 +51,59 @@ impl<'a> Slot<'a> {
     /// whose bits are set in `hidden`.
     #[inline(always)]
     pub fn show(&self, hidden: u64) {
-        let shadow = self.slot.shadow as *const u64;
-        let snap = self.slot.snap as *mut u64;
         let mut left = self.plan.words & !hidden;
         while left != 0 {
             let i = left.trailing_zeros() as usize;
             left &= left - 1;
-            // SAFETY: both have the words that are loaded; see the module documentation.
-            unsafe { snap.add(i).write_volatile(*shadow.add(i)) };
+            self.put::<u64>(0, i, self.loaded(0, i));
         }
     }
 
     /// `data`, `data_end` and `data_meta` as loaded: the kernel's pointers.
     #[inline(always)]
     pub fn packet_pointers(&self) -> [u64; 3] {
-        let at = (self.slot.shadow + u64::from(self.plan.pkt_off)) as *const u64;
-        // SAFETY: the shadow has the three words at `pkt_off`.
-        unsafe { [*at, *at.add(1), *at.add(2)] }
+        let at = self.plan.pkt_off;
+        [self.loaded(at, 0), self.loaded(at, 1), self.loaded(at, 2)]
     }
 
     /// Puts a packet of `len` bytes with its start at the copy into the snapshot;
     /// `data_meta` is `before` bytes before that.
     #[inline(always)]
     pub fn show_packet(&self, len: u64, before: u64) {
-        let data = self.slot.pkt;
-        let at = (self.slot.snap + u64::from(self.plan.pkt_off)) as *mut u64;
-        // SAFETY: the snapshot has the three words at `pkt_off`.
-        unsafe {
-            at.write_volatile(data);
-            at.add(1).write_volatile(data.wrapping_add(len));
-            at.add(2).write_volatile(data.wrapping_sub(before));
-        }
+        let (data, at) = (self.slot.pkt, self.plan.pkt_off);
+        self.put(at, 0, data);
+        self.put(at, 1, data.wrapping_add(len));
+        self.put(at, 2, data.wrapping_sub(before));
     }
 
     /// Puts a packet of which `copied` bytes are at the copy into the snapshot of a classic
     /// filter, which calls for the rest.
     #[inline(always)]
     pub fn show_classic_packet(&self, copied: u64) {
-        let plan = self.plan;
-        let at = |base: u64, off: u32| base + u64::from(off);
-        // SAFETY: shadow and snapshot have the fields that the plan names.
+        let len: u32 = self.loaded(self.plan.len_off, 0);
+        self.put(self.plan.data_len_off, 0, len.wrapping_sub(copied as u32));
+        self.put(self.plan.data_off, 0, self.slot.pkt);
+    }
+
+    /// What is `i` places behind a field of the shadow that the plan names.
+    #[inline(always)]
+    fn loaded<T: Copy>(&self, field: u32, i: usize) -> T {
+        let shadow = self.slot.shadow as *const u8;
+        // SAFETY: the shadow has it; see the module documentation.
+        unsafe { *shadow.add(field as usize).cast::<T>().add(i) }
+    }
+
+    /// The same of the snapshot is to be `value`.
+    #[inline(always)]
+    fn put<T: Copy>(&self, field: u32, i: usize, value: T) {
+        let snap = self.slot.snap as *mut u8;
+        // SAFETY: the snapshot has it; see the module documentation.
         unsafe {
-            let len = *(at(self.slot.shadow, plan.len_off) as *const u32);
-            let rest = len.wrapping_sub(copied as u32);
-            (at(self.slot.snap, plan.data_len_off) as *mut u32).write_volatile(rest);
-            (at(self.slot.snap, plan.data_off) as *mut u64).write_volatile(self.slot.pkt);
-        }
+            snap.add(field as usize)
+                .cast::<T>()
+                .add(i)
+                .write_volatile(value)
+        };
     }
 
     /// Copies in `len` bytes of the kernel's from `from` on, of which the first `meta` are
@@ -108,7 +115,7 @@ impl<'a> Slot<'a> {
     #[inline(always)]
     pub unsafe fn load_packet(&self, from: u64, meta: u64, len: u64) {
         // SAFETY: by contract of this function.
-        unsafe { copy(from, self.slot.pkt - meta, len) }
+        unsafe { Copying::new(from, self.slot.pkt - meta, len) }.all();
     }
 
     /// Copies them back, to `to`.
@@ -119,7 +126,7 @@ impl<'a> Slot<'a> {
     #[inline(always)]
     pub unsafe fn store_packet(&self, to: u64, meta: u64, len: u64) {
         // SAFETY: by contract of this function.
-        unsafe { copy(self.slot.pkt - meta, to, len) }
+        unsafe { Copying::new(self.slot.pkt - meta, to, len) }.all();
     }
 }
 
@@ -166,7 +173,7 @@ impl KernelCopy {
         let addr = self.words.as_mut_ptr() as u64;
         self.len = memory.len().min(room).into();
         // SAFETY: no more than the memory has, and `words` has room for.
-        unsafe { copy_short(memory.addr(), addr, self.len) };
+        unsafe { Copying::new(memory.addr(), addr, self.len) }.short();
         addr
     }
 
@@ -177,87 +184,87 @@ impl KernelCopy {
         if memory.is_writable() {
             let len = self.len.min(memory.len().into());
             // SAFETY: no more than `take` has copied, nor than the memory has.
-            unsafe { copy_short(self.words.as_mut_ptr() as u64, memory.addr(), len) };
+            unsafe { Copying::new(self.words.as_mut_ptr() as u64, memory.addr(), len) }.short();
         }
     }
 }
 
-/// `len` bytes from `from` to `to`.
-///
-/// # Safety
-///
-/// Both ranges are mapped, `to` is writable, and they do not overlap.  No Rust reference
-/// is to what is written.
-#[inline(always)]
-unsafe fn copy(from: u64, to: u64, len: u64) {
-    // SAFETY: by contract of this function.
-    unsafe {
-        if len < BULK {
-            copy_short(from, to, len);
+/// `len` bytes at `from` that are to be at `to`.
+#[derive(Clone, Copy)]
+struct Copying {
+    from: u64,
+    to: u64,
+    len: u64,
+}
+
+impl Copying {
+    /// # Safety
+    ///
+    /// Both ranges are mapped, `to` is writable, and they do not overlap, as long as this is
+    /// in use.  No Rust reference is to what is written.
+    #[inline(always)]
+    unsafe fn new(from: u64, to: u64, len: u64) -> Copying {
+        Copying { from, to, len }
+    }
+
+    #[inline(always)]
+    fn all(self) {
+        if self.len < BULK {
+            self.short();
         } else {
-            copy_many(from, to, len);
+            Copying::many(self.from, self.to, self.len);
         }
     }
-}
 
-/// [`copy`], in words, whatever they are aligned to.
-///
-/// # Safety
-///
-/// As there.
-#[inline(always)]
-unsafe fn copy_short(from: u64, to: u64, len: u64) {
-    let words = len & !7;
-    let mut at = 0_u64;
-    while at != words {
-        // SAFETY: by contract of this function.
+    /// In words, whatever they are aligned to.
+    #[inline(always)]
+    fn short(self) {
+        let Copying { from, to, len } = self;
+        let words = len & !7;
+        let mut at = 0_u64;
+        // SAFETY: by contract of `new`; `at` stays below `len`.
+        unsafe {
+            while at != words {
+                asm!(
+                    "mov {word}, qword ptr [{from} + {at}]",
+                    "mov qword ptr [{to} + {at}], {word}",
+                    word = out(reg) _,
+                    from = in(reg) from,
+                    to = in(reg) to,
+                    at = in(reg) at,
+                    options(nostack, preserves_flags),
+                );
+                at = at.wrapping_add(8);
+            }
+            while at != len {
+                asm!(
+                    "mov {byte}, byte ptr [{from} + {at}]",
+                    "mov byte ptr [{to} + {at}], {byte}",
+                    byte = out(reg_byte) _,
+                    from = in(reg) from,
+                    to = in(reg) to,
+                    at = in(reg) at,
+                    options(nostack, preserves_flags),
+                );
+                at = at.wrapping_add(1);
+            }
+        }
+    }
+
+    /// In one instruction, which is fast on every CPU with PKS.  Of its own, so that what
+    /// does without it saves no registers.
+    #[cold]
+    #[inline(never)]
+    fn many(from: u64, to: u64, len: u64) {
+        // SAFETY: by contract of `new`; the direction flag is clear in kernel code.
         unsafe {
             asm!(
-                "mov {word}, qword ptr [{from} + {at}]",
-                "mov qword ptr [{to} + {at}], {word}",
-                word = out(reg) _,
-                from = in(reg) from,
-                to = in(reg) to,
-                at = in(reg) at,
+                "rep movsb",
+                inout("rsi") from => _,
+                inout("rdi") to => _,
+                inout("rcx") len => _,
                 options(nostack, preserves_flags),
             );
         }
-        at = at.wrapping_add(8);
-    }
-    while at != len {
-        // SAFETY: as above.
-        unsafe {
-            asm!(
-                "mov {byte}, byte ptr [{from} + {at}]",
-                "mov byte ptr [{to} + {at}], {byte}",
-                byte = out(reg_byte) _,
-                from = in(reg) from,
-                to = in(reg) to,
-                at = in(reg) at,
-                options(nostack, preserves_flags),
-            );
-        }
-        at = at.wrapping_add(1);
-    }
-}
-
-/// [`copy`], in one instruction, which is fast on every CPU with PKS.  Of its own, so that
-/// what does without it saves no registers.
-///
-/// # Safety
-///
-/// As there.
-#[cold]
-#[inline(never)]
-unsafe fn copy_many(from: u64, to: u64, len: u64) {
-    // SAFETY: by contract of this function; the direction flag is clear in kernel code.
-    unsafe {
-        asm!(
-            "rep movsb",
-            inout("rsi") from => _,
-            inout("rdi") to => _,
-            inout("rcx") len => _,
-            options(nostack, preserves_flags),
-        );
     }
 }

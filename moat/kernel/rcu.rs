@@ -4,7 +4,7 @@
 //! A run is a read-side critical section: preemption is off.
 
 use super::held::Held;
-use crate::ffi;
+use super::window_pages::synchronize_rcu;
 use crate::state::State;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -63,8 +63,7 @@ pub fn replace<P, T>(
         }
     }
     if wait {
-        // SAFETY: process context.
-        unsafe { ffi::moat_shim_synchronize_rcu() };
+        synchronize_rcu();
     }
 }
 

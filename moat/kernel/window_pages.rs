@@ -4,6 +4,7 @@
 //! Context: process, with the lock held, which guards all of it.  Functions here refuse
 //! what is not in the window: nothing else is theirs to change.
 
+use super::shims::{given_back, safe_shims};
 use crate::ffi::{self, page};
 use crate::pks::Key;
 use crate::reason::Failure::NoMemory;
@@ -12,60 +13,98 @@ use crate::window;
 use core::ptr::NonNull;
 use kernel::bindings;
 
-/// Whether `bytes` from `addr` on are the window's.
-fn is_ours(addr: u64, bytes: u64) -> bool {
-    let is = bytes <= window::SIZE && window::holds(addr) && window::holds(addr + (bytes - 1));
-    debug_assert!(is);
-    is
+safe_shims! {
+    /// Flushes every TLB.
+    pub fn flush() = bindings::moat_flush;
+    /// Waits for all runs that began before.
+    pub fn synchronize_rcu() = ffi::moat_shim_synchronize_rcu;
+    /// Whether who is served here may have all of the window.
+    pub fn is_privileged() -> bool = ffi::moat_shim_privileged;
+    /// From now on programs are compared every `ms` milliseconds, if they are not already.
+    pub fn start_balancing(ms: u32) = ffi::moat_shim_start_balancing;
+    fn trace_bound(domain: u32, key: u32, users: u32) = bindings::moat_trace_bind;
+    fn trace_unbound(domain: u32, key: u32, users: u32) = bindings::moat_trace_unbind;
+    /// Null if memory is short.
+    fn new_view() -> *mut bindings::moat_view = bindings::moat_view_create;
+}
+
+/// A range of the window.
+#[derive(Clone, Copy)]
+struct Range {
+    addr: u64,
+    bytes: u64,
+}
+
+impl Range {
+    /// `bytes` from `addr` on; none if these are not all the window's.
+    fn new(addr: u64, bytes: u64) -> Option<Range> {
+        let is = bytes <= window::SIZE && window::holds(addr) && window::holds(addr + (bytes - 1));
+        debug_assert!(is);
+        match is {
+            true => Some(Range { addr, bytes }),
+            false => None,
+        }
+    }
+}
+
+/// Functions of C that change what is in a range, as methods of it.
+macro_rules! of_ranges {
+    ($(fn $name:ident($self:ident $(, $arg:ident: $ty:ty)*) $(-> $ret:ty)?
+        = $function:ident($($pass:expr),*);)*) => {
+        impl Range {$(
+            fn $name($self $(, $arg: $ty)*) $(-> $ret)? {
+                // SAFETY: process context; the range is in the window, where nobody has a
+                // reference.  Liveness: pages are those of who calls, and are unmapped
+                // before they are freed; a view is borrowed.
+                unsafe { bindings::$function($($pass),*) }
+            }
+        )*}
+    };
+}
+
+of_ranges! {
+    fn map(self, pages: &mut [*mut page], key: Key, writable: bool) -> i32
+        = moat_map(self.addr, pages.as_mut_ptr(), pages.len() as u64, key.get().into(), writable);
+    fn unmap(self) = moat_unmap(self.addr, self.bytes);
+    fn set_key(self, key: Key) -> i32 = moat_set_key(self.addr, self.bytes, key.get().into());
+    fn show(self, view: &mut PageView) -> i32
+        = moat_view_map(view.0.as_ptr(), self.addr, self.bytes);
+    fn hide(self, view: &mut PageView) = moat_view_unmap(view.0.as_ptr(), self.addr, self.bytes);
 }
 
 /// Maps pages at `addr`, where nothing is mapped.  Whatever was mapped stays so if it
 /// fails: unmap all of it then.
 pub fn map(addr: u64, pages: &mut [*mut page], key: Key, writable: bool) -> Tried<()> {
-    let nr = pages.len() as u64;
-    if nr == 0 || !is_ours(addr, nr << 12) {
+    if pages.is_empty() {
         return Err(NoMemory);
     }
-    // SAFETY: liveness: the pages are those of who calls, and are unmapped before they are
-    // freed; the range is in the window.
-    let err =
-        unsafe { bindings::moat_map(addr, pages.as_mut_ptr(), nr, key.get().into(), writable) };
-    match err {
-        0 => Ok(()),
+    match Range::new(addr, (pages.len() as u64) << 12) {
+        Some(range) if range.map(pages, key, writable) == 0 => Ok(()),
         _ => Err(NoMemory),
     }
 }
 
 /// Unmaps a range and flushes every TLB.
 pub fn unmap(addr: u64, bytes: u64) {
-    if is_ours(addr, bytes) {
-        // SAFETY: process context, and the range is in the window.
-        unsafe { bindings::moat_unmap(addr, bytes) };
+    if let Some(range) = Range::new(addr, bytes) {
+        range.unmap();
     }
 }
 
 /// Tags what is mapped in a range with `key`, and flushes every TLB.
 pub fn set_key(addr: u64, bytes: u64, key: Key) {
-    if is_ours(addr, bytes) {
-        // SAFETY: as in `unmap`.
-        unsafe { bindings::moat_set_key(addr, bytes, key.get().into()) };
+    if let Some(range) = Range::new(addr, bytes) {
+        let _ = range.set_key(key);
     }
 }
 
-/// Flushes every TLB.
-pub fn flush() {
-    // SAFETY: process context.
-    unsafe { bindings::moat_flush() };
-}
-
-/// Page tables in which the window has nothing in it but what is added.
+/// Page tables in which the window has nothing in it but what is added.  When they are
+/// dropped, no CPU runs in them any more.
 pub struct PageView(NonNull<bindings::moat_view>);
 
 impl PageView {
     pub fn new() -> Tried<PageView> {
-        // SAFETY: process context.
-        let view = unsafe { bindings::moat_view_create() };
-        NonNull::new(view).map(PageView).ok_or(NoMemory)
+        NonNull::new(new_view()).map(PageView).ok_or(NoMemory)
     }
 
     /// Physical address of the top level.
@@ -77,31 +116,22 @@ impl PageView {
     /// Adds a range that is mapped in the window: whole granules of one owner, so that page
     /// tables can be shared.
     pub fn add(&mut self, base: u64, len: u64) -> Tried<()> {
-        if !is_ours(base, len) {
-            return Err(NoMemory);
-        }
-        // SAFETY: ours, and alive; the range is in the window.
-        match unsafe { bindings::moat_view_map(self.0.as_ptr(), base, len) } {
-            0 => Ok(()),
+        match Range::new(base, len) {
+            Some(range) if range.show(self) == 0 => Ok(()),
             _ => Err(NoMemory),
         }
     }
 
     /// Takes out a range that was added.  Every TLB is flushed.
     pub fn remove(&mut self, base: u64, len: u64) {
-        if is_ours(base, len) {
-            // SAFETY: as in `add`.
-            unsafe { bindings::moat_view_unmap(self.0.as_ptr(), base, len) };
+        if let Some(range) = Range::new(base, len) {
+            range.hide(self);
         }
     }
 }
 
-/// No CPU runs in it any more.
-impl Drop for PageView {
-    fn drop(&mut self) {
-        // SAFETY: from moat_view_create(), freed once.
-        unsafe { bindings::moat_view_destroy(self.0.as_ptr()) };
-    }
+given_back! {
+    PageView => |view| bindings::moat_view_destroy, view.0.as_ptr();
 }
 
 /// Whether CPUs have PCIDs, and keep what is cached for one.
@@ -110,32 +140,12 @@ pub fn has_pcids() -> bool {
     unsafe { bindings::moat_cr3_noflush != 0 }
 }
 
-/// Waits for all runs that began before.
-pub fn synchronize_rcu() {
-    // SAFETY: process context.
-    unsafe { ffi::moat_shim_synchronize_rcu() };
-}
-
-/// Whether who is served here may have all of the window.
-pub fn is_privileged() -> bool {
-    // SAFETY: process context.
-    unsafe { ffi::moat_shim_privileged() }
-}
-
-/// From now on programs are compared every `ms` milliseconds, if they are not already.
-pub fn start_balancing(ms: u32) {
-    // SAFETY: any context; does nothing if it is under way.
-    unsafe { ffi::moat_shim_start_balancing(ms) };
-}
-
 /// Tracepoints: a domain of `users` programs got or lost a key.
 pub fn trace_bind(domain: u64, key: Key, users: usize) {
-    // SAFETY: any context.
-    unsafe { bindings::moat_trace_bind(domain as u32, key.get().into(), users as u32) };
+    trace_bound(domain as u32, key.get().into(), users as u32);
 }
 
 /// As above.
 pub fn trace_unbind(domain: u64, key: Key, users: usize) {
-    // SAFETY: any context.
-    unsafe { bindings::moat_trace_unbind(domain as u32, key.get().into(), users as u32) };
+    trace_unbound(domain as u32, key.get().into(), users as u32);
 }

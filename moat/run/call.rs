@@ -11,8 +11,6 @@ use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
 use crate::helpers::maptype::MapTypes;
 use crate::reshape;
-use core::ffi::c_void;
-use kernel::bindings;
 
 /// A helper's return value.
 type Called = core::result::Result<u64, AuditError>;
@@ -157,18 +155,10 @@ impl Run<'_> {
 
     /// Where the program sees a value that the kernel has at `addr`.
     fn value(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
-        let used = map.and_then(|map| self.program.used(map.kernel, self));
-        let (map, values) = match used.and_then(|used| Some((used.info.kernel, used.values?))) {
-            Some(known) if addr != 0 => known,
-            _ => return self.name(addr, map),
-        };
-        let map = map as *const ffi::bpf_map;
-        // SAFETY: the program holds a reference on the map.
-        let off = unsafe { bindings::moat_map_offset(map, addr as *const c_void) };
-        if off < values.span {
-            values.base + off
-        } else {
-            0
+        match map.and_then(|map| self.place(map, addr)) {
+            Some((values, off)) if off < values.span => values.base + off,
+            Some(_) => 0,
+            None => self.name(addr, map),
         }
     }
 }

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One invocation of a program: `struct moat_run` of this CPU.
+//!
+//! C header: `arch/x86/include/asm/moat.h`.  Context: whatever the program runs in, NMI
+//! included; must not sleep.  PKRS is open (I2).
+//!
+//! What all of this relies on is that [`in_run`] is given the current invocation:
+//!
+//! - *Liveness*: the structure is on the stack of the gate that waits for us, and the
+//!   program outlives its runs.
+//! - *Alignment*, *initialisation*: the gate makes it, of integers.
+//! - *Aliasing*: only this CPU touches it, which does nothing else with these fields before
+//!   [`in_run`] returns; to the program and to the slot, which is this run's, there are
+//!   shared references only.
+
+use super::program_memory::Slot;
+use super::rcu::Reader;
+use crate::ffi::{self, moat_fault, moat_run, moat_slot};
+use crate::helpers::audit::MapInfo;
+use crate::program::{Program, Values};
+use crate::violation;
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr::addr_of_mut;
+use kernel::bindings;
+
+/// See the module documentation; there only in [`in_run`].
+pub struct Run<'a> {
+    run: *mut moat_run,
+    pub program: &'a Program,
+    pub slot: &'a moat_slot,
+}
+
+// SAFETY: preemption is off in a run, so that no grace period ends, and `in_run` lends runs
+// for no longer.
+unsafe impl Reader for Run<'_> {}
+
+/// Does `what` with the invocation `run`.
+///
+/// # Safety
+///
+/// `run` is this CPU's current invocation, as built by `moat_enter`.
+#[inline(always)]
+pub unsafe fn in_run<R>(run: *mut moat_run, what: impl FnOnce(&Run<'_>) -> R) -> R {
+    // SAFETY: the gate stored both; `gates` is the program's first member.  For the rest
+    // see the module documentation.
+    what(&unsafe {
+        Run {
+            run,
+            program: &*((*run).domain as *const Program),
+            slot: &*((*run).slot as *const moat_slot),
+        }
+    })
+}
+
+/// Functions for gates, which pass the current invocation as `struct moat_run *`, and what
+/// else there is as pointers to kernel memory of that type, which nobody writes meanwhile.
+macro_rules! for_gates {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident($run:ident $(, $arg:ident: &$ty:ty)*) $(-> $ret:ty)? $body:block
+    )*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Safety
+        ///
+        /// It is called by a gate: see `for_gates`.
+        #[no_mangle]
+        pub unsafe extern "C" fn $name(
+            run: *mut $crate::ffi::moat_run
+            $(, $arg: *const $ty)*
+        ) $(-> $ret)? {
+            #[inline(always)]
+            fn body($run: &Run<'_> $(, $arg: &$ty)*) $(-> $ret)? $body
+
+            // SAFETY: by contract of this function.
+            unsafe { $crate::edge::invocation::in_run(run, |run| body(run $(, &*$arg)*)) }
+        }
+    )*};
+}
+pub(crate) use for_gates;
+
+/// Fields that Rust has to do with.
+macro_rules! fields {
+    ($($(#[$doc:meta])* $vis:vis fn $name:ident = $field:ident;)*) => {
+        impl Run<'_> {$(
+            $(#[$doc])*
+            #[inline(always)]
+            $vis fn $name(&self) -> &Cell<u64> {
+                // SAFETY: see the module documentation.
+                unsafe { &*addr_of_mut!((*self.run).$field).cast() }
+            }
+        )*}
+    };
+}
+
+fields! {
+    fn kernel_context = ctx;
+    fn stopped = stop;
+    /// Where what was copied of the packet is in the kernel.
+    pub(super) fn copied_from = pkt;
+    /// How many bytes of it were copied.
+    pub(super) fn copied = pkt_len;
+    /// Where it begins that the packet's head is not old kernel memory.
+    pub(super) fn covered = covered;
+}
+
+/// Functions of C and of ours that take the current invocation.
+macro_rules! of_runs {
+    ($(
+        $(#[$doc:meta])*
+        pub fn $name:ident(&self $(, $arg:ident: $ty:ty)*) $(-> $ret:ty)? = $function:path;
+    )*) => {
+        impl Run<'_> {$(
+            $(#[$doc])*
+            #[inline(always)]
+            pub fn $name(&self $(, $arg: $ty)*) $(-> $ret)? {
+                // SAFETY: see the module documentation; references live for as long as the
+                // call.
+                unsafe { $function(self.run $(, $arg)*) }
+            }
+        )*}
+    };
+}
+
+of_runs! {
+    /// Whether it goes on for longer than programs may.
+    pub fn is_overdue(&self) -> bool = bindings::moat_overdue;
+    /// Gives it the time that those have which it starts by sending.
+    pub fn defer(&self) = ffi::moat_shim_defer;
+    /// Says that the program is stopped for `fault`.
+    pub fn report(&self, fault: &moat_fault) = violation::fault;
+}
+
+impl Run<'_> {
+    /// What the kernel called the program with.
+    #[inline(always)]
+    pub fn ctx(&self) -> *mut c_void {
+        self.kernel_context().get() as *mut c_void
+    }
+
+    /// Ends the run with the safe verdict as soon as the gate looks.
+    #[inline(always)]
+    pub fn stop(&self) {
+        self.stopped().set(1);
+    }
+
+    /// What the program sees of its context.
+    #[inline(always)]
+    pub(super) fn memory(&self) -> Slot<'_> {
+        // SAFETY: the run's; `Program::lay_out` made the slot for the program's plan.
+        unsafe { Slot::new(self.slot, &self.program.plan) }
+    }
+
+    /// Where the program sees the value of `map` that the kernel has at `addr`, as the place
+    /// of all values, and how far into it; none if it sees none of them.
+    #[inline(always)]
+    pub fn place(&self, map: &MapInfo, addr: u64) -> Option<(Values, u64)> {
+        let used = self.program.used(map.kernel, self)?;
+        let values = used.values?;
+        if addr == 0 {
+            return None;
+        }
+        let map = used.info.kernel as *const ffi::bpf_map;
+        // SAFETY: liveness: the program has a reference on the map, or the run is a reader of
+        // what has; it only computes with `addr`.
+        let off = unsafe { bindings::moat_map_offset(map, addr as *const c_void) };
+        Some((values, off))
+    }
+}
