@@ -6,20 +6,17 @@
 //! keep to the language of rustc 1.63.
 #![no_std]
 
-#[path = "again.rs"]
-pub mod again;
+pub mod admin {
+    pub mod again;
+}
 
-#[path = "balance.rs"]
-pub mod balance;
-
-#[path = "boundary.rs"]
-pub mod boundary;
-
-#[path = "decode.rs"]
-pub mod decode;
-
-#[path = "drain.rs"]
-pub mod drain;
+pub mod code {
+    pub mod decode;
+    pub mod insn_starts;
+    pub mod opcodes;
+    pub mod sensitive;
+    pub mod walk;
+}
 
 #[path = "helpers/mod.rs"]
 pub mod helpers;
@@ -27,14 +24,12 @@ pub mod helpers;
 #[path = "keyalloc.rs"]
 pub mod keyalloc;
 
-#[path = "line.rs"]
-pub mod line;
+pub mod load {
+    pub mod reason;
+}
 
 #[path = "maps/mod.rs"]
 pub mod maps;
-
-#[path = "opcodes.rs"]
-pub mod opcodes;
 
 #[path = "pks.rs"]
 pub mod pks;
@@ -42,19 +37,15 @@ pub mod pks;
 #[path = "prog_types/mod.rs"]
 pub mod prog_types;
 
-#[path = "reason.rs"]
-pub mod reason;
+pub mod run {
+    pub mod line;
+}
 
-#[path = "sensitive.rs"]
-pub mod sensitive;
+pub mod state {
+    pub mod ranking;
+}
 
-#[path = "view.rs"]
-pub mod view;
-
-#[path = "walk.rs"]
-pub mod walk;
-
-#[path = "window.rs"]
+#[path = "window/mod.rs"]
 pub mod window;
 
 #[path = "x86.rs"]

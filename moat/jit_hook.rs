@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::admin::report;
+use crate::admin::sysctl;
 use crate::edge::candidate::{Candidate, Found};
 use crate::edge::lock::Locked;
 use crate::edge::maps::{Gone, Map};
@@ -14,11 +16,9 @@ use crate::helpers::contract::SOCKET_FILTER;
 use crate::helpers::table;
 use crate::load;
 use crate::load::calls::Calls;
-use crate::policy;
+use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::prog_types::ProgType;
-use crate::program::UsedMap;
-use crate::reason::{Failure, Reason, Subject, Tried};
-use crate::report;
+use crate::run::program::UsedMap;
 use core::ffi::c_int;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -37,7 +37,7 @@ fn type_of(prog: Prog<'_>) -> u32 {
 /// `moat_ops.begin`
 pub fn begin(mut prog: Mine<'_>) -> c_int {
     let ty = type_of(*prog);
-    let level = match policy::level(ty) {
+    let level = match sysctl::level(ty) {
         Some(level) => level,
         None => return 0,
     };

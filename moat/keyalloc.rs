@@ -10,8 +10,8 @@
 //! it is not handed out before a flush covers it (I5).  The caller retags the
 //! old owner's pages *before* it frees the key, and serialises all calls.
 
-use crate::drain::{Flush, Stamp};
 use crate::pks::{Key, KeySet};
+use crate::window::flush_epoch::{Flush, Stamp};
 
 /// Names a domain for as long as it lives.
 pub type Owner = u64;

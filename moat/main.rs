@@ -3,34 +3,41 @@
 //!
 //! C header: [`include/linux/moat.h`], [`arch/x86/include/asm/moat.h`]
 //!
-//! | question                                 | file            |
-//! |------------------------------------------|-----------------|
-//! | where is the boundary crossed            | `gates.S`, and `arch/x86/entry/moat_64.S` in the kernel |
-//! | what is where in the window              | `state/space.rs` |
-//! | who uses what                            | `state/sharing.rs` |
-//! | who is keyed, and who in a view          | `state/residence.rs` |
-//! | what do maps of maps lead to             | `state/maps_of_maps.rs` |
-//! | who deserves a key                       | `balance.rs`    |
-//! | what memory does a program have          | `load/layout.rs`, `program.rs` |
-//! | what code, and how does it call out      | `code/` |
-//! | what may that code be, where may it lead | `sensitive.rs`, `walk.rs` |
-//! | what happens around a run                | `run.rs`, `run/` |
-//! | how is a program's memory looked at      | `kernel/program_memory.rs` |
-//! | what may a helper be given               | `helpers/`      |
-//! | what is a program type, a map type      | `prog_types/`, `maps/types.rs` |
-//! | what may become of a packet              | `reshape.rs`, `helpers/geometry.rs` |
-//! | what happens on a violation              | `violation.rs`  |
-//! | why can it not be isolated               | `reason.rs`     |
-//! | who is told so, and what can they do     | `report.rs`     |
-//! | was that told before                     | `again.rs`      |
-//! | may a message go to the log              | `limit.c`       |
-//! | which programs are there                 | `listing.c`     |
-//! | who looks after runs with interrupts off | `watch.c`       |
+//! | question                                 | room, files |
+//! |------------------------------------------|-------------|
+//! | what does the kernel ask, and when       | `jit_hook.rs`; `kernel/hooks.rs` has the table |
+//! | what are keys, and what is PKRS          | `pks.rs`, `x86.rs`; who has which: `keyalloc.rs` |
+//! | **`kernel/`**: what do we use of the kernel | |
+//! | how is C called, and how does it call    | `shims.c`, `geometry.c`, `shims.h`, `bindings.rs`, `bindings_helper.h`, `ffi.rs`, `shims.rs`, `calls.rs`, `given.rs`, `counters.rs`, `listing.rs`, `sysctl.rs` |
+//! | who may touch what                       | `lock.rs`, `rcu.rs`, `fixed.rs`, `exclusive.rs`, `held.rs`, `anywhere.rs` |
+//! | what is a program to the kernel          | `prog.rs`, `prog_aux.rs`, `candidate.rs`, `loaded.rs`, `plan.rs`, `gates.rs`, `code.rs` |
+//! | what is a map, memory, the window        | `maps.rs`, `memory.rs`, `window_pages.rs` |
+//! | what is a run, its context, its packet   | `invocation.rs`, `context.rs`, `packet.rs`, `this_cpu.rs` |
+//! | how is a program's memory looked at      | `program_memory.rs` |
+//! | **`prog_types/`**: which program types are there | `rows.rs`, `set.rs`, `names.rs` |
+//! | **`maps/`**: which map types are there   | `types.rs` |
+//! | **`helpers/`**: what may a helper be given | `contract.rs`, `table.rs`, a file for each kind; `audit.rs` |
+//! | what may become of a packet              | `geometry.rs`, `geometry/` |
+//! | **`load/`**: can it be isolated, and why not | `calls.rs`, `reason.rs` |
+//! | where are its slots                      | `layout.rs` |
+//! | **`code/`**: what does the JIT tell, and ask | `jit.rs`, `loading.rs` |
+//! | what may an image be, where may it lead  | `image.rs`, `walk.rs`, `sensitive.rs`, `decode.rs`, `opcodes.rs`, `insn_starts.rs` |
+//! | how does it call out                     | `sites.rs` |
+//! | **`run/`**: where is the boundary crossed | `gates.S`, and `arch/x86/entry/moat_64.S` in the kernel |
+//! | what do runs read                        | `program.rs` |
+//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs` |
+//! | what happens on a violation              | `violation.rs`; may it go to the log: `limit.c` |
+//! | who looks after runs with interrupts off | `watch.c` |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |
-//! | what does the administrator want         | `policy.rs`     |
-//! | what do the BPF core and the JIT ask     | `kernel/hooks.rs`, `jit_hook.rs`, `code/jit.rs` |
-//! | what do C and Rust have of each other    | `shims.h`, `bindings.rs`, `ffi.rs`, `abicheck.rs` |
-//! | what numbers of the kernel are repeated  | `constcheck.rs` |
+//! | **`state/`**: what does the lock guard   | `mod.rs`, `arena.rs`, `domain.rs`, `lifecycle.rs` |
+//! | who uses what                            | `sharing.rs`, `maps_of_maps.rs` |
+//! | who is keyed, and who deserves it        | `residence.rs`, `ranking.rs` |
+//! | what is where in the window              | `space.rs` |
+//! | **`window/`**: which addresses are free, and when | `addresses.rs`, `flush_epoch.rs`, `pcids.rs` |
+//! | **`admin/`**: what does the administrator want | `sysctl.rs` |
+//! | who is told what, and was that told before | `report.rs`, `again.rs` |
+//! | what can people see                      | `show.rs`, `listing.c`, `counters.c` |
+//! | **`checks/`**: do C, Rust and assembly agree | `constants.rs`, `layouts.rs` |
 
 // A module has no other crate to be reached from, but host.rs has.
 #![allow(unreachable_pub)]
@@ -38,59 +45,37 @@
 use edge::calls;
 use kernel::prelude::*;
 
-// Pure logic, shared with the host build (host.rs), whose tests use all of it.
-mod again;
-mod balance;
+// One for each room; `main.rs` and what stands beside it belongs to all of them.  Files
+// without the kernel in them are built for the host, too, by host.rs, whose tests use all
+// of what is in them.
+mod admin;
+// Generated, and so not there on the host.
+#[path = "kernel/bindings.rs"]
+mod bindings;
 #[allow(dead_code)]
-mod boundary;
-mod decode;
-#[allow(dead_code)]
-mod drain;
+mod checks;
+mod code;
+// `kernel` is the kernel's own crate.
+#[path = "kernel/mod.rs"]
+mod edge;
 #[allow(dead_code)]
 mod helpers;
+mod jit_hook;
 #[allow(dead_code)]
 mod keyalloc;
-#[allow(dead_code)]
-mod line;
+mod load;
 #[allow(dead_code)]
 mod maps;
-mod opcodes;
 #[allow(dead_code)]
 mod pks;
 #[allow(dead_code)]
 mod prog_types;
-#[allow(dead_code)]
-mod reason;
-mod sensitive;
-#[allow(dead_code)]
-mod view;
-mod walk;
+mod run;
+mod state;
 #[allow(dead_code)]
 mod window;
 #[allow(dead_code)]
 mod x86;
-
-#[allow(dead_code)]
-mod abicheck;
-mod bindings;
-mod code;
-#[allow(dead_code)]
-mod constcheck;
-// `kernel` is the crate.
-#[path = "kernel/mod.rs"]
-mod edge;
-mod ffi;
-mod jit_hook;
-mod load;
-mod policy;
-mod program;
-mod report;
-mod reshape;
-mod run;
-mod sends;
-mod show;
-mod state;
-mod violation;
 
 module! {
     type: Moat,
@@ -108,7 +93,7 @@ struct Moat {
 
 impl kernel::Module for Moat {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let sysctls = policy::register()?;
+        let sysctls = admin::sysctl::register()?;
         let watch = Watch::start()?;
         // Last of what can fail: from here on programs hold the module.
         let hooks = edge::hooks::Hooks::register()?;
@@ -123,7 +108,7 @@ impl kernel::Module for Moat {
     }
 }
 
-/// Looks for runs that nothing interrupts: `watch.c`.
+/// Looks for runs that nothing interrupts: `run/watch.c`.
 struct Watch(());
 
 impl Watch {

@@ -2,7 +2,7 @@
 //! Constants of the architecture.
 //!
 //! Written by `cargo run -p constgen > moat/x86.rs` from the x86 crate 0.52.
-//! `constcheck.rs` compares them with the kernel's headers.
+//! `checks/constants.rs` compares them with the kernel's headers.
 
 // RFLAGS. Intel SDM Vol. 1, 3.4.3.
 pub const RFLAGS_CF: u64 = 0x1;

@@ -7,18 +7,18 @@
 
 use super::loading::{Loading, Name};
 use super::sites;
-use crate::boundary::{self, Builder};
+use crate::code::insn_starts::{self, Builder};
+use crate::code::walk::{walk, Bad};
 use crate::edge::calls;
 use crate::edge::code::{insn_length, let_run, Image};
+use crate::edge::ffi;
 use crate::edge::memory::{Table, Zeroed};
 use crate::edge::prog::Prog;
-use crate::ffi;
 use crate::helpers::contract::{Arg, Contract, Ret};
 use crate::helpers::table;
 use crate::prog_types::Context;
-use crate::program::Program;
-use crate::violation;
-use crate::walk::{walk, Bad};
+use crate::run::program::Program;
+use crate::run::violation;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 
@@ -182,8 +182,8 @@ impl Loading {
         (start, code): (u64, &[u8]),
         (sites_at, nr_sites): (u64, usize),
     ) -> Coded<()> {
-        let mut bits = Zeroed::<u64>::new(boundary::words(code.len())).ok_or(NOMEM)?;
-        let mut scratch = Zeroed::<u64>::new(boundary::words(code.len())).ok_or(NOMEM)?;
+        let mut bits = Zeroed::<u64>::new(insn_starts::words(code.len())).ok_or(NOMEM)?;
+        let mut scratch = Zeroed::<u64>::new(insn_starts::words(code.len())).ok_or(NOMEM)?;
         let marks = Builder::new(bits.slice_mut(), code.len()).ok_or(INVAL)?;
         let targets = Builder::new(scratch.slice_mut(), code.len()).ok_or(INVAL)?;
         let gate = match image {

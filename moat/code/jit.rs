@@ -9,12 +9,12 @@
 use super::image::enter_gate;
 use super::loading::Loading;
 use super::sites;
+use crate::admin::report;
 use crate::edge::code::Image;
+use crate::edge::ffi::{self, addr, moat_jit};
 use crate::edge::given::Out;
 use crate::edge::prog::Isolated;
-use crate::ffi::{self, addr, moat_jit};
-use crate::program::Program;
-use crate::report;
+use crate::run::program::Program;
 use core::ffi::{c_int, c_void};
 use kernel::bindings;
 

@@ -4,8 +4,8 @@
 //! Only the thread that loads the program has it, in a JIT hook; gates and runs find the
 //! buffers through [`Gates`](crate::edge::gates::Gates).
 
+use crate::edge::ffi;
 use crate::edge::memory::{Table, Zeroed};
-use crate::ffi;
 use kernel::prelude::*;
 
 /// A call: the number of the image, and of the call in the image.

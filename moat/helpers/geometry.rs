@@ -65,7 +65,7 @@ pub const INGRESS: i64 = 1 << 10;
 
 /// The shape of a packet: offsets from the start of its buffer, and lengths, in bytes.
 ///
-/// C header: `moat/shims.h`, `struct moat_geometry`.
+/// C header: `moat/kernel/shims.h`, `struct moat_geometry`.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Geometry {

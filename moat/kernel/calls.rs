@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Functions of C that may be called with any arguments, where the context is right.
 //!
-//! C header: `moat/shims.h`
+//! C header: `moat/kernel/shims.h`
 
-use crate::ffi;
+use crate::edge::ffi;
 
 /// Makes each of them a function of the same name here, without `moat_` and `shim_`.
 macro_rules! calls {

@@ -6,8 +6,8 @@
 use super::given::Given;
 use crate::code::loading::Loading;
 use crate::code::sites;
-use crate::ffi::{self, moat_jit_image};
-use crate::program::Program;
+use crate::edge::ffi::{self, moat_jit_image};
+use crate::run::program::Program;
 use kernel::bindings;
 
 /// An image that is finished, and still the JIT's to write.
@@ -59,13 +59,13 @@ pub fn let_run(program: &Program, loading: &Loading) {
     unsafe { program.gates.set_images(&loading.images) };
 }
 
-/// The site in `gates.S`, holes and all.
+/// The site in `run/gates.S`, holes and all.
 pub fn site_template() -> &'static [u8] {
     let (begin, end) = (
         ffi::addr(ffi::moat_site_begin),
         ffi::addr(ffi::moat_site_end),
     );
-    // SAFETY: `gates.S` has so many bytes from there on, which nobody changes.
+    // SAFETY: `run/gates.S` has so many bytes from there on, which nobody changes.
     unsafe { core::slice::from_raw_parts(begin as *const u8, (end - begin) as usize) }
 }
 

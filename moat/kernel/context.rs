@@ -5,7 +5,7 @@
 //! Context: as in `invocation.rs`.
 
 use super::invocation::Run;
-use crate::ffi;
+use crate::edge::ffi;
 use crate::load::MAX_META;
 use core::ffi::c_void;
 

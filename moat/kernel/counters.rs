@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is counted here and shown by `counters.c` in debugfs.
+//! What is counted here and shown by `admin/counters.c` in debugfs.
 //!
 //! Context: any.
 

@@ -4,7 +4,7 @@
 //! They read it on any CPU, without locks, while the program runs.  C header:
 //! `arch/x86/include/asm/moat.h`.
 
-use crate::ffi::{moat_domain, moat_image, moat_return_t, moat_site};
+use crate::edge::ffi::{moat_domain, moat_image, moat_return_t, moat_site};
 use core::cell::UnsafeCell;
 use core::ptr::addr_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -2,7 +2,7 @@
 //! Arguments of hooks, on their way from what C has to safe types.
 
 use super::maps::{Gone, Map};
-use crate::ffi::{self, bpf_map, moat_fault};
+use crate::edge::ffi::{self, bpf_map, moat_fault};
 use core::ffi::{c_char, c_void};
 use core::fmt;
 use core::marker::PhantomData;

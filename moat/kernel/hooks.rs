@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Functions that C calls, each around a safe one.
 //!
-//! C header: [`include/linux/moat.h`], `struct moat_ops`, and `moat/shims.h`.  The tables
+//! C header: [`include/linux/moat.h`], `struct moat_ops`, and `moat/kernel/shims.h`.  The tables
 //! below say what arguments C has, and what the safe functions may take them for.
 
 use super::anywhere::anywhere;
@@ -13,10 +13,14 @@ use super::given::{Given, Log, Out, Seq};
 use super::lock::{with_lock_held, Locked};
 use super::maps::{Gone, Map};
 use super::prog::{Isolated, Mine, Prog};
+use crate::admin::report;
+use crate::admin::show;
 use crate::code::jit;
-use crate::ffi::{bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run};
-use crate::program::Program;
-use crate::{jit_hook, report, sends, show, violation};
+use crate::edge::ffi::{bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run};
+use crate::jit_hook;
+use crate::run::program::Program;
+use crate::run::sends;
+use crate::run::violation;
 use core::ffi::{c_int, c_void};
 use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
 use kernel::prelude::*;
@@ -105,7 +109,7 @@ hooks! {
     /// `moat_ops.violation`; `run` is the current invocation.
     fn fault(run: *mut moat_run as &Program, fault: *const moat_fault as &moat_fault)
         => violation::stopped_by;
-    /// A line of `programs` in debugfs: `listing.c`.
+    /// A line of `programs` in debugfs: `admin/listing.c`.
     #[no_mangle]
     fn moat_show_program(m: *mut seq_file as Listing<'_>, program: u64 as u64) => show_line;
     /// `domains` in debugfs.

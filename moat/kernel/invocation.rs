@@ -15,10 +15,10 @@
 
 use super::program_memory::Slot;
 use super::rcu::Reader;
-use crate::ffi::{self, moat_fault, moat_run, moat_slot};
+use crate::edge::ffi::{self, moat_fault, moat_run, moat_slot};
 use crate::helpers::audit::MapInfo;
-use crate::program::{Program, Values};
-use crate::violation;
+use crate::run::program::{Program, Values};
+use crate::run::violation;
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::addr_of_mut;
@@ -67,7 +67,7 @@ macro_rules! for_gates {
         /// It is called by a gate: see `for_gates`.
         #[no_mangle]
         pub unsafe extern "C" fn $name(
-            run: *mut $crate::ffi::moat_run
+            run: *mut $crate::edge::ffi::moat_run
             $(, $arg: *const $ty)*
         ) $(-> $ret)? {
             #[inline(always)]

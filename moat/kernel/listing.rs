@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The list of programs in debugfs: `listing.c`.
+//! The list of programs in debugfs: `admin/listing.c`.
 //!
 //! Context: process, with the lock held.
 

@@ -7,7 +7,7 @@
 
 use super::held::Held;
 use super::lock::Locked;
-use crate::program::Program;
+use crate::run::program::Program;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;

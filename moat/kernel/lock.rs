@@ -5,7 +5,7 @@
 
 use super::exclusive::{Exclusive, Taken};
 use super::shims::safe_shims;
-use crate::ffi;
+use crate::edge::ffi;
 use crate::state::State;
 use core::ops::{Deref, DerefMut};
 
@@ -74,7 +74,7 @@ impl DerefMut for Locked {
     }
 }
 
-/// Looks at the state while C holds the lock: `listing.c`.
+/// Looks at the state while C holds the lock: `admin/listing.c`.
 ///
 /// # Safety
 ///

@@ -6,10 +6,10 @@
 
 use super::memory::{text, Zeroed};
 use super::shims::given_back;
-use crate::ffi::{self, bpf_map};
+use crate::edge::ffi::{self, bpf_map};
 use crate::helpers::audit::MapInfo;
-use crate::reason::Failure::{NoMemory, Refused};
-use crate::reason::{Failure, Reason, Subject, Text, Tried};
+use crate::load::reason::Failure::{NoMemory, Refused};
+use crate::load::reason::{Failure, Reason, Subject, Text, Tried};
 use crate::state::State;
 use core::cell::Cell;
 use core::ffi::{c_char, c_void};

@@ -2,9 +2,9 @@
 //! Memory that is handed to C or read by gates, and what Rust for Linux lacks.
 
 use super::shims::{given_back, safe_shims};
-use crate::ffi::{self, moat_cpu_slots, page};
-use crate::reason::Failure::NoMemory;
-use crate::reason::Tried;
+use crate::edge::ffi::{self, moat_cpu_slots, page};
+use crate::load::reason::Failure::NoMemory;
+use crate::load::reason::Tried;
 use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
 use core::num::NonZeroUsize;

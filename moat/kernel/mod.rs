@@ -8,6 +8,7 @@ mod anywhere;
 pub mod calls;
 pub mod counters;
 pub mod exclusive;
+pub mod ffi;
 pub mod fixed;
 pub mod gates;
 pub mod held;

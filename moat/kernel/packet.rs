@@ -7,7 +7,7 @@
 
 use super::invocation::Run;
 use super::shims::safe_shims;
-use crate::ffi;
+use crate::edge::ffi;
 use crate::helpers::contract::Uncovers;
 use crate::helpers::geometry::Geometry;
 use crate::prog_types::Context;
@@ -37,7 +37,7 @@ pub enum Packet<'a> {
     Xdp(XdpBuff<'a>),
 }
 
-/// Functions of `shims.h` about packets of one kind, as methods.
+/// Functions of `kernel/shims.h` about packets of one kind, as methods.
 macro_rules! of_packets {
     ($packet:ident: $(
         $(#[$doc:meta])*
@@ -50,7 +50,7 @@ macro_rules! of_packets {
             $vis fn $name(self $(, $arg: $ty)*) $(-> $ret)? {
                 // SAFETY: liveness and aliasing: see the module documentation; references
                 // live for as long as the call, and are to structures that C has the same
-                // layout of: `abicheck.rs`.  Kinds are not mixed up: who makes a packet has
+                // layout of: `checks/layouts.rs`.  Kinds are not mixed up: who makes a packet has
                 // looked, or says so.
                 unsafe { ffi::$shim(self.0 $(, $pass)*) }
             }

@@ -5,7 +5,7 @@
 
 use super::anywhere::anywhere;
 use super::prog_aux::read;
-use crate::ffi::moat_ctx_plan;
+use crate::edge::ffi::moat_ctx_plan;
 use core::ops::Deref;
 use kernel::bindings;
 

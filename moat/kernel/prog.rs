@@ -7,8 +7,8 @@
 use super::given::Given;
 use super::loaded::Loaded;
 use super::prog_aux::{read, Aux};
-use crate::program::Program;
-use crate::reason::Text;
+use crate::load::reason::Text;
+use crate::run::program::Program;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ops::Deref;

@@ -40,9 +40,9 @@ impl Aux {
 #[cfg(MODULE)]
 impl Aux {
     /// What the program is called.
-    pub fn name(self) -> crate::reason::Text {
+    pub fn name(self) -> crate::load::reason::Text {
         let name = read!(self.0, name);
-        crate::reason::Text::new(name.iter().map(|&c| c as u8))
+        crate::load::reason::Text::new(name.iter().map(|&c| c as u8))
     }
 
     /// Bytes.

@@ -21,7 +21,7 @@
 //!
 //! [`CallerMemory`]: crate::helpers::audit::CallerMemory
 
-use crate::ffi::{moat_ctx_plan, moat_slot};
+use crate::edge::ffi::{moat_ctx_plan, moat_slot};
 use crate::helpers::audit::Memory;
 use crate::helpers::contract::BOUNCE_MAX;
 use core::arch::asm;

@@ -2,7 +2,7 @@
 //! What a program has on each CPU, beside memory; and for how long it may run on one.
 
 use super::gates::Gates;
-use crate::ffi;
+use crate::edge::ffi;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// How often the program with `gates` began to run, on all CPUs.

@@ -5,11 +5,11 @@
 //! what is not in the window: nothing else is theirs to change.
 
 use super::shims::{given_back, safe_shims};
-use crate::ffi::{self, page};
+use crate::edge::ffi::{self, page};
+use crate::load::reason::Failure::NoMemory;
+use crate::load::reason::Tried;
 use crate::pks::Key;
-use crate::reason::Failure::NoMemory;
-use crate::reason::Tried;
-use crate::window;
+use crate::window::addresses;
 use core::ptr::NonNull;
 use kernel::bindings;
 
@@ -38,7 +38,9 @@ struct Range {
 impl Range {
     /// `bytes` from `addr` on; none if these are not all the window's.
     fn new(addr: u64, bytes: u64) -> Option<Range> {
-        let is = bytes <= window::SIZE && window::holds(addr) && window::holds(addr + (bytes - 1));
+        let is = bytes <= addresses::SIZE
+            && addresses::holds(addr)
+            && addresses::holds(addr + (bytes - 1));
         debug_assert!(is);
         match is {
             true => Some(Range { addr, bytes }),

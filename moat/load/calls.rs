@@ -5,8 +5,8 @@
 
 use crate::helpers::contract::{Contract, Uncovers};
 use crate::helpers::table;
+use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::prog_types::{Context, ProgType};
-use crate::reason::{Failure, Reason, Subject, Tried};
 use kernel::bindings;
 
 /// Because of a call of a helper, which is instruction number `insn` now.

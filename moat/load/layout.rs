@@ -8,12 +8,12 @@
 
 use super::calls::Calls;
 use crate::edge::calls;
+use crate::edge::ffi;
 use crate::edge::memory::{Slots, Zeroed};
-use crate::ffi;
+use crate::load::reason::Failure::{NoMemory, Refused};
+use crate::load::reason::{Reason, Subject, Tried};
 use crate::prog_types::Context;
-use crate::program::Program;
-use crate::reason::Failure::{NoMemory, Refused};
-use crate::reason::{Reason, Subject, Tried};
+use crate::run::program::Program;
 use crate::state::{Area, Layout};
 use kernel::bindings;
 

@@ -7,22 +7,24 @@
 
 pub mod calls;
 mod layout;
+#[allow(dead_code)]
+pub mod reason;
 
 pub use crate::edge::loaded::Loaded;
 pub use layout::{EXCEPTION, MARGIN, MAX_META};
 
 use crate::edge::counters::moat_freed;
+use crate::edge::ffi;
 use crate::edge::gates::Gates;
 use crate::edge::lock::Locked;
 use crate::edge::maps::Map;
 use crate::edge::memory::try_box;
 use crate::edge::plan::Plan;
 use crate::edge::prog_aux::Aux;
-use crate::ffi;
+use crate::load::reason::Tried;
 use crate::pks::{KeySet, Pkrs};
 use crate::prog_types::{self, Level};
-use crate::program::Program;
-use crate::reason::Tried;
+use crate::run::program::Program;
 use crate::state::Layout;
 use calls::Calls;
 use core::sync::atomic::Ordering;

@@ -21,7 +21,7 @@ pub use names::{name, NAMES};
 pub use rows::{ROWS, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, TC_ACT_SHOT, XDP, XDP_DROP};
 pub use set::ProgTypes;
 
-use crate::reason::{Failure, Reason, Subject, Tried};
+use crate::load::reason::{Failure, Reason, Subject, Tried};
 
 /// A program type that MOAT can isolate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The program types that MOAT can isolate.
 //!
-//! `constcheck.rs` compares the numbers with the kernel's.
+//! `checks/constants.rs` compares the numbers with the kernel's.
 
 use super::{name, Context, Level, ProgType, Verdict};
 

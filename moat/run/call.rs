@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Audited calls of helpers, and what the program gets back.
 //!
-//! Context: as in `run.rs`.
+//! Context: as in `run/mod.rs`.
 
 use super::Run;
+use crate::edge::ffi::{self, moat_site};
 use crate::edge::program_memory::{self, KernelCopy};
-use crate::ffi::{self, moat_site};
 use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
 use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
 use crate::helpers::maptype::MapTypes;
-use crate::reshape;
+use crate::run::reshape;
 
 /// A helper's return value.
 type Called = core::result::Result<u64, AuditError>;

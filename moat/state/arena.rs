@@ -8,8 +8,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::reason::Failure::NoMemory;
-use crate::reason::Tried;
+use crate::load::reason::Failure::NoMemory;
+use crate::load::reason::Tried;
 use core::cmp::Ordering;
 use core::fmt;
 use core::marker::PhantomData;
@@ -223,7 +223,7 @@ impl<T> Arena<T> {
 }
 
 #[cold]
-fn lost<T>(id: Id<T>) -> crate::reason::Failure {
+fn lost<T>(id: Id<T>) -> crate::load::reason::Failure {
     debug_assert!(false, "{:?} leads nowhere", id);
     pr_err!("WARNING: {:?} leads nowhere\n", id);
     NoMemory

@@ -6,7 +6,7 @@ use super::{Book, State};
 use crate::edge::maps::HeldMap;
 use crate::edge::window_pages;
 use crate::pks::Key;
-use crate::window::Slot;
+use crate::window::addresses::Slot;
 use kernel::prelude::*;
 
 /// Memory that exactly the same programs use: the slots of one and the values of maps that

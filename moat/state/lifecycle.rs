@@ -5,16 +5,16 @@ use super::arena::Id;
 use super::maps_of_maps::is_outer;
 use super::sharing::one;
 use super::{Area, Book, State};
-use crate::balance::{Budget, Heat};
 use crate::edge::held::Held;
 use crate::edge::listing;
 use crate::edge::maps::Map;
 use crate::edge::memory::{Slots, Zeroed};
 use crate::edge::window_pages;
+use crate::load::reason::Failure::NoMemory;
+use crate::load::reason::Tried;
 use crate::maps::types::MapTypes;
-use crate::program::{Program, UsedMap};
-use crate::reason::Failure::NoMemory;
-use crate::reason::Tried;
+use crate::run::program::{Program, UsedMap};
+use crate::state::ranking::{Budget, Heat};
 use kernel::prelude::*;
 
 /// Where a program's slots are, and what belongs to them.

@@ -22,9 +22,9 @@ use crate::edge::maps::{Gone, HeldMap, Map, TOGETHER};
 use crate::edge::memory::try_box;
 use crate::edge::rcu;
 use crate::helpers::maptype::MapTypes;
-use crate::program::{Program, UsedMap};
-use crate::reason::Failure::NoMemory;
-use crate::reason::{Failure, Tried};
+use crate::load::reason::Failure::NoMemory;
+use crate::load::reason::{Failure, Tried};
+use crate::run::program::{Program, UsedMap};
 use core::mem::take;
 use kernel::prelude::*;
 

@@ -13,6 +13,7 @@ pub mod arena;
 mod domain;
 mod lifecycle;
 mod maps_of_maps;
+pub mod ranking;
 mod residence;
 mod sharing;
 mod space;
@@ -22,14 +23,14 @@ pub use lifecycle::Layout;
 pub use maps_of_maps::Outer;
 pub use space::{Area, View};
 
-use crate::again::Untold;
-use crate::balance::{Budget, Heat};
-use crate::drain::Drain;
+use crate::admin::again::Untold;
 use crate::edge::held::Held;
 use crate::keyalloc::KeyAlloc;
-use crate::program::Program;
-use crate::view::Pcids;
-use crate::window::Window;
+use crate::run::program::Program;
+use crate::state::ranking::{Budget, Heat};
+use crate::window::addresses::Window;
+use crate::window::flush_epoch::Drain;
+use crate::window::pcids::Pcids;
 use arena::{Arena, Id};
 use kernel::prelude::*;
 

@@ -3,17 +3,17 @@
 //!
 //! Keyed to viewed: tell the gates, wait for the runs that began before, and only
 //! then touch keys.  Viewed to keyed: tag the pages, flush, then tell the gates.  Who
-//! deserves keys is for `balance.rs` to say.
+//! deserves keys is for `state/ranking.rs` to say.
 
 use super::arena::Id;
 use super::{Book, Domain, MapValues, State};
-use crate::balance::{self, Budget, Load, Move};
+use crate::admin::sysctl;
 use crate::edge::counters::{moat_binds, moat_evictions};
 use crate::edge::window_pages;
 use crate::keyalloc;
+use crate::load::reason::Tried;
 use crate::pks::{Key, KeySet};
-use crate::policy;
-use crate::reason::Tried;
+use crate::state::ranking::{self, Budget, Load, Move};
 use core::mem::take;
 use core::sync::atomic::Ordering;
 
@@ -29,7 +29,7 @@ impl State {
     /// How many keys may be given out now.
     fn free_keys(&self) -> usize {
         let used = self.keys_used();
-        policy::keys()
+        sysctl::keys()
             .saturating_sub(used)
             .min(Key::PROGRAMS - used)
     }
@@ -55,7 +55,7 @@ impl State {
         domains.filter(|domain| domain.key.is_none()).count()
     }
 
-    /// How many of its keys no other program would miss; see `balance::Load`.
+    /// How many of its keys no other program would miss; see `ranking::Load`.
     fn frees(&self, program: Id<Book>, book: &Book) -> usize {
         if !book.program.is_keyed() {
             return 0;
@@ -276,7 +276,7 @@ impl State {
             }
         }
         // The limit may have been lowered.
-        while self.keys_used() > policy::keys() {
+        while self.keys_used() > sysctl::keys() {
             match self.coldest() {
                 Some(program) if self.evict(&[program]) => {}
                 _ => break,
@@ -300,7 +300,7 @@ impl State {
             frees: self.frees(id, book),
             id: id.bits(),
         });
-        match balance::choose(loads, self.free_keys()) {
+        match ranking::choose(loads, self.free_keys()) {
             Move::Promote(hot) => Id::from_bits(hot).map_or(false, |hot| self.promote(hot)),
             Move::Displace(cold, hot) => {
                 let hot = match Id::from_bits(hot) {
@@ -323,8 +323,8 @@ impl State {
     /// Whether nobody can gain or lose a key, whoever runs most: there is none, or
     /// everybody has what it wants.
     fn is_settled(&self) -> bool {
-        self.keys_used() <= policy::keys()
-            && (policy::keys() == 0
+        self.keys_used() <= sysctl::keys()
+            && (sysctl::keys() == 0
                 || self
                     .programs
                     .iter()

@@ -12,8 +12,8 @@ use super::arena::Id;
 use super::{Book, Domain, MapValues, State};
 use crate::edge::maps::Map;
 use crate::edge::window_pages;
-use crate::reason::Failure::NoMemory;
-use crate::reason::Tried;
+use crate::load::reason::Failure::NoMemory;
+use crate::load::reason::Tried;
 use core::mem::take;
 use kernel::prelude::*;
 

@@ -6,18 +6,18 @@
 
 use super::arena::Id;
 use super::{Domain, MapValues, State};
-use crate::drain::Flush;
+use crate::edge::ffi::page;
 use crate::edge::lock::Locked;
 use crate::edge::maps::Map;
 use crate::edge::memory::Pages;
 use crate::edge::window_pages::{self, PageView};
-use crate::ffi::page;
 use crate::helpers::maptype::RDONLY_PROG;
+use crate::load::reason::Failure::NoRoom;
+use crate::load::reason::Tried;
 use crate::pks::Key;
-use crate::reason::Failure::NoRoom;
-use crate::reason::Tried;
-use crate::view::cr3;
-use crate::window::Slot;
+use crate::window::addresses::Slot;
+use crate::window::flush_epoch::Flush;
+use crate::window::pcids::cr3;
 
 impl State {
     /// Maps `pages` into a range of their own.

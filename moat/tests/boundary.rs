@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The boundary map says yes to exactly what was marked.
 
-use moat_logic::boundary::*;
+use moat_logic::code::insn_starts::*;
 use proptest::prelude::*;
 use std::collections::HashSet;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Keys never have two owners, and never change owner without a flush (I5).
 
-use moat_logic::drain::{Drain, Flush};
 use moat_logic::keyalloc::*;
 use moat_logic::pks::{Key, KeySet};
+use moat_logic::window::flush_epoch::{Drain, Flush};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Packets that go round are told from those that pass through, whatever the clock.
 
-use moat_logic::line::*;
+use moat_logic::run::line::*;
 use proptest::prelude::*;
 
 const A: Name = Name::of(7);

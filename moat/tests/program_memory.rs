@@ -37,6 +37,10 @@ mod ffi {
     }
 }
 
+mod edge {
+    pub(crate) use super::ffi;
+}
+
 use ffi::{moat_ctx_plan, moat_slot};
 
 const MAP: u64 = 0x1000;

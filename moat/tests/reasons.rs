@@ -2,9 +2,9 @@
 //! Reasons name what they are about, names do no harm, and a refusal that is told again
 //! is one refusal.
 
-use moat_logic::again::{Refusal, Told, Untold, MEMORY, MOST};
+use moat_logic::admin::again::{Refusal, Told, Untold, MEMORY, MOST};
 use moat_logic::helpers::maptype::{HASH, LPM_TRIE};
-use moat_logic::reason::{Failure, Line, Reason, Subject, Text};
+use moat_logic::load::reason::{Failure, Line, Reason, Subject, Text};
 use proptest::prelude::*;
 
 fn text(s: &str) -> Text {

@@ -2,7 +2,7 @@
 //! Every sensitive instruction is told, however it is prefixed, and what the JIT
 //! emits is not.
 
-use moat_logic::sensitive::*;
+use moat_logic::code::sensitive::*;
 use proptest::prelude::*;
 
 const SENSITIVE: &[(&[u8], &str)] = &[

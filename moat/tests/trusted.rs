@@ -7,7 +7,7 @@
 #[path = "x86/oracle.rs"]
 mod oracle;
 
-use moat_logic::sensitive::*;
+use moat_logic::code::sensitive::*;
 use oracle::{decode, Decoded};
 use std::collections::HashMap;
 use std::process::Command;

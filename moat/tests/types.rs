@@ -2,11 +2,11 @@
 //! The rows of program types and of map types, and what comes from them.
 
 use moat_logic::helpers::table::all;
+use moat_logic::load::reason::Failure;
 use moat_logic::maps::types::{self, *};
 use moat_logic::prog_types::{
     self, Context, Level, ProgType, ProgTypes, Verdict, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP,
 };
-use moat_logic::reason::Failure;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -238,7 +238,7 @@ fn names_are_those_of_the_kernel() {
 /// What is no number of the kernel's does not build, if it is compared.
 #[test]
 fn numbers_of_rows_are_compared_with_the_kernels() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/moat/constcheck.rs");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/moat/checks/constants.rs");
     let checks = std::fs::read_to_string(path).unwrap();
     let progs = PROGS.iter().map(|row| row.name.to_uppercase());
     let progs = progs.map(|name| ("prog", name));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A view's CR3 is what was meant, and its PCID nobody else's (I5).
 
-use moat_logic::drain::{Drain, Flush};
-use moat_logic::view::*;
+use moat_logic::window::flush_epoch::{Drain, Flush};
+use moat_logic::window::pcids::*;
 use proptest::prelude::*;
 use std::collections::HashSet;
 

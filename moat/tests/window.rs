@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Slots never overlap or touch, and never return without a flush (I5).
 
-use moat_logic::drain::{Drain, Flush};
-use moat_logic::window::*;
+use moat_logic::window::addresses::*;
+use moat_logic::window::flush_epoch::{Drain, Flush};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@
 
 #define UNPRIVILEGED "/proc/sys/kernel/unprivileged_bpf_disabled"
 
-/* As in moat/limit.c, in a minute */
+/* As in moat/run/limit.c, in a minute */
 #define OF_USER 10
 #define OF_ALL 60
 

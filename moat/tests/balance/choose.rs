@@ -3,8 +3,8 @@
 
 use crate::config;
 use crate::machine::Machine;
-use moat_logic::balance::*;
 use moat_logic::pks::Key;
+use moat_logic::state::ranking::*;
 use proptest::prelude::*;
 
 fn load() -> impl Strategy<Value = Load> {

@@ -2,7 +2,7 @@
 //! What a move is weighed with: how hot a program is, and the budget.
 
 use crate::config;
-use moat_logic::balance::*;
+use moat_logic::state::ranking::*;
 use proptest::prelude::*;
 
 #[test]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Programs with sets of domains, run period by period as the kernel would.
 
-use moat_logic::balance::*;
 use moat_logic::pks::Key;
+use moat_logic::state::ranking::*;
 
 /// How many programs `State::balance` moves at most in a period.
 const MOVES: usize = Key::PROGRAMS;

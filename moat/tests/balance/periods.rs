@@ -3,8 +3,8 @@
 
 use crate::config;
 use crate::machine::*;
-use moat_logic::balance::*;
 use moat_logic::pks::Key;
+use moat_logic::state::ranking::*;
 use proptest::prelude::*;
 
 proptest! {

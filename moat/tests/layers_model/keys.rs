@@ -2,9 +2,9 @@
 //! The keys: a state small enough to be explored, which the real allocator and drain
 //! are made of when there is something to do, and which is made of them afterwards.
 
-use moat_logic::drain::{Drain, Flush};
 use moat_logic::keyalloc::{self, KeyAlloc, Owner};
 use moat_logic::pks::Key;
+use moat_logic::window::flush_epoch::{Drain, Flush};
 
 const KEYS: usize = 3;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A name leads to what was given it, and to nothing else, ever: `state/arena.rs`.
 
-use crate::reason::Failure;
+use crate::load::reason::Failure;
 use crate::state::arena::{Arena, Id};
 use kernel::memory::{self, Shortage};
 use proptest::collection::vec;

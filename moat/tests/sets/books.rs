@@ -3,14 +3,16 @@
 //! compared with the machine whenever page tables, TLBs or runs change: `reach.rs`.
 
 use crate::edge::rcu::Reader;
+use crate::load;
 use crate::pks::{KeySet, Pkrs};
-use crate::program::Program;
 use crate::reach;
+use crate::run::program::Program;
 use kernel::account;
 use kernel::bindings::bpf_map;
 use kernel::machine::{machine, Machine, Moment};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 
 pub type Map = *mut bpf_map;
@@ -40,7 +42,9 @@ pub struct Runs {
 
 /// A program that can be run.
 pub struct Loaded {
-    pub program: *mut Program,
+    /// Not freed with the books: after a failed history that need not work.
+    pub program: ManuallyDrop<load::Loaded>,
+    pub aux: *mut kernel::bindings::bpf_prog_aux,
     /// Its number, for people.
     pub id: usize,
     /// The maps it was loaded with.
@@ -127,9 +131,15 @@ fn due(own: &[Map], leaving: &[(Map, Map)]) -> BTreeSet<Map> {
 }
 
 impl Loaded {
-    pub fn new(program: *mut Program, id: usize, own: Vec<Map>) -> Loaded {
+    pub fn new(
+        program: load::Loaded,
+        aux: *mut kernel::bindings::bpf_prog_aux,
+        id: usize,
+        own: Vec<Map>,
+    ) -> Loaded {
         let mut loaded = Loaded {
-            program,
+            program: ManuallyDrop::new(program),
+            aux,
             id,
             own,
             area: 0,
@@ -142,9 +152,7 @@ impl Loaded {
     }
 
     pub fn get(&self) -> &Program {
-        // SAFETY: a program lives as long as it is in the books, and has been admitted: there
-        // are shared references only.
-        unsafe { &*self.program }
+        &self.program
     }
 
     pub fn is_alive(&self) -> bool {
@@ -160,8 +168,7 @@ impl Loaded {
 
     /// Writes down what a run has that begins now, or may have that is under way.
     fn note(&mut self, machine: &mut Machine, leaving: &[(Map, Map)], moment: Moment) {
-        // SAFETY: as in `get`, which would borrow all of `self`.
-        let program = unsafe { &*self.program };
+        let program: &Program = &self.program;
         if moment == Moment::GraceOver {
             self.runs = Runs::default();
             self.over |= !self.is_alive();

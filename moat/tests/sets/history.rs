@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Histories: what happens to a system, step by step, at random or as written down.
 
+use crate::admin::sysctl::{self, Level};
 use crate::books::{Checked, Map};
 use crate::plans::{Kind, KINDS};
-use crate::policy::{self, Level};
 use crate::setup::{Setup, Size};
 use crate::system::System;
 use kernel::machine::Broken;
@@ -96,7 +96,7 @@ impl Step {
             Event::Unload(i) => system.unload(*i, *shortage),
             Event::Balance(runs) => system.balance(runs, *shortage),
             Event::Keys(keys) => {
-                policy::set_keys(*keys);
+                sysctl::set_keys(*keys);
                 Ok(())
             }
             Event::Begin(outer, map) => {

@@ -2,14 +2,16 @@
 //! Loads that are refused, wherever that is found out, leave nothing behind; and what the
 //! calls of a program mean.
 
+use crate::admin::sysctl::Level;
 use crate::books::Map;
 use crate::changes::borrowed;
+use crate::edge::plan::Plan;
+use crate::edge::prog_aux::Aux;
 use crate::helpers::contract::{SCHED_CLS, SOCKET_FILTER, XDP};
+use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::load::{self, calls::Calls};
 use crate::plans::{Draft, Kind, KINDS};
-use crate::policy::Level;
 use crate::prog_types::{self, ProgType};
-use crate::reason::{Failure, Reason, Subject, Tried};
 use crate::setup::{Setup, Size};
 use crate::system::System;
 use kernel::bindings::*;
@@ -28,17 +30,17 @@ fn row(ty: u32) -> &'static ProgType {
 /// Why a program is refused.
 fn refusal(draft: &Draft, calls: Tried<Calls>, own: &[Map]) -> &'static str {
     let aux = Box::into_raw(Box::new(bpf_prog_aux { id: 1 }));
-    let program = load::candidate(aux, row(draft.ty), Level::Integrity).expect("there is memory");
-    let program = Box::into_raw(program);
+    // SAFETY: it is freed after the program.
+    let known = unsafe { Aux::new(aux) };
+    let program = load::candidate(known, draft.ty, Level::Integrity).expect("there is memory");
     // SAFETY: maps outlive this function.
     let maps: Vec<_> = own.iter().map(|&map| unsafe { borrowed(map) }).collect();
-    // SAFETY: just made of a box, and nobody else has it.
-    let admitted = unsafe { load::admit(program, &draft.plan, calls, draft.facts(), &maps) };
-    // SAFETY: it has never run, and is not used afterwards.
-    unsafe {
-        load::release(program);
-        drop(Box::from_raw(aux));
-    }
+    // SAFETY: its programs were made for it.
+    let plan = unsafe { Plan::new(draft.plan) };
+    let (program, admitted) = load::admit(program, plan, calls, draft.facts(), &maps);
+    load::release(program);
+    // SAFETY: made above.
+    drop(unsafe { Box::from_raw(aux) });
     match admitted {
         Err(Failure::Refused(reason)) => reason.why,
         other => panic!("not refused: {other:?}"),

@@ -17,31 +17,44 @@
 // 1.63 is for what the kernel's rustc sees.
 #![allow(clippy::incompatible_msrv)]
 
-// In place of `bindings.rs`.
-use kernel::shims as bindings;
-use moat_logic::{
-    again, balance, drain, helpers, keyalloc, maps, pks, prog_types, reason, view, window,
-};
-
 // Some of what these have is for parts of the module that are not here.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../kernel/mod.rs"]
 mod edge;
 #[allow(dead_code, unused_imports)]
-#[path = "../../ffi.rs"]
-mod ffi;
+#[path = "../../helpers/mod.rs"]
+mod helpers;
+#[allow(dead_code)]
+#[path = "../../keyalloc.rs"]
+mod keyalloc;
 #[allow(dead_code, unused_imports)]
 #[path = "../../load/mod.rs"]
 mod load;
+#[allow(dead_code, unused_imports)]
+#[path = "../../maps/mod.rs"]
+mod maps;
 #[allow(dead_code)]
-#[path = "../../program.rs"]
-mod program;
+#[path = "../../pks.rs"]
+mod pks;
+#[allow(dead_code, unused_imports)]
+#[path = "../../prog_types/mod.rs"]
+mod prog_types;
 #[allow(dead_code, unused_imports)]
 #[path = "../../state/mod.rs"]
 mod state;
+#[allow(dead_code)]
+#[path = "../../window/mod.rs"]
+mod window;
+#[allow(dead_code)]
+#[path = "../../x86.rs"]
+mod x86;
 
+// In place of `kernel/bindings.rs`.
+use kernel::shims as bindings;
+
+mod admin;
 mod code;
-mod policy;
+mod run;
 
 mod arenas;
 mod books;

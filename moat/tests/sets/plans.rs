@@ -2,11 +2,11 @@
 //! What programs are like, and where their slots are then.
 
 use crate::books::Checked;
-use crate::ffi::{moat_shim_cpu_slots, moat_shim_nr_cpus};
+use crate::edge::ffi::{moat_shim_cpu_slots, moat_shim_nr_cpus};
 use crate::helpers::contract::{SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::load::calls::Calls;
 use crate::load::Facts;
-use crate::program::Program;
+use crate::run::program::Program;
 use kernel::bindings::{
     moat_ctx_plan, moat_slot, new_prog, MOAT_DOM_FINISH, MOAT_DOM_LOAD, MOAT_DOM_PREPARE,
     MOAT_LANDING_SIZE, MOAT_NEST,

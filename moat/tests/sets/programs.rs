@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Programs are loaded and unloaded, and run while time passes.
 
-use crate::balance::Heat;
+use crate::admin::sysctl::{self, Level};
 use crate::books::{books, Checked, Loaded, Map};
 use crate::changes::borrowed;
 use crate::edge::lock::Locked;
+use crate::edge::plan::Plan;
+use crate::edge::prog_aux::Aux;
 use crate::load;
 use crate::plans::{self, Kind};
-use crate::policy::{self, Level};
-use crate::prog_types;
+use crate::state::ranking::Heat;
 use crate::system::{Ended, System};
 use kernel::bindings::{bpf_map_inc, bpf_map_put, bpf_prog_aux};
 use kernel::memory::Shortage;
+use std::mem::ManuallyDrop;
 
 const MOST_PROGRAMS: usize = 7;
 
@@ -31,19 +33,24 @@ impl System {
             id: self.last as u32,
         }));
         let draft = kind.draft();
-        let program = prog_types::find(draft.ty)
-            .and_then(|row| load::candidate(aux, row, level))
-            .ok_or("no memory, for once")?;
-        let program = Box::into_raw(program);
+        // SAFETY: it is freed after the program.
+        let known = unsafe { Aux::new(aux) };
+        let program = load::candidate(known, draft.ty, level).ok_or("no memory, for once")?;
         // SAFETY: maps outlive the system; the verifier takes references.
         own.iter().for_each(|&map| unsafe { bpf_map_inc(map) });
         // SAFETY: as above.
         let maps: Vec<_> = own.iter().map(|&map| unsafe { borrowed(map) }).collect();
-        // SAFETY: just made of a box, and nobody else has it.
-        let ended = self.attempt(shortage, || unsafe {
-            load::admit(program, &draft.plan, Ok(draft.calls), draft.facts(), &maps)
+        // SAFETY: its programs were made for it.
+        let plan = unsafe { Plan::new(draft.plan) };
+        let facts = draft.facts();
+        let mut made = None;
+        let ended = self.attempt(shortage, || {
+            let (loaded, ended) = load::admit(program, plan, Ok(draft.calls), facts, &maps);
+            made = Some(loaded);
+            ended
         })?;
-        let loaded = Loaded::new(program, self.last, own.to_vec());
+        let program = made.ok_or("it is gone")?;
+        let loaded = Loaded::new(program, aux, self.last, own.to_vec());
         match ended {
             Ended::Well => {
                 plans::check_slots(loaded.get(), kind)?;
@@ -69,12 +76,11 @@ impl System {
     }
 
     fn free(&mut self, loaded: Loaded, shortage: Option<Shortage>) {
-        // SAFETY: made by `load`, and in the books no more, so that it does not run; the
-        // verifier gives up its maps.
+        let program = ManuallyDrop::into_inner(loaded.program);
+        self.call(shortage, || load::release(program));
+        // SAFETY: made by `load`; the program is gone, and the verifier gives up its maps.
         unsafe {
-            let aux = loaded.get().aux;
-            self.call(shortage, || load::release(loaded.program));
-            drop(Box::from_raw(aux));
+            drop(Box::from_raw(loaded.aux));
             loaded.own.iter().for_each(|&map| bpf_map_put(map));
         }
     }
@@ -86,7 +92,7 @@ impl System {
                 plans::run(loaded.get(), runs);
             }
         });
-        let (before, idle) = (heats(), policy::keys() == 0 && !keyed());
+        let (before, idle) = (heats(), sysctl::keys() == 0 && !keyed());
         self.call(shortage, || Locked::take().balance());
         // Where nobody has a key or can have one, nobody is looked at.
         if idle && heats() != before {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What holds whenever the lock is free.
 
+use crate::admin::sysctl::Level;
 use crate::books::{Books, Checked, Loaded, Looking, Map};
 use crate::changes::borrowed;
 use crate::edge::lock::Locked;
 use crate::keyalloc;
 use crate::pks::{Key, KeySet, Pkrs};
-use crate::policy::Level;
 use crate::state::arena::Id;
 use crate::state::{Book, Domain, MapValues, State};
 use kernel::machine::{granules, machine};

@@ -3,11 +3,11 @@
 //!
 //! What it calls it for is in `programs.rs` and `changes.rs`.
 
+use crate::admin::sysctl;
 use crate::books::{books, watch, Books, Checked, Map};
 use crate::changes::Collected;
+use crate::load::reason::{Failure, Tried};
 use crate::module::{self, Turn};
-use crate::policy;
-use crate::reason::{Failure, Tried};
 use crate::rest;
 use crate::setup::Setup;
 use kernel::account;
@@ -44,7 +44,7 @@ impl System {
         let turn = module::turn();
         machine::boot(broken, watch);
         module::load(&turn);
-        policy::set_keys(setup.keys);
+        sysctl::set_keys(setup.keys);
         let maps = setup.maps();
         books(|books| {
             *books = Books {

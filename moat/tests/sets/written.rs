@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Histories that went wrong once.
 
+use crate::admin::sysctl::Level;
 use crate::history::{Event, History, Own, Step};
 use crate::plans::Kind;
-use crate::policy::Level;
 use crate::setup::{Setup, Size};
 use kernel::machine::Broken;
 use kernel::memory::Shortage;

@@ -8,8 +8,8 @@
 #[path = "../x86/oracle.rs"]
 mod oracle;
 
-use moat_logic::boundary::{words, Builder};
-use moat_logic::walk::*;
+use moat_logic::code::insn_starts::{words, Builder};
+use moat_logic::code::walk::*;
 use oracle::{decode, Decoded};
 use proptest::prelude::*;
 use std::collections::BTreeSet;

@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p constgen > moat/x86.rs` writes it anew; `cargo test` fails when
 //! it is stale. The module then holds it against the kernel's headers
-//! (moat/constcheck.rs), so a typo has to be made twice to go through. CR4.PKS
+//! (moat/checks/constants.rs), so a typo has to be made twice to go through. CR4.PKS
 //! and IA32_PKRS are not in the crate and stand in moat/pks.rs.
 
 use std::fmt::Write;
@@ -17,7 +17,7 @@ const HEAD: &str = "\
 //! Constants of the architecture.
 //!
 //! Written by `cargo run -p constgen > moat/x86.rs` from the x86 crate 0.52.
-//! `constcheck.rs` compares them with the kernel's headers.
+//! `checks/constants.rs` compares them with the kernel's headers.
 ";
 
 fn text() -> String {

@@ -154,6 +154,7 @@ pub struct moat_image {
 }
 
 #[repr(C)]
+#[derive(Default)]
 pub struct moat_domain {
     pub body: u64,
     pub view_cr3: u64,

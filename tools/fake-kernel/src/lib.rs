@@ -6,7 +6,7 @@
 //! - [`bindings`]: the types and functions of the patches, over a [`machine`] whose
 //!   page tables and TLBs are sets;
 //! - [`account`]: what the patches know of maps of maps;
-//! - [`shims`]: what `moat/shims.c` exports;
+//! - [`shims`]: what `moat/kernel/shims.c` exports;
 //! - [`memory`]: allocations, which fail when they are told to.
 //!
 //! What it has seen go wrong is in [`machine::Machine::wrong`]; nothing here panics

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What `moat/shims.c` exports, as far as it is called.
+//! What `moat/kernel/shims.c` exports, as far as it is called.
 //!
-//! C header: `moat/shims.h`
+//! C header: `moat/kernel/shims.h`
 
 // Contracts as in C.
 #![allow(clippy::missing_safety_doc)]

@@ -19,7 +19,7 @@
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
 
-#include "shims.h"
+#include "../kernel/shims.h"
 
 /* Messages in a period, of a user, of all users but root, and of root */
 #define PERIOD		(60 * HZ)

@@ -6,17 +6,21 @@
 //! open (I2), so the window can be read and written here like any memory, but
 //! what is read from it may change at any time (I1): `kernel/program_memory.rs` copies it.
 
+use crate::edge::ffi::{self, moat_site};
 use crate::edge::invocation::for_gates;
 use crate::edge::packet::SkBuff;
-use crate::ffi::{self, moat_site};
 use crate::helpers::audit::{self, Allegation, CallerMemory, MapInfo};
 use crate::helpers::contract::Contract;
-use crate::line::Line;
-use crate::sends;
-use crate::violation;
+use crate::run::line::Line;
 use kernel::bindings;
 
 mod call;
+#[allow(dead_code)]
+pub mod line;
+pub mod program;
+pub mod reshape;
+pub mod sends;
+pub mod violation;
 
 pub use crate::edge::invocation::{in_run, Run};
 

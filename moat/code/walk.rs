@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Does an image keep to instructions that somebody has judged?
 //!
-//! Every one of them is judged (`sensitive.rs`), every direct jump leads to one of
+//! Every one of them is judged (`code/sensitive.rs`), every direct jump leads to one of
 //! them or out by a way that the caller knows, and none runs on past the end.
 //! Decision 0022.
 //!
 //! Reference: Intel SDM Vol. 2A, "Jcc", "JMP", "LOOP/LOOPcc".
 
-use crate::boundary::{Boundaries, Builder};
-use crate::sensitive;
+use crate::code::insn_starts::{Boundaries, Builder};
+use crate::code::sensitive;
 
 /// Why an image is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn jump(insn: &[u8]) -> Result<Option<Jump>, Bad> {
 
 /// Whether it is one however it is encoded.
 fn is_jump(insn: &[u8]) -> bool {
-    use crate::decode::{Insn, Map};
+    use crate::code::decode::{Insn, Map};
 
     match Insn::new(insn).map(|insn| (insn.map, insn.opcode)) {
         Some((Map::One, opcode)) => {

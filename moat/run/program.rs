@@ -10,6 +10,7 @@
 
 use crate::code::loading::Loading;
 use crate::edge::exclusive::Exclusive;
+use crate::edge::ffi;
 use crate::edge::fixed::Fixed;
 use crate::edge::gates::Gates;
 use crate::edge::maps::Map;
@@ -17,7 +18,6 @@ use crate::edge::plan::Plan;
 use crate::edge::prog_aux::Aux;
 use crate::edge::rcu::{Rcu, Reader};
 use crate::edge::this_cpu;
-use crate::ffi;
 use crate::helpers::audit::MapInfo;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::prog_types::{Level, ProgType};
@@ -79,7 +79,7 @@ pub struct Program {
     pub book: Fixed<Id<Book>>,
     /// What the JIT's hooks gather.
     pub loading: Exclusive<Loading>,
-    /// How often packets came back to it for too long; see `sends.rs`.
+    /// How often packets came back to it for too long; see `run/sends.rs`.
     pub loops: AtomicU32,
     /// Until when, in jiffies, one more does not count.
     pub loops_until: AtomicU64,

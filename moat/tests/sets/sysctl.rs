@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Stands in for `policy.rs`: what the administrator wants, without the sysctls.
+//! Stands in for `admin/sysctl.rs`: what the administrator wants, without the sysctls.
 
 use std::cell::Cell;
 
-pub use moat_logic::prog_types::Level;
+pub use crate::prog_types::Level;
 
 thread_local! {
     static KEYS: Cell<usize> = const { Cell::new(0) };

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Functions, variables and layouts of ours against what C and `gates.S` take them for.
+//! Functions, variables and layouts of ours against what C and `run/gates.S` take them for.
 //!
 //! Everything here is decided at compile time; the module has no code.  What Rust calls
-//! in C needs no comparison: its declarations are `shims.h` itself, see `bindings.rs`.
+//! in C needs no comparison: its declarations are `kernel/shims.h` itself, see `kernel/bindings.rs`.
 //!
-//! C header: `moat/shims.h`, [`asm/moat.h`].
+//! C header: `moat/kernel/shims.h`, [`asm/moat.h`].
 
 use crate::bindings as c;
+use crate::edge::ffi::Who;
 use crate::edge::{counters, hooks};
-use crate::ffi::Who;
 use crate::helpers::audit::Allegation;
 use crate::helpers::geometry::Geometry;
 use crate::run;
@@ -116,7 +116,7 @@ same_layout! {
     }
 }
 
-/// Fails the build unless these words are where `gates.S` has them without asking.
+/// Fails the build unless these words are where `run/gates.S` has them without asking.
 macro_rules! word {
     ($($struct:ident.$field:ident$([$i:literal])? == $at:expr;)*) => {
         $(const _: () = {

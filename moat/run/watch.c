@@ -18,7 +18,7 @@
 #include <linux/timekeeping.h>
 #include <asm/moat.h>
 
-#include "shims.h"
+#include "../kernel/shims.h"
 
 struct moat_watch {
 	struct hrtimer timer;

@@ -7,15 +7,15 @@
 #![forbid(unsafe_code)]
 
 use crate::edge::counters::{moat_refused, moat_violations};
-use crate::ffi::{self, moat_fault, moat_site};
+use crate::edge::ffi::{self, moat_fault, moat_site};
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
 use crate::helpers::{geometry, table};
 use crate::pks::PF_PK;
-use crate::program::Program;
-use crate::report;
+use crate::run::program::Program;
+use crate::admin::report;
 use crate::run::Run;
-use crate::walk::{Bad, Found};
+use crate::code::walk::{Bad, Found};
 use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel::bindings;

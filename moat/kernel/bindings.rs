@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What bindgen makes of `shims.h`, and of the kernel's constants that the crate
+//! What bindgen makes of `kernel/shims.h`, and of the kernel's constants that the crate
 //! `bindings` does not have.
 //!
-//! C header: `moat/shims.h`, `moat/bindings_helper.h`.  Kbuild writes the included file:
+//! C header: `moat/kernel/shims.h`, `moat/kernel/bindings_helper.h`.  Kbuild writes the included file:
 //! C and Rust cannot have different ideas of a shim.
 
 #![allow(

@@ -7,7 +7,7 @@
 //! end in a log is remembered for a while, and the same one with a log is its
 //! repetition.
 
-use crate::reason::{Reason, Text};
+use crate::load::reason::{Reason, Text};
 
 /// How long a refusal is remembered, in seconds: a load can take that long.
 pub const MEMORY: u64 = 60;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the module calls in C and assembly.
 //!
-//! C header: `moat/shims.h`, `arch/x86/include/asm/moat.h`.  Each function does
+//! C header: `moat/kernel/shims.h`, `arch/x86/include/asm/moat.h`.  Each function does
 //! what its C comment says; the contexts are the C function's.
 
 use kernel::bindings;
@@ -50,14 +50,14 @@ extern "C" {
     pub fn moat_site_end();
 }
 
-/// Address of something in `gates.S`.
+/// Address of something in `run/gates.S`.
 pub fn addr(label: unsafe extern "C" fn()) -> u64 {
     label as usize as u64
 }
 
 /// Somebody who calls the kernel; numbers as in the initial namespaces.
 ///
-/// C header: `moat/shims.h`, `struct moat_who`.
+/// C header: `moat/kernel/shims.h`, `struct moat_who`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Who {
@@ -82,7 +82,7 @@ impl Who {
         who
     }
 
-    /// Whether a message may be logged that is because of them: `limit.c`.  To be asked
+    /// Whether a message may be logged that is because of them: `run/limit.c`.  To be asked
     /// once for each.  Context: any.
     pub fn may_log(&self) -> bool {
         // SAFETY: any context.

@@ -9,13 +9,13 @@
 //! changes rights or modes, what reaches devices, what takes the next instruction
 //! from a register or from memory the program can write (I1), and what has R12 for
 //! an operand, which is how entry code knows a program (decision 0001).
-//! Direct jumps stay: `walk.rs` looks where they lead.
+//! Direct jumps stay: `code/walk.rs` looks where they lead.
 //!
 //! Only prefixes, opcode, ModRM and SIB are looked at; lengths come from the
 //! kernel's instruction decoder.
 
-use crate::decode::{Insn, Prefixes};
-use crate::opcodes::{Modrm, Prefix, Row, ROWS};
+use crate::code::decode::{Insn, Prefixes};
+use crate::code::opcodes::{Modrm, Prefix, Row, ROWS};
 
 /// What is told of bytes that end before they can be judged, or that have more
 /// prefixes than an instruction can.

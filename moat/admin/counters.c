@@ -8,7 +8,7 @@
 #include <linux/seq_file.h>
 #include <asm/moat.h>
 
-#include "shims.h"
+#include "../kernel/shims.h"
 
 static struct dentry *dir;
 

@@ -10,7 +10,7 @@
 //! that running off a slot faults before it reaches another.  A freed slot comes
 //! back when a flush covers it (I5).  The caller serialises all calls.
 
-use crate::drain::{Flush, Stamp};
+use crate::window::flush_epoch::{Flush, Stamp};
 use crate::x86::{PGD4_SIZE, PMD_SIZE};
 
 /// First address of the window.

@@ -2,10 +2,10 @@
 //! The constants MOAT uses against those of the kernel it is built for.
 //!
 //! Everything here is decided at compile time; the module has no code.  The left
-//! sides come from `x86.rs` (the x86 crate), `pks.rs`, `window.rs`, the rows, the contracts
+//! sides come from `x86.rs` (the x86 crate), `pks.rs`, `window/addresses.rs`, the rows, the contracts
 //! and the geometry of packets, the right sides from the kernel's headers by way of bindgen.
 //! bindgen sees macros that are plain numbers and no others, hence the `_BIT`s, and
-//! the constants in `bindings_helper.h`.  Layouts and functions are in `abicheck.rs`.
+//! the constants in `kernel/bindings_helper.h`.  Layouts and functions are in `checks/layouts.rs`.
 //!
 //! C header: [`asm/processor-flags.h`], [`asm/pgtable_types.h`],
 //! [`asm/msr-index.h`], [`asm/trap_pf.h`], [`asm/moat.h`], [`linux/bpf.h`],
@@ -14,10 +14,14 @@
 use crate::bindings as c;
 use crate::helpers::geometry::{self, leave, model};
 use crate::helpers::{contract, net_both, table};
-use crate::line::Line;
 use crate::load::{EXCEPTION, MARGIN};
 use crate::maps::types;
-use crate::{pks, prog_types, view, window, x86};
+use crate::pks;
+use crate::prog_types;
+use crate::run::line::Line;
+use crate::window::addresses;
+use crate::window::pcids;
+use crate::x86;
 use core::mem::size_of;
 use kernel::bindings as k;
 
@@ -73,17 +77,17 @@ same! {
     x86::PGD4_SIZE => bit(k::P4D_SHIFT);
     pks::PTE_KEY_SHIFT => k::_PAGE_BIT_PKEY_BIT0;
     pks::Key::SHARED_RO.get() => k::MOAT_KEY_SHARED_RO;
-    window::SIZE => bit(k::MOAT_WINDOW_SHIFT);
-    (window::BASE as i64) >> k::MOAT_WINDOW_SHIFT => k::MOAT_WINDOW_TAG;
-    window::BASE => c::BINDINGS_MOAT_WINDOW_BASE;
-    window::ARENA => c::BINDINGS_MOAT_ARENA_BASE;
+    addresses::SIZE => bit(k::MOAT_WINDOW_SHIFT);
+    (addresses::BASE as i64) >> k::MOAT_WINDOW_SHIFT => k::MOAT_WINDOW_TAG;
+    addresses::BASE => c::BINDINGS_MOAT_WINDOW_BASE;
+    addresses::ARENA => c::BINDINGS_MOAT_ARENA_BASE;
     pks::PF_PK => c::x86_pf_error_code_X86_PF_PK;
-    view::NOFLUSH => bit(k::X86_CR3_PCID_NOFLUSH_BIT);
+    pcids::NOFLUSH => bit(k::X86_CR3_PCID_NOFLUSH_BIT);
 }
 
 // PCIDs of views are neither the kernel's, which begin with 1, nor those of user space.
-const _: () = assert!(view::SHARED as u32 > c::TLB_NR_DYN_ASIDS);
-const _: () = assert!(view::FIRST as usize + view::OWN <= 1 << k::X86_CR3_PTI_PCID_USER_BIT);
+const _: () = assert!(pcids::SHARED as u32 > c::TLB_NR_DYN_ASIDS);
+const _: () = assert!(pcids::FIRST as usize + pcids::OWN <= 1 << k::X86_CR3_PTI_PCID_USER_BIT);
 
 // `in_slots()` in `arch/x86/kernel/moat.c` takes no frame less than so many bytes from
 // the start of a program's slots, or from their end.
@@ -91,7 +95,7 @@ const IN_SLOTS: (u64, u64) = (k::MOAT_SLOTS_LOW as u64, k::MOAT_SLOTS_HIGH as u6
 const _: () = assert!(MARGIN.0 + EXCEPTION >= IN_SLOTS.0 && MARGIN.1 >= IN_SLOTS.1);
 // The CPU aligns RSP before it lands: each of the areas has to be as far from the next.
 const _: () = assert!(k::MOAT_LANDING_SIZE % 16 == 0);
-// `gates.S` and asm/moat.h write the vectors of the IST from the first on, #MC last.
+// `run/gates.S` and asm/moat.h write the vectors of the IST from the first on, #MC last.
 const _: () = assert!(k::IST_INDEX_DF == 0 && k::IST_INDEX_MCE == k::MOAT_NR_IST - 1);
 // A short way out of a call leaves interrupts on.
 const _: () = assert!(k::MOAT_RUN_SHORT as u64 == x86::RFLAGS_IF);

@@ -7,11 +7,11 @@
 
 use crate::edge::counters::{moat_kept_packets, moat_mispredicted};
 use crate::edge::packet::{is_blind, SkBuff};
-use crate::ffi::moat_site;
+use crate::edge::ffi::moat_site;
 use crate::helpers::contract::Contract;
 use crate::helpers::geometry::{self, Geometry, Shape};
 use crate::run::Run;
-use crate::violation;
+use crate::run::violation;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 

@@ -3,16 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+use crate::admin::report;
+use crate::admin::sysctl::Level;
 use crate::edge::given::Seq;
 use crate::edge::hooks::Unused;
 use crate::edge::lock::Locked;
 use crate::edge::prog::Isolated;
 use crate::keyalloc;
+use crate::load::reason::Text;
 use crate::pks::Key;
-use crate::policy::Level;
-use crate::program::Program;
-use crate::reason::Text;
-use crate::report;
+use crate::run::program::Program;
 use crate::state::arena::Id;
 use crate::state::{Book, Domain, State};
 use core::ffi::c_int;
@@ -57,7 +57,7 @@ fn set<'a>(state: &'a State, book: &'a Book) -> impl fmt::Display + 'a {
     List(domains.map(|domain| domain.number))
 }
 
-/// A line of `programs`: `listing.c`.  `program` is the listed name of one.
+/// A line of `programs`: `admin/listing.c`.  `program` is the listed name of one.
 pub fn line(mut out: Seq<'_>, state: &State, program: u64) {
     let book = Id::from_bits(program).and_then(|id| state.programs.get(id));
     if let Some(book) = book {

@@ -11,7 +11,7 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
-#include "shims.h"
+#include "../kernel/shims.h"
 
 static DEFINE_XARRAY_ALLOC1(programs);
 static u32 last_number;

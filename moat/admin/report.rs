@@ -6,17 +6,17 @@
 
 #![forbid(unsafe_code)]
 
-use crate::again::{Refusal, Told};
+use crate::admin::again::{Refusal, Told};
+use crate::admin::sysctl;
 use crate::edge::calls;
 use crate::edge::counters::{moat_no_memory, moat_plain, moat_refused, moat_refused_maps};
+use crate::edge::ffi::Who;
 use crate::edge::given::Log;
 use crate::edge::lock::Locked;
 use crate::edge::maps::Map;
 use crate::edge::prog::{Isolated, Prog};
-use crate::ffi::Who;
-use crate::policy;
-use crate::program::Program;
-use crate::reason::{Failure, Line, Reason, Subject, Text};
+use crate::load::reason::{Failure, Line, Reason, Subject, Text};
+use crate::run::program::Program;
 use core::ffi::c_int;
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -147,7 +147,7 @@ pub fn not_isolated(program: &Program, prog: Prog<'_>, log: Log<'_>, why: &Failu
         Failure::Refused(reason) => reason,
         _ => return ran_out(log, &program.by, why),
     };
-    let strict = policy::strict();
+    let strict = sysctl::strict();
     let (what, advice) = match strict {
         true => ("refused", Advice::Refused(program.row.number)),
         false => ("runs without isolation", Advice::Plain),

@@ -3,7 +3,7 @@
 //!
 //! A run that sends is short, and so is the next, which its packet starts: no budget
 //! of a run sees that they keep the CPU.  A packet is refused when its line
-//! (`line.rs`) has gone on for longer than the budget and this CPU has had packets to
+//! (`run/line.rs`) has gone on for longer than the budget and this CPU has had packets to
 //! see to for as long.  The program it came back to sends nothing at all from this
 //! CPU then, until that is over, and is stopped if it does so again and again.
 //!
@@ -15,10 +15,10 @@ use crate::edge::calls;
 use crate::edge::counters::moat_refused_sends;
 use crate::edge::prog::Isolated;
 use crate::edge::this_cpu;
-use crate::ffi;
-use crate::line::{Age, Line, Name, PER_SECOND};
-use crate::program::Program;
-use crate::violation;
+use crate::edge::ffi;
+use crate::run::line::{Age, Line, Name, PER_SECOND};
+use crate::run::program::Program;
+use crate::run::violation;
 use core::sync::atomic::Ordering;
 
 /// How often a program is spared.

@@ -4,7 +4,7 @@
 //! Reference: Intel SDM Vol. 2D, appendix A, tables; AMD APM Vol. 3,
 //! appendix A, for what only AMD has.
 
-use crate::decode::Map;
+use crate::code::decode::Map;
 
 /// What a row asks of the prefixes.
 #[derive(Clone, Copy, PartialEq, Eq)]

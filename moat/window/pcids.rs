@@ -8,7 +8,7 @@
 //! a PCID has a new owner only after such a flush (I5).  Views beyond that share
 //! one, and start without translations each time.
 
-use crate::drain::{Flush, Stamp};
+use crate::window::flush_epoch::{Flush, Stamp};
 
 /// CR3 bit 63: keep the translations of this PCID.
 pub const NOFLUSH: u64 = 1 << 63;
