@@ -44,14 +44,16 @@ pub struct Facts {
 /// memory is short, or the type has no row.
 pub fn candidate(aux: Aux, ty: u32, level: Level) -> Option<Box<Program>> {
     let row = prog_types::find(ty)?;
-    let mut domain = ffi::moat_domain::default();
-    domain.flags = bindings::MOAT_DOM_VIEW;
-    domain.pkrs = Pkrs::for_program(KeySet::EMPTY).bits();
-    domain.view_pkrs = match level {
+    let view = match level {
         Level::Integrity => Pkrs::for_integrity_view(),
         Level::Confidentiality => Pkrs::for_view(),
-    }
-    .bits();
+    };
+    let domain = ffi::moat_domain {
+        flags: bindings::MOAT_DOM_VIEW,
+        pkrs: Pkrs::for_program(KeySet::EMPTY).bits(),
+        view_pkrs: view.bits(),
+        ..Default::default()
+    };
     try_box(Program::new(aux, row, level, Gates::new(domain)))
 }
 

@@ -6,12 +6,12 @@
 #![forbid(unsafe_code)]
 
 use crate::edge::counters::{moat_kept_packets, moat_mispredicted};
-use crate::edge::packet::{is_blind, SkBuff};
 use crate::edge::ffi::moat_site;
+use crate::edge::packet::{is_blind, SkBuff};
 use crate::helpers::contract::Contract;
 use crate::helpers::geometry::{self, Geometry, Shape};
-use crate::run::Run;
 use crate::run::violation;
+use crate::run::Run;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 

@@ -13,9 +13,9 @@
 
 use crate::edge::calls;
 use crate::edge::counters::moat_refused_sends;
+use crate::edge::ffi;
 use crate::edge::prog::Isolated;
 use crate::edge::this_cpu;
-use crate::edge::ffi;
 use crate::run::line::{Age, Line, Name, PER_SECOND};
 use crate::run::program::Program;
 use crate::run::violation;

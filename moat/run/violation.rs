@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::admin::report;
+use crate::code::walk::{Bad, Found};
 use crate::edge::counters::{moat_refused, moat_violations};
 use crate::edge::ffi::{self, moat_fault, moat_site};
 use crate::helpers::audit::{AuditError, Why};
@@ -13,9 +15,7 @@ use crate::helpers::contract::Contract;
 use crate::helpers::{geometry, table};
 use crate::pks::PF_PK;
 use crate::run::program::Program;
-use crate::admin::report;
 use crate::run::Run;
-use crate::code::walk::{Bad, Found};
 use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel::bindings;

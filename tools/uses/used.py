@@ -140,7 +140,7 @@ def c_uses(kernel, scratch):
         f.write("".join(path + "\n" for path in kernel.sources((".c", ".h"))))
     commands = [kernel.command(source) for source in kernel.sources(".c")]
     # What bindgen parses, as the compiler would.
-    bindgen = kernel.words(kernel.module + "/moat/.bindings_generated.rs.cmd")
+    bindgen = kernel.words(kernel.module + "/moat/kernel/.bindings_generated.rs.cmd")
     commands.append(["clang-14"] + bindgen[bindgen.index("--") + 1:] + [bindgen[1]])
     for command in filter(None, commands):  # what is in this kernel
         for line in run([tool, scratch + "/files"] + command, cwd=kernel.build).splitlines():
