@@ -38,27 +38,27 @@ differs() { # name, file, what sed makes of it, what is said and where
 }
 
 differs "an argument of a shim" kernel/shims.h 's/cpu_slots(u64 slots, u32 cpu)/cpu_slots(u64 slots, u64 cpu)/' \
-	'expected `u64`, found `u32`' ffi.rs
+	'expected `u64`, found `u32`' kernel/memory.rs
 differs "what a shim returns" kernel/shims.h 's/^bool moat_may_log/u32 moat_may_log/' \
-	'expected `bool`, found `u32`' ffi.rs
+	'expected `bool`, found `u32`' kernel/ffi.rs
 differs "a function in Rust" kernel/shims.h 's/moat_show_keys(struct seq_file \*m, /moat_show_keys(/' \
-	'incorrect number of function parameters' layouts.rs
+	'incorrect number of function parameters' checks/layouts.rs
 differs "a function for gates.S" kernel/shims.h 's/^u64 moat_prepare/u32 moat_prepare/' \
-	'expected fn pointer' layouts.rs
+	'expected fn pointer' checks/layouts.rs
 differs "a counter" kernel/shims.h 's/^extern u64 moat_freed,/extern u32 moat_freed,/' \
-	'expected `u64`, found `u32`' layouts.rs
+	'expected `u64`, found `u32`' checks/layouts.rs
 differs "the order of fields" kernel/shims.h 's/^	u32 tid;/	u32 uid;/; t; s/^	u32 uid;/	u32 tid;/' \
-	'assertion failed: ours.tid as u64 == theirs.tid as u64' layouts.rs
+	'assertion failed: ours.tid as u64 == theirs.tid as u64' checks/layouts.rs
 differs "a field more" kernel/shims.h 's/, flags;$/, flags, more;/' \
-	'pattern does not mention field `more`' layouts.rs
+	'pattern does not mention field `more`' checks/layouts.rs
 differs "a flag" kernel/shims.h 's/IS_TAGGED = 1 << 5/IS_TAGGED = 1 << 11/' \
-	'assertion failed: geometry::TAGGED as u64 == c::moat_geometry_flags_IS_TAGGED' constants.rs
+	'assertion failed: geometry::TAGGED as u64 == c::moat_geometry_flags_IS_TAGGED' checks/constants.rs
 differs "a bit of the CPU's" pks.rs 's/PF_PK: u64 = 1 << 5/PF_PK: u64 = 1 << 6/' \
-	'assertion failed: pks::PF_PK as u64 == c::x86_pf_error_code_X86_PF_PK' constants.rs
+	'assertion failed: pks::PF_PK as u64 == c::x86_pf_error_code_X86_PF_PK' checks/constants.rs
 differs "the window's arena" window/addresses.rs 's/BASE + (1 << 30)/BASE + (1 << 31)/' \
-	'assertion failed: window::ARENA' constants.rs
+	'assertion failed: addresses::ARENA' checks/constants.rs
 differs "the margin of slots" load/layout.rs 's/= (192, 64)/= (64, 64)/' \
-	'assertion failed: MARGIN.0' constants.rs
+	'assertion failed: MARGIN.0' checks/constants.rs
 
 rust
 result $? "the same in all"
