@@ -25,10 +25,10 @@ const GROUPS: [&[Contract]; 7] = [
     super::refused::CONTRACTS,
 ];
 
-type Slot = Option<&'static Contract>;
+type Cell = Option<&'static Contract>;
 
-static HELPERS: [Slot; MAX_ID] = helpers();
-static INTERNAL: [Slot; INTERNALS] = internal();
+static HELPERS: [Cell; MAX_ID] = helpers();
+static INTERNAL: [Cell; INTERNALS] = internal();
 
 /// The contract of helper `id`; none if no supported program type can call it.
 #[inline]
@@ -49,8 +49,8 @@ pub fn all() -> impl Iterator<Item = &'static Contract> {
 }
 
 /// A number used twice fails the build.
-const fn helpers() -> [Slot; MAX_ID] {
-    let mut slots: [Slot; MAX_ID] = [None; MAX_ID];
+const fn helpers() -> [Cell; MAX_ID] {
+    let mut slots: [Cell; MAX_ID] = [None; MAX_ID];
     let mut group = 0;
     while group < GROUPS.len() {
         let mut i = 0;
@@ -67,9 +67,9 @@ const fn helpers() -> [Slot; MAX_ID] {
 }
 
 /// A number out of order fails the build.
-const fn internal() -> [Slot; INTERNALS] {
+const fn internal() -> [Cell; INTERNALS] {
     let all = super::classic::CONTRACTS;
-    let mut slots: [Slot; INTERNALS] = [None; INTERNALS];
+    let mut slots: [Cell; INTERNALS] = [None; INTERNALS];
     let mut i = 0;
     while i < INTERNALS {
         assert!(all[i].id == INTERNAL_BASE + i as u32, "out of order");

@@ -13,7 +13,7 @@
 //!   [`in_run`] returns; to the program and to the slot, which is this run's, there are
 //!   shared references only.
 
-use super::program_memory::Slot;
+use super::program_memory::RunSlot;
 use super::rcu::Reader;
 use crate::edge::ffi::{self, moat_fault, moat_run, moat_slot};
 use crate::helpers::audit::MapInfo;
@@ -147,9 +147,9 @@ impl Run<'_> {
 
     /// What the program sees of its context.
     #[inline(always)]
-    pub(super) fn memory(&self) -> Slot<'_> {
+    pub(super) fn memory(&self) -> RunSlot<'_> {
         // SAFETY: the run's; `Program::lay_out` made the slot for the program's plan.
-        unsafe { Slot::new(self.slot, &self.program.plan) }
+        unsafe { RunSlot::new(self.slot, &self.program.plan) }
     }
 
     /// Where the program sees the value of `map` that the kernel has at `addr`, as the place

@@ -32,19 +32,19 @@ const BULK: u64 = 512;
 
 /// Where one run has its memory, and the kernel its shadow of the snapshot.
 #[derive(Clone, Copy)]
-pub struct Slot<'a> {
+pub struct RunSlot<'a> {
     slot: &'a moat_slot,
     plan: &'a moat_ctx_plan,
 }
 
-impl<'a> Slot<'a> {
+impl<'a> RunSlot<'a> {
     /// # Safety
     ///
     /// The current run has `slot`, which was laid out for `plan`.  If that loads or stores
     /// anything, there is a shadow.
     #[inline(always)]
-    pub unsafe fn new(slot: &'a moat_slot, plan: &'a moat_ctx_plan) -> Slot<'a> {
-        Slot { slot, plan }
+    pub unsafe fn new(slot: &'a moat_slot, plan: &'a moat_ctx_plan) -> RunSlot<'a> {
+        RunSlot { slot, plan }
     }
 
     /// Copies to the snapshot what the context's program has loaded, but for the words
@@ -122,7 +122,7 @@ impl<'a> Slot<'a> {
     ///
     /// # Safety
     ///
-    /// As for [`Slot::load_packet`].
+    /// As for [`RunSlot::load_packet`].
     #[inline(always)]
     pub unsafe fn store_packet(&self, to: u64, meta: u64, len: u64) {
         // SAFETY: by contract of this function.

@@ -440,7 +440,7 @@ SYM_CODE_END(moat_audit)
 
 /*
  * A site: the gate for one helper call, behind the image that has it. This is
- * copied, and the holes are filled in (moat/sites.rs).
+ * copied, and the holes are filled in (moat/code/sites.rs).
  *
  *		on entry		back in the program
  * PKRS		closed			closed; open in the helper

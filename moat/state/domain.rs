@@ -6,7 +6,7 @@ use super::{Book, State};
 use crate::edge::maps::HeldMap;
 use crate::edge::window_pages;
 use crate::pks::Key;
-use crate::window::addresses::Slot;
+use crate::window::addresses::Range;
 use kernel::prelude::*;
 
 /// Memory that exactly the same programs use: the slots of one and the values of maps that
@@ -37,7 +37,7 @@ pub struct MapValues {
     pub writable: bool,
     /// Which domain they are part of.
     pub domain: Id<Domain>,
-    pub(super) slot: Slot,
+    pub(super) range: Range,
 }
 
 impl Domain {

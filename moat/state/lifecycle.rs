@@ -73,8 +73,8 @@ impl State {
         let room = match self.programs.reserve() {
             Ok(room) => room,
             Err(why) => {
-                if let Some((slot, len)) = layout.area.give_up() {
-                    self.unmap(slot, len);
+                if let Some((range, len)) = layout.area.give_up() {
+                    self.unmap(range, len);
                     layout.area.is_unmapped();
                 }
                 return Err(why);
@@ -124,11 +124,11 @@ impl State {
     /// Unmaps its slots.
     pub(super) fn release_area(&mut self, program: Id<Book>) {
         let book = self.programs.get_mut(program);
-        let (slot, len) = match book.and_then(|book| book.layout.area.give_up()) {
+        let (range, len) = match book.and_then(|book| book.layout.area.give_up()) {
             Some(range) => range,
             None => return,
         };
-        self.unmap(slot, len);
+        self.unmap(range, len);
         if let Some(book) = self.programs.get_mut(program) {
             book.layout.area.is_unmapped();
         }

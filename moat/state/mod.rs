@@ -29,7 +29,7 @@ use crate::keyalloc::KeyAlloc;
 use crate::run::program::Program;
 use crate::state::ranking::{Budget, Heat};
 use crate::window::addresses::Window;
-use crate::window::flush_epoch::Drain;
+use crate::window::flush_epoch::FlushEpochs;
 use crate::window::pcids::Pcids;
 use arena::{Arena, Id};
 use kernel::prelude::*;
@@ -49,7 +49,7 @@ pub struct State {
     rested: bool,
     /// Domains made so far: the last one's number.
     last_domain: u64,
-    drain: Drain,
+    epochs: FlushEpochs,
     window: Window<WORDS>,
     pcids: Pcids,
     /// Who was told why something is not isolated.
@@ -81,7 +81,7 @@ impl State {
             budget: Budget::new(),
             rested: false,
             last_domain: 0,
-            drain: Drain::new(),
+            epochs: FlushEpochs::new(),
             window: Window::new(),
             pcids: Pcids::new(),
             untold: Untold::new(),

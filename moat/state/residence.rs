@@ -102,14 +102,18 @@ impl State {
     }
 
     /// Puts `values` into the views of `programs`, or of none of them.
-    pub(super) fn show(&mut self, programs: &[Id<Book>], values: Id<MapValues>) -> Tried<()> {
+    pub(super) fn add_to_views(
+        &mut self,
+        programs: &[Id<Book>],
+        values: Id<MapValues>,
+    ) -> Tried<()> {
         let known = self.values.at(values)?;
         let (base, span) = (known.base, known.span);
         for (i, &program) in programs.iter().enumerate() {
             let view = self.programs.get_mut(program).and_then(|b| b.view.as_mut());
             let added = view.map_or(Ok(()), |view| view.pages.add(base, span));
             if let Err(why) = added {
-                self.hide(&programs[..=i], values);
+                self.remove_from_views(&programs[..=i], values);
                 return Err(why);
             }
         }
@@ -117,7 +121,7 @@ impl State {
     }
 
     /// Takes them out again.  Every TLB is flushed.
-    pub(super) fn hide(&mut self, programs: &[Id<Book>], values: Id<MapValues>) {
+    pub(super) fn remove_from_views(&mut self, programs: &[Id<Book>], values: Id<MapValues>) {
         let (base, span) = match self.values.get(values) {
             Some(known) => (known.base, known.span),
             None => return,

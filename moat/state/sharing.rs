@@ -154,14 +154,14 @@ impl State {
         let users = union(&self.domains.at(from)?.users, programs)?;
         let to = self.domain_of(users)?;
         if to == from {
-            return self.show(programs, values);
+            return self.add_to_views(programs, values);
         }
         // Before the map moves, all runs end that can open the old domain, and all keyed
         // runs that cannot open the new one.
         let ready = self
             .make_room(to)
             .and_then(|()| self.demote_users(to))
-            .and_then(|()| self.show(programs, values));
+            .and_then(|()| self.add_to_views(programs, values));
         if ready.is_err() {
             self.drop_if_empty(to);
         } else {
@@ -175,7 +175,7 @@ impl State {
     /// more, and unmaps them if no other program uses them; otherwise those may be in views
     /// afterwards.  On an error, for want of memory, the programs may have them still.
     pub(super) fn drop_map(&mut self, programs: &[Id<Book>], values: Id<MapValues>) -> Tried<()> {
-        self.hide(programs, values);
+        self.remove_from_views(programs, values);
         let from = self.values.at(values)?.domain;
         let users = filter(&self.domains.at(from)?.users, |user| {
             programs.binary_search(&user).is_err()

@@ -15,40 +15,40 @@ use crate::helpers::maptype::RDONLY_PROG;
 use crate::load::reason::Failure::NoRoom;
 use crate::load::reason::Tried;
 use crate::pks::Key;
-use crate::window::addresses::Slot;
+use crate::window::addresses::Range;
 use crate::window::flush_epoch::Flush;
 use crate::window::pcids::cr3;
 
 impl State {
     /// Maps `pages` into a range of their own.
-    fn map(&mut self, pages: &mut [*mut page], key: Key, writable: bool) -> Tried<Slot> {
+    fn map(&mut self, pages: &mut [*mut page], key: Key, writable: bool) -> Tried<Range> {
         let bytes = (pages.len() as u64) << 12;
-        let slot = match window_pages::is_privileged() {
+        let range = match window_pages::is_privileged() {
             true => self.window.alloc(bytes),
             // Each classic filter takes some of it, and anybody can have these.
             false => self.window.alloc_low(bytes),
         };
-        let slot = slot.ok_or(NoRoom)?;
-        if let Err(why) = window_pages::map(slot.addr(), pages, key, writable) {
-            self.unmap(slot, bytes);
+        let range = range.ok_or(NoRoom)?;
+        if let Err(why) = window_pages::map(range.addr(), pages, key, writable) {
+            self.unmap(range, bytes);
             return Err(why);
         }
-        Ok(slot)
+        Ok(range)
     }
 
     /// Unmaps a range and gives it back, and keys and PCIDs given up before.
-    pub(super) fn unmap(&mut self, slot: Slot, bytes: u64) {
-        let addr = slot.addr();
-        let since = self.drain.stamp();
-        self.window.free(slot, since);
-        let flush = self.drain.begin();
+    pub(super) fn unmap(&mut self, range: Range, bytes: u64) {
+        let addr = range.addr();
+        let since = self.epochs.stamp();
+        self.window.free(range, since);
+        let flush = self.epochs.begin();
         window_pages::unmap(addr, bytes);
         self.flushed(&flush);
     }
 
     /// Flushes every TLB; what was given up before can be had again.
     fn flush(&mut self) {
-        let flush = self.drain.begin();
+        let flush = self.epochs.begin();
         window_pages::flush();
         self.flushed(&flush);
     }
@@ -61,7 +61,7 @@ impl State {
 
     /// Takes `key`, which no page has any more, from who was bound to it as `owner`.
     pub(super) fn free_key(&mut self, key: Key, owner: Id<Domain>) {
-        let since = self.drain.stamp();
+        let since = self.epochs.stamp();
         let _ = self.keys.free(key, owner.bits(), since);
         self.flush();
     }
@@ -74,22 +74,22 @@ impl State {
         let mut pages = map.pages(span)?;
         // There is room from here on.
         let _ = self.values.reserve()?;
-        let slot = self.map(pages.slice_mut(), Key::PARKED, writable)?;
+        let range = self.map(pages.slice_mut(), Key::PARKED, writable)?;
         let room = match self.values.reserve() {
             Ok(room) => room,
             Err(why) => {
-                self.unmap(slot, span);
+                self.unmap(range, span);
                 return Err(why);
             }
         };
         let id = room.insert(MapValues {
             // A load that fails gives up its maps before its programs.
             map: map.hold(),
-            base: slot.addr(),
+            base: range.addr(),
             span,
             writable,
             domain,
-            slot,
+            range,
         });
         map.set_values(self, id.bits());
         Ok(id)
@@ -99,7 +99,7 @@ impl State {
     pub(super) fn unmap_values(&mut self, values: Id<MapValues>) {
         if let Some(values) = self.values.remove(values) {
             values.map.get().set_values(self, 0);
-            self.unmap(values.slot, values.span);
+            self.unmap(values.range, values.span);
         }
     }
 
@@ -121,7 +121,7 @@ impl State {
     /// Frees a view that no CPU runs in.
     pub(super) fn drop_view(&mut self, view: View) {
         if let Some(pcid) = view.pcid {
-            let since = self.drain.stamp();
+            let since = self.epochs.stamp();
             self.pcids.free(pcid, since);
         }
     }
@@ -138,7 +138,7 @@ pub struct View {
 /// Pages in the window that belong to a program alone.
 pub struct Area {
     pages: Pages,
-    slot: Option<Slot>,
+    range: Option<Range>,
     /// First address.
     pub base: u64,
     /// In bytes.
@@ -150,20 +150,20 @@ impl Area {
     /// the memory, for which it may have to wait.
     pub fn new(len: u64) -> Tried<Area> {
         let mut pages = Pages::new((len >> 12) as usize)?;
-        let slot = Locked::take().map(pages.as_mut(), Key::PARKED, true)?;
+        let range = Locked::take().map(pages.as_mut(), Key::PARKED, true)?;
         pages.are_mapped(true);
         Ok(Area {
-            base: slot.addr(),
+            base: range.addr(),
             pages,
-            slot: Some(slot),
+            range: Some(range),
             len,
         })
     }
 
     /// Its range, to be unmapped; [`Area::is_unmapped`] says that it was.
-    pub(super) fn give_up(&mut self) -> Option<(Slot, u64)> {
-        let slot = self.slot.take()?;
-        Some((slot, self.len))
+    pub(super) fn give_up(&mut self) -> Option<(Range, u64)> {
+        let range = self.range.take()?;
+        Some((range, self.len))
     }
 
     /// Its pages can be freed.

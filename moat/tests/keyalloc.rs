@@ -3,7 +3,7 @@
 
 use moat_logic::keyalloc::*;
 use moat_logic::pks::{Key, KeySet};
-use moat_logic::window::flush_epoch::{Drain, Flush};
+use moat_logic::window::flush_epoch::{Flush, FlushEpochs};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ proptest! {
     #[test]
     fn no_key_changes_owner_while_a_tlb_remembers(ops in proptest::collection::vec(op(), 0..120)) {
         let mut keys = KeyAlloc::new();
-        let mut drain = Drain::new();
+        let mut drain = FlushEpochs::new();
         let mut held: Vec<(Key, Owner)> = Vec::new();
         let mut tlb = Tlb::default();
         let mut flushes: Vec<(Flush, Vec<(Key, Owner)>)> = Vec::new();
@@ -109,7 +109,7 @@ fn the_fourteenth_domain_gets_none() {
 #[test]
 fn a_flush_that_began_too_early_frees_nothing() {
     let mut keys = KeyAlloc::new();
-    let mut drain = Drain::new();
+    let mut drain = FlushEpochs::new();
     let key = keys.alloc(1).unwrap();
     let early = drain.begin();
     assert_eq!(keys.free(key, 1, drain.stamp()), Ok(()));

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 #[path = "../kernel/program_memory.rs"]
 mod program_memory;
 
-use program_memory::{first_u32, KernelCopy, Slot};
+use program_memory::{first_u32, KernelCopy, RunSlot};
 
 /// What the file needs of the kernel's structures.
 mod ffi {
@@ -111,7 +111,7 @@ proptest! {
         let plan = moat_ctx_plan::default();
         // SAFETY: there is room for all of it; nothing loads or stores a context.
         let slot = unsafe {
-            let slot = Slot::new(&slot, &plan);
+            let slot = RunSlot::new(&slot, &plan);
             slot.load_packet(packet.as_ptr() as u64 + from as u64, meta as u64, len as u64);
             slot
         };
@@ -183,7 +183,7 @@ proptest! {
         };
         let plan = moat_ctx_plan { words, ..Default::default() };
         // SAFETY: both have 64 words.
-        unsafe { Slot::new(&slot, &plan) }.show(hidden);
+        unsafe { RunSlot::new(&slot, &plan) }.show(hidden);
         for i in 0..64 {
             let shown = words & !hidden & 1 << i != 0;
             prop_assert_eq!(snap[i], if shown { shadow[i] } else { 7 });
@@ -205,7 +205,7 @@ fn packet_pointers_lead_to_the_copy() {
         ..Default::default()
     };
     // SAFETY: both have three words at `pkt_off`.
-    let slot = unsafe { Slot::new(&slot, &plan) };
+    let slot = unsafe { RunSlot::new(&slot, &plan) };
     assert_eq!(slot.packet_pointers(), [11, 22, 33]);
     slot.show_packet(100, 8);
     assert_eq!(snap, [0, 0x1_0000, 0x1_0064, 0xfff8]);
@@ -227,6 +227,6 @@ fn a_classic_filter_is_told_what_is_left() {
         ..Default::default()
     };
     // SAFETY: both have these fields.
-    unsafe { Slot::new(&slot, &plan) }.show_classic_packet(64);
+    unsafe { RunSlot::new(&slot, &plan) }.show_classic_packet(64);
     assert_eq!(snap, [0, 36, 0x1_0000, 0]);
 }

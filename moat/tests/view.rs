@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A view's CR3 is what was meant, and its PCID nobody else's (I5).
 
-use moat_logic::window::flush_epoch::{Drain, Flush};
+use moat_logic::window::flush_epoch::{Flush, FlushEpochs};
 use moat_logic::window::pcids::*;
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -84,7 +84,7 @@ proptest! {
         others in prop_oneof![Just(0usize), OWN - 8..=OWN],
     ) {
         let mut pcids = Pcids::new();
-        let mut drain = Drain::new();
+        let mut drain = FlushEpochs::new();
         for _ in 0..others {
             prop_assert!(pcids.alloc().is_some());
         }
@@ -157,7 +157,7 @@ fn views_beyond_the_last_pcid_share_one_and_flush() {
 #[test]
 fn a_flush_that_began_too_early_frees_nothing() {
     let mut pcids = Pcids::new();
-    let mut drain = Drain::new();
+    let mut drain = FlushEpochs::new();
     while pcids.alloc().is_some() {}
     let early = drain.begin();
     pcids.free(FIRST, drain.stamp());
@@ -177,7 +177,7 @@ fn a_flush_that_began_too_early_frees_nothing() {
 #[test]
 fn what_no_view_owns_cannot_be_freed() {
     let mut pcids = Pcids::new();
-    let mut drain = Drain::new();
+    let mut drain = FlushEpochs::new();
     while pcids.alloc().is_some() {}
     for pcid in [0, 1, 6, SHARED, FIRST + OWN as u16, 2048, 2049, u16::MAX] {
         pcids.free(pcid, drain.stamp());

@@ -2,7 +2,7 @@
 //! Slots never overlap or touch, and never return without a flush (I5).
 
 use moat_logic::window::addresses::*;
-use moat_logic::window::flush_epoch::{Drain, Flush};
+use moat_logic::window::flush_epoch::{Flush, FlushEpochs};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// A slot with its guard, as addresses.
-fn span(slot: &Slot) -> (u64, u64) {
+fn span(slot: &Range) -> (u64, u64) {
     (slot.addr(), slot.addr() + slot.size() + GRANULE)
 }
 
@@ -67,8 +67,8 @@ proptest! {
 
 fn keep_apart<const N: usize>(ops: Vec<Op>) -> Result<(), TestCaseError> {
     let mut window = Window::<N>::new();
-    let mut drain = Drain::new();
-    let mut live: Vec<Slot> = Vec::new();
+    let mut drain = FlushEpochs::new();
+    let mut live: Vec<Range> = Vec::new();
     let mut stale: Vec<(u64, u64)> = Vec::new();
     let mut flushes: Vec<(Flush, Vec<(u64, u64)>)> = Vec::new();
     let end = ARENA + N as u64 * 64 * GRANULE;
@@ -120,7 +120,7 @@ fn keep_apart<const N: usize>(ops: Vec<Op>) -> Result<(), TestCaseError> {
 #[test]
 fn steady_frees_starve_nobody() {
     let mut window = Window::<1>::new();
-    let mut drain = Drain::new();
+    let mut drain = FlushEpochs::new();
     for _ in 0..1000 {
         let slot = window.alloc(8 * GRANULE).expect("slots come back");
         window.free(slot, drain.stamp());

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Addresses for domains: slots of the MOAT window.
+//! Addresses for domains: ranges of the MOAT window.
 //!
 //! Reference: `Documentation/x86/x86_64/mm.rst`.  The window is the hole between
 //! cpu_entry_area and the %esp fixup stacks: 512 GiB, one 4-level PGD slot, free
 //! with and without KASLR, with 4 and with 5 levels.
 //!
-//! Slots are whole 2 MiB granules, so that a page-table page never serves two
-//! domains.  One unmapped granule lies before the first slot and after each, so
-//! that running off a slot faults before it reaches another.  A freed slot comes
+//! Ranges are whole 2 MiB granules, so that a page-table page never serves two
+//! domains.  One unmapped granule lies before the first range and after each, so
+//! that running off a range faults before it reaches another.  A freed range comes
 //! back when a flush covers it (I5).  The caller serialises all calls.
 
 use crate::window::flush_epoch::{Flush, Stamp};
@@ -17,7 +17,7 @@ use crate::x86::{PGD4_SIZE, PMD_SIZE};
 pub const BASE: u64 = 0xffff_fe80_0000_0000;
 /// Length of the window in bytes: 512 GiB.
 pub const SIZE: u64 = PGD4_SIZE;
-/// First address for slots; the kernel keeps the first GiB for its resume pages.
+/// First address for ranges; the kernel keeps the first GiB for its resume pages.
 pub const ARENA: u64 = BASE + (1 << 30);
 /// Length of a granule in bytes: 2 MiB, what one last-level table maps.
 pub const GRANULE: u64 = PMD_SIZE;
@@ -33,12 +33,12 @@ pub const fn holds(addr: u64) -> bool {
 /// A range of the window that has one owner.  Not to be copied: what is freed is
 /// gone.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Slot {
+pub struct Range {
     first: u32,
     granules: u32,
 }
 
-impl Slot {
+impl Range {
     /// First address; a multiple of [`GRANULE`].
     pub const fn addr(&self) -> u64 {
         ARENA + self.first as u64 * GRANULE
@@ -87,28 +87,28 @@ impl<const N: usize> Window<N> {
         }
     }
 
-    /// A slot of at least `bytes` bytes; none if `bytes` is 0 or no hole fits.
+    /// A range of at least `bytes` bytes; none if `bytes` is 0 or no hole fits.
     ///
     /// First fit from the bottom: last-level page tables are never given back, so
     /// the fewer addresses are ever in use, the less memory they take.
-    pub fn alloc(&mut self, bytes: u64) -> Option<Slot> {
+    pub fn alloc(&mut self, bytes: u64) -> Option<Range> {
         self.alloc_below(bytes, N * 64)
     }
 
     /// The same in the lower half only, so that whoever is content with that cannot
     /// take everything.
-    pub fn alloc_low(&mut self, bytes: u64) -> Option<Slot> {
+    pub fn alloc_low(&mut self, bytes: u64) -> Option<Range> {
         self.alloc_below(bytes, N * 32)
     }
 
-    fn alloc_below(&mut self, bytes: u64, total: usize) -> Option<Slot> {
+    fn alloc_below(&mut self, bytes: u64, total: usize) -> Option<Range> {
         if bytes == 0 || bytes > total as u64 * GRANULE {
             return None;
         }
         let granules = ((bytes + GRANULE - 1) / GRANULE) as usize;
-        // The guard after the slot is taken with it.
+        // The guard after the range is taken with it.
         let want = granules + 1;
-        // The first granule is the guard before the first slot.
+        // The first granule is the guard before the first range.
         let first = self.hole((self.full * 64).max(1), total, want)?;
         for granule in first..first + want {
             self.used[granule / 64] |= 1 << (granule % 64);
@@ -116,20 +116,20 @@ impl<const N: usize> Window<N> {
         while matches!(self.used.get(self.full), Some(&u64::MAX)) {
             self.full += 1;
         }
-        Some(Slot {
+        Some(Range {
             first: first as u32,
             granules: granules as u32,
         })
     }
 
-    /// Gives up a slot, unmapped before `since`.  Flush, then call `flushed`.
-    pub fn free(&mut self, slot: Slot, since: Stamp) {
+    /// Gives up a range, unmapped before `since`.  Flush, then call `flushed`.
+    pub fn free(&mut self, range: Range, since: Stamp) {
         if matches!(self.batches[self.open].since, Some(older) if older < since) {
             self.close();
         }
         let open = &mut self.batches[self.open];
-        let first = slot.first as usize;
-        for granule in first..first + slot.granules as usize + 1 {
+        let first = range.first as usize;
+        for granule in first..first + range.granules as usize + 1 {
             open.bits[granule / 64] |= 1 << (granule % 64);
         }
         open.since = Some(since);

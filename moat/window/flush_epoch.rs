@@ -13,7 +13,7 @@
 
 /// Counts flushes.  One for all allocators, under their common lock.
 #[derive(Debug)]
-pub struct Drain {
+pub struct FlushEpochs {
     epoch: u64,
 }
 
@@ -26,9 +26,9 @@ pub struct Stamp(u64);
 #[derive(Debug)]
 pub struct Flush(u64);
 
-impl Drain {
-    pub const fn new() -> Drain {
-        Drain { epoch: 0 }
+impl FlushEpochs {
+    pub const fn new() -> FlushEpochs {
+        FlushEpochs { epoch: 0 }
     }
 
     /// For what has just been unmapped.
@@ -44,9 +44,9 @@ impl Drain {
     }
 }
 
-impl Default for Drain {
-    fn default() -> Drain {
-        Drain::new()
+impl Default for FlushEpochs {
+    fn default() -> FlushEpochs {
+        FlushEpochs::new()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use moat_logic::keyalloc::{self, KeyAlloc, Owner};
 use moat_logic::pks::Key;
-use moat_logic::window::flush_epoch::{Drain, Flush};
+use moat_logic::window::flush_epoch::{Flush, FlushEpochs};
 
 const KEYS: usize = 3;
 
@@ -29,7 +29,7 @@ pub struct Keys {
 /// The real ones.
 pub struct Real {
     pub keys: KeyAlloc,
-    pub drain: Drain,
+    pub drain: FlushEpochs,
     pub flush: Option<Flush>,
 }
 
@@ -53,7 +53,7 @@ impl Keys {
 
     fn real(&self) -> Real {
         let mut keys = KeyAlloc::new();
-        let mut drain = Drain::new();
+        let mut drain = FlushEpochs::new();
         for i in 0..Key::PROGRAMS {
             let owner = match self.states.get(i) {
                 Some(KeyState::Bound(owner)) => *owner,
@@ -61,7 +61,7 @@ impl Keys {
             };
             assert_eq!(keys.alloc(owner), Key::program(i));
         }
-        let give_up = |keys: &mut KeyAlloc, drain: &Drain, which: KeyState| {
+        let give_up = |keys: &mut KeyAlloc, drain: &FlushEpochs, which: KeyState| {
             for (i, _) in self.states.iter().enumerate().filter(|s| *s.1 == which) {
                 let key = Key::program(i).unwrap();
                 assert_eq!(keys.free(key, Keys::NOBODY, drain.stamp()), Ok(()));

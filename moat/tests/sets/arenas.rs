@@ -36,7 +36,7 @@ enum Op {
     Change(usize),
     ChangeAll,
     /// Everything is removed.
-    Drain,
+    FlushEpochs,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -48,7 +48,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => any::<usize>().prop_map(Op::RemoveAgain),
         2 => any::<usize>().prop_map(Op::Change),
         1 => Just(Op::ChangeAll),
-        1 => Just(Op::Drain),
+        1 => Just(Op::FlushEpochs),
     ]
 }
 
@@ -126,7 +126,7 @@ impl Both {
                     thing.number += 1_000_000;
                 }
             }
-            Op::Drain => {
+            Op::FlushEpochs => {
                 while let Some(id) = self.nth(0) {
                     self.remove(id);
                 }
@@ -198,7 +198,7 @@ fn an_arena_that_was_empty_gives_no_name_again() {
     for n in 1..40 {
         (0..n % 13).for_each(|_| both.insert());
         both.check();
-        both.run(Op::Drain);
+        both.run(Op::FlushEpochs);
         both.check();
     }
 }
