@@ -108,8 +108,9 @@ impl<const N: usize> Window<N> {
         let granules = ((bytes + GRANULE - 1) / GRANULE) as usize;
         // The guard after the range is taken with it.
         let want = granules + 1;
-        // The first granule is the guard before the first range.
-        let first = self.hole((self.full * 64).max(1), total, want)?;
+        // The guard before the first range.
+        self.used[0] |= 1;
+        let first = self.hole(self.full * 64, total, want)?;
         for granule in first..first + want {
             self.used[granule / 64] |= 1 << (granule % 64);
         }
