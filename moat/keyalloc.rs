@@ -97,6 +97,12 @@ impl KeyAlloc {
         set
     }
 
+    /// How many keys are not free.
+    pub fn taken(&self) -> usize {
+        let states = self.states.iter();
+        states.filter(|state| **state != State::Free).count()
+    }
+
     /// Keys that wait for a flush.
     pub fn draining(&self) -> KeySet {
         self.having(|state| matches!(state, State::Draining { .. }))

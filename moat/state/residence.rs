@@ -28,17 +28,13 @@ impl State {
 
     /// How many keys may be given out now.
     fn free_keys(&self) -> usize {
-        let used = self.keys_used();
-        sysctl::keys()
-            .saturating_sub(used)
-            .min(Key::PROGRAMS - used)
-    }
-
-    fn keys_used(&self) -> usize {
-        let used = self
-            .keys
-            .having(|state| !matches!(state, keyalloc::State::Free));
-        used.len() as usize
+        match sysctl::keys() {
+            0 => 0,
+            most => {
+                let used = self.keys.taken();
+                most.saturating_sub(used).min(Key::PROGRAMS - used)
+            }
+        }
     }
 
     fn is_keyed(&self, program: Id<Book>) -> bool {
@@ -280,7 +276,7 @@ impl State {
             }
         }
         // The limit may have been lowered.
-        while self.keys_used() > sysctl::keys() {
+        while self.keys.taken() > sysctl::keys() {
             match self.coldest() {
                 Some(program) if self.evict(&[program]) => {}
                 _ => break,
@@ -327,7 +323,7 @@ impl State {
     /// Whether nobody can gain or lose a key, whoever runs most: there is none, or
     /// everybody has what it wants.
     fn is_settled(&self) -> bool {
-        self.keys_used() <= sysctl::keys()
+        self.keys.taken() <= sysctl::keys()
             && (sysctl::keys() == 0
                 || self
                     .programs
