@@ -48,7 +48,8 @@ impl Deref for Loaded {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        Locked::take().leave(self);
+        let left = Locked::take().leave(self);
+        drop(left);
         // SAFETY: of a box, and freed once; it has left the state, which had references.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }

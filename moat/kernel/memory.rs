@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory that is handed to C or read by gates, and what Rust for Linux lacks.
 
+use super::calls::nr_cpus;
 use super::shims::{given_back, safe_shims};
 use crate::edge::ffi::{self, moat_cpu_slots, page};
 use crate::load::reason::Failure::NoMemory;
@@ -60,10 +61,10 @@ impl Slots {
         self.0
     }
 
-    /// Those of one possible CPU.
-    pub fn of(&mut self, cpu: u32) -> &mut moat_cpu_slots {
-        // SAFETY: ours, zeroed at first, borrowed as long as `self`.
-        unsafe { &mut *ffi::moat_shim_cpu_slots(self.0, cpu) }
+    /// Those of one possible CPU; none if there cannot be such a CPU.
+    pub fn of(&mut self, cpu: u32) -> Option<&mut moat_cpu_slots> {
+        // SAFETY: a CPU that there can be; ours, zeroed at first, borrowed as long as `self`.
+        (cpu < nr_cpus()).then(|| unsafe { &mut *ffi::moat_shim_cpu_slots(self.0, cpu) })
     }
 }
 

@@ -38,7 +38,8 @@ struct Range {
 impl Range {
     /// `bytes` from `addr` on; none if these are not all the window's.
     fn new(addr: u64, bytes: u64) -> Option<Range> {
-        let is = bytes <= addresses::SIZE
+        let is = bytes != 0
+            && bytes <= addresses::SIZE
             && addresses::holds(addr)
             && addresses::holds(addr + (bytes - 1));
         debug_assert!(is);

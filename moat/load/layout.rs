@@ -166,7 +166,10 @@ fn place(
 ) {
     let per_cpu = sizes.per_cpu();
     for cpu in 0..nr_cpus as usize {
-        let mine = slots.of(cpu as u32);
+        let mine = match slots.of(cpu as u32) {
+            Some(mine) => mine,
+            None => return,
+        };
         for (nest, s) in mine.slot.iter_mut().enumerate().rev() {
             let cpu_low = base + MARGIN.0 + per_cpu * cpu as u64;
             let low = cpu_low + sizes.slot() * nest as u64;

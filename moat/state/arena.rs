@@ -18,26 +18,41 @@ use kernel::prelude::*;
 
 /// Names something in an `Arena<T>`.
 pub struct Id<T> {
-    place: u32,
-    /// From 1 to [`LAST`].
-    generation: u32,
+    /// The place, below [`PLACES`], and above that the generation, from 1 to [`LAST`].
+    bits: u64,
     of: PhantomData<fn() -> T>,
 }
 
-/// So that the bits of an id fit into an entry of an xarray, which has 63.
-const LAST: u32 = u32::MAX >> 1;
+/// More than the window has room for.
+const PLACES: u64 = 1 << 24;
+/// So that an id fits into an entry of an xarray, which has 63 bits.
+const LAST: u64 = (1 << 39) - 1;
 
 impl<T> Id<T> {
+    fn new(place: usize, generation: u64) -> Id<T> {
+        Id {
+            bits: generation * PLACES + place as u64,
+            of: PhantomData,
+        }
+    }
+
+    fn place(self) -> usize {
+        (self.bits % PLACES) as usize
+    }
+
+    fn generation(self) -> u64 {
+        self.bits / PLACES
+    }
+
     /// It as a number, for who knows nothing of types; never 0.
     pub fn bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.place)
+        self.bits
     }
 
     /// What [`Id::bits`] gave; none for 0.
     pub fn from_bits(bits: u64) -> Option<Id<T>> {
         (bits != 0).then_some(Id {
-            place: bits as u32,
-            generation: (bits >> 32) as u32,
+            bits,
             of: PhantomData,
         })
     }
@@ -73,25 +88,33 @@ impl<T> Ord for Id<T> {
 
 impl<T> fmt::Debug for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.place, self.generation)
+        write!(f, "{}.{}", self.place(), self.generation())
     }
 }
 
 struct Entry<T> {
-    generation: u32,
-    /// If there is no value: the next entry without one.
-    next_free: Option<u32>,
+    generation: u64,
     value: Option<T>,
 }
 
-/// See the module documentation.
+/// So many entries that no allocation is large.
+struct Chunk<T> {
+    /// A bit for each entry with a value, or that is not to be used again.
+    taken: u64,
+    /// Those that were ever used, up to [`Arena::PER_CHUNK`]; none if none is taken.
+    entries: Vec<Entry<T>>,
+}
+
+/// See the module documentation.  What it holds is proportional to what is in it, within a
+/// chunk: places are used from the lowest on.
 pub struct Arena<T> {
-    /// Each with room for `PER_CHUNK` entries, so that no allocation is large.
-    chunks: Vec<Vec<Entry<T>>>,
-    free: Option<u32>,
+    /// The last one has something in it.
+    chunks: Vec<Chunk<T>>,
+    /// All chunks before this one are full.
+    full: usize,
     len: usize,
-    /// Of entries that have not been used.
-    first_generation: u32,
+    /// Of entries that are made anew: no place has been used in it.
+    generation: u64,
 }
 
 /// Room for one more.
@@ -101,15 +124,16 @@ impl<T> Arena<T> {
     /// As many as fit into a page.
     const PER_CHUNK: usize = match 4096 / size_of::<Entry<T>>() {
         0 => 1,
+        n if n > 64 => 64,
         n => n,
     };
 
     pub const fn new() -> Arena<T> {
         Arena {
             chunks: Vec::new(),
-            free: None,
+            full: 0,
             len: 0,
-            first_generation: 1,
+            generation: 1,
         }
     }
 
@@ -126,30 +150,44 @@ impl<T> Arena<T> {
 
     /// Makes room for one more, which is all that can fail.  May sleep.
     pub fn reserve(&mut self) -> Tried<Room<'_, T>> {
-        let full = |chunk: &Vec<Entry<T>>| chunk.len() == Self::PER_CHUNK;
-        if self.free.is_none() && self.chunks.last().map_or(true, full) {
-            if self.chunks.len() == u32::MAX as usize / Self::PER_CHUNK {
-                return Err(NoMemory);
+        let is_full = |chunk: &Chunk<T>| chunk.taken.trailing_ones() as usize >= Self::PER_CHUNK;
+        while matches!(self.chunks.get(self.full), Some(chunk) if is_full(chunk)) {
+            self.full += 1;
+        }
+        if self.full >= PLACES as usize / Self::PER_CHUNK {
+            return Err(NoMemory);
+        }
+        if self.full == self.chunks.len() {
+            self.chunks.try_reserve(1).map_err(|_| NoMemory)?;
+        }
+        let mut anew = Vec::new();
+        match self.chunks.get_mut(self.full) {
+            Some(chunk) if !chunk.entries.is_empty() => return Ok(Room(self)),
+            _ => anew.try_reserve(Self::PER_CHUNK).map_err(|_| NoMemory)?,
+        }
+        match self.chunks.get_mut(self.full) {
+            Some(chunk) => chunk.entries = anew,
+            // There is room.
+            None => {
+                let _ = self.chunks.try_push(Chunk {
+                    taken: 0,
+                    entries: anew,
+                });
             }
-            let mut chunk = Vec::new();
-            chunk.try_reserve(Self::PER_CHUNK).map_err(|_| NoMemory)?;
-            self.chunks.try_push(chunk).map_err(|_| NoMemory)?;
         }
         Ok(Room(self))
     }
 
     fn entry(&self, id: Id<T>) -> Option<&Entry<T>> {
-        let place = id.place as usize;
-        let chunk = self.chunks.get(place / Self::PER_CHUNK)?;
-        let entry = chunk.get(place % Self::PER_CHUNK)?;
-        (entry.generation == id.generation).then_some(entry)
+        let chunk = self.chunks.get(id.place() / Self::PER_CHUNK)?;
+        let entry = chunk.entries.get(id.place() % Self::PER_CHUNK)?;
+        (entry.generation == id.generation()).then_some(entry)
     }
 
     fn entry_mut(&mut self, id: Id<T>) -> Option<&mut Entry<T>> {
-        let place = id.place as usize;
-        let chunk = self.chunks.get_mut(place / Self::PER_CHUNK)?;
-        let entry = chunk.get_mut(place % Self::PER_CHUNK)?;
-        (entry.generation == id.generation).then_some(entry)
+        let chunk = self.chunks.get_mut(id.place() / Self::PER_CHUNK)?;
+        let entry = chunk.entries.get_mut(id.place() % Self::PER_CHUNK)?;
+        (entry.generation == id.generation()).then_some(entry)
     }
 
     /// What has the name `id`.
@@ -174,50 +212,45 @@ impl<T> Arena<T> {
 
     /// Takes it out; its name leads nowhere from now on.
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
-        let free = self.free;
-        let entry = self.entry_mut(id)?;
-        let value = entry.value.take()?;
+        let value = self.entry_mut(id)?.value.take()?;
+        let i = id.place() / Self::PER_CHUNK;
+        let chunk = self.chunks.get_mut(i)?;
+        let entry = chunk.entries.get_mut(id.place() % Self::PER_CHUNK)?;
         entry.generation += 1;
+        self.len -= 1;
         // A place that was used so often is not used again.
         if entry.generation < LAST {
-            entry.next_free = free;
-            self.free = Some(id.place);
+            self.generation = self.generation.max(entry.generation);
+            chunk.taken &= !(1 << (id.place() % Self::PER_CHUNK));
+            self.full = self.full.min(i);
         }
-        self.len -= 1;
-        if self.len == 0 {
-            self.give_back();
+        if chunk.taken == 0 {
+            chunk.entries = Vec::new();
+            while matches!(self.chunks.last(), Some(last) if last.taken == 0) {
+                self.chunks.pop();
+            }
+            if self.chunks.is_empty() {
+                self.chunks = Vec::new();
+            }
         }
         Some(value)
-    }
-
-    /// Frees the memory of an arena with nothing in it.
-    fn give_back(&mut self) {
-        let entries = self.chunks.iter().flat_map(|chunk| chunk.iter());
-        let last = entries.map(|entry| entry.generation).max().unwrap_or(1);
-        if last < LAST {
-            self.first_generation = last;
-            self.chunks = Vec::new();
-            self.free = None;
-        }
     }
 
     /// All of them, with their names.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
         self.chunks.iter().enumerate().flat_map(|(i, chunk)| {
-            chunk.iter().enumerate().filter_map(move |(j, entry)| {
-                let id = Id {
-                    place: (i * Self::PER_CHUNK + j) as u32,
-                    generation: entry.generation,
-                    of: PhantomData,
-                };
-                entry.value.as_ref().map(|value| (id, value))
+            let entries = chunk.entries.iter().enumerate();
+            entries.filter_map(move |(j, entry)| {
+                let value = entry.value.as_ref()?;
+                Some((Id::new(i * Self::PER_CHUNK + j, entry.generation), value))
             })
         })
     }
 
     /// All of them, to be changed.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let entries = self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut());
+        let chunks = self.chunks.iter_mut();
+        let entries = chunks.flat_map(|chunk| chunk.entries.iter_mut());
         entries.filter_map(|entry| entry.value.as_mut())
     }
 }
@@ -232,40 +265,25 @@ fn lost<T>(id: Id<T>) -> crate::load::reason::Failure {
 impl<T> Room<'_, T> {
     /// Puts it there.
     pub fn insert(self, value: T) -> Id<T> {
-        let arena = self.0;
-        arena.len += 1;
-        let (place, generation) = match arena.free {
-            Some(place) => arena.reuse(place, value),
-            None => arena.append(value),
+        let (i, generation) = (self.0.full, self.0.generation);
+        let chunk = &mut self.0.chunks[i];
+        // `reserve` has seen that it is not full, and made room for all it may have.
+        let j = chunk.taken.trailing_ones() as usize;
+        chunk.taken |= 1 << j;
+        self.0.len += 1;
+        let generation = match chunk.entries.get_mut(j) {
+            Some(entry) => {
+                entry.value = Some(value);
+                entry.generation
+            }
+            None => {
+                let _ = chunk.entries.try_push(Entry {
+                    generation,
+                    value: Some(value),
+                });
+                generation
+            }
         };
-        Id {
-            place,
-            generation,
-            of: PhantomData,
-        }
-    }
-}
-
-impl<T> Arena<T> {
-    fn reuse(&mut self, place: u32, value: T) -> (u32, u32) {
-        let i = place as usize;
-        let entry = &mut self.chunks[i / Self::PER_CHUNK][i % Self::PER_CHUNK];
-        self.free = entry.next_free.take();
-        entry.value = Some(value);
-        (place, entry.generation)
-    }
-
-    /// The last chunk has room.
-    fn append(&mut self, value: T) -> (u32, u32) {
-        let generation = self.first_generation;
-        let before = (self.chunks.len() - 1) * Self::PER_CHUNK;
-        let last = &mut self.chunks[before / Self::PER_CHUNK];
-        let place = (before + last.len()) as u32;
-        let _ = last.try_push(Entry {
-            generation,
-            next_free: None,
-            value: Some(value),
-        });
-        (place, generation)
+        Id::new(i * Arena::<T>::PER_CHUNK + j, generation)
     }
 }

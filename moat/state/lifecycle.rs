@@ -101,12 +101,11 @@ impl State {
         Ok(id)
     }
 
-    /// Takes out a program that has no run left, with what only it used.
-    pub fn leave(&mut self, program: &Program) {
-        let id = match program.book.get() {
-            Some(&id) => id,
-            None => return,
-        };
+    /// Takes out a program that has no run left, with what only it used.  What is returned
+    /// is to be dropped when the lock is free: it may be many pages.
+    #[must_use]
+    pub fn leave(&mut self, program: &Program) -> Option<Book> {
+        let id = *program.book.get()?;
         let view = self.programs.get_mut(id).and_then(|book| {
             listing::remove(core::mem::take(&mut book.number));
             book.view.take()
@@ -117,8 +116,9 @@ impl State {
         self.leave_outers(id);
         self.leave_domains(id);
         self.release_area(id);
-        self.programs.remove(id);
+        let book = self.programs.remove(id);
         self.park_idle();
+        book
     }
 
     /// Unmaps its slots.

@@ -235,10 +235,14 @@ impl State {
     /// Moves values to another domain, which has room.  No user of either is keyed,
     /// or all users of both are and have both keys.
     fn move_map(&mut self, values: Id<MapValues>, to: Id<Domain>) {
+        let tag = match self.domains.at(to) {
+            Ok(domain) => domain.tag(),
+            // They stay where they are.
+            Err(_) => return,
+        };
         self.take_out(values);
-        if let (Some(known), Some(domain)) = (self.values.get_mut(values), self.domains.get_mut(to))
-        {
-            window_pages::set_key(known.base, known.span, domain.tag());
+        if let (Ok(known), Ok(domain)) = (self.values.at_mut(values), self.domains.at_mut(to)) {
+            window_pages::set_key(known.base, known.span, tag);
             known.domain = to;
             let _ = domain.maps.try_push(values);
         }
@@ -290,7 +294,8 @@ impl State {
             // They stay apart, at the cost of a key.
             return;
         }
-        while let Some(&values) = self.domains.get(from).and_then(|from| from.maps.last()) {
+        let moved = self.domains.get_mut(from).map(|from| take(&mut from.maps));
+        for &values in moved.iter().flatten() {
             self.move_map(values, to);
         }
         self.withdraw(from);

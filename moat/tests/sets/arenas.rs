@@ -178,7 +178,7 @@ fn a_place_that_is_used_again_has_another_name() {
     both.insert();
     // So that it is not empty meanwhile.
     both.insert();
-    let place = |id: Id<Thing>| id.bits() as u32;
+    let place = |id: Id<Thing>| id.bits() % (1 << 24);
     let first = both.nth(0).expect("two");
     let mut names = BTreeSet::new();
     let mut id = first;
@@ -251,10 +251,31 @@ fn other_names_lead_nowhere() {
     let mut both = Both::new();
     assert!(Id::<Thing>::from_bits(0).is_none());
     (0..10).for_each(|_| both.insert());
-    for bits in [1, 9, 1 << 32 | 10, 1 << 32 | 0xffff_ffff, 2 << 32, u64::MAX] {
+    for bits in [1, 9, 1 << 24 | 10, 1 << 24 | 0xff_ffff, 2 << 24, u64::MAX] {
         let id = Id::from_bits(bits).expect("a name");
         assert_eq!(both.arena.get(id), None, "{bits:x}");
         assert_eq!(both.arena.remove(id), None, "{bits:x}");
     }
+    both.check();
+}
+
+/// After many have come and gone, few are where the first ones were.
+#[test]
+fn an_arena_shrinks() {
+    let mut both = Both::new();
+    (0..10_000).for_each(|_| both.insert());
+    // The last one stays, then another comes.
+    let ids: Vec<_> = both.there.keys().copied().collect();
+    let last = *ids.last().expect("many");
+    for &id in ids.iter().filter(|&&id| id != last) {
+        both.remove(id);
+    }
+    both.insert();
+    let new = *both.there.keys().find(|&&id| id != last).expect("one");
+    assert_eq!(new.bits() % (1 << 24), 0);
+    both.remove(last);
+    both.check();
+    (0..100).for_each(|_| both.insert());
+    assert!(both.there.keys().all(|id| id.bits() % (1 << 24) <= 100));
     both.check();
 }
