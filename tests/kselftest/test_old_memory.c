@@ -547,10 +547,11 @@ static void by_leaving_secrets(void)
 	int i, jump;
 
 	start();
-	move(BPF_FUNC_xdp_adjust_head, -HEAD);
-	jump = between(XDP_DATA, XDP_DATA_END, HEAD);
+	/* Metadata and what the kernel knows of the frame need the rest. */
+	move(BPF_FUNC_xdp_adjust_head, -128);
+	jump = between(XDP_DATA, XDP_DATA_END, 128);
 	E(LD_IMM64(R3, SECRET));
-	for (i = 0; i < HEAD; i += 8)
+	for (i = 0; i < 128; i += 8)
 		E(STX(BPF_DW, R7, R3, i));
 	otherwise(jump);
 }
