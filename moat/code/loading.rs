@@ -29,6 +29,7 @@ pub struct Loading {
 }
 
 impl Loading {
+    #[inline(always)]
     pub const fn new() -> Loading {
         Loading {
             sites: Table::new(),

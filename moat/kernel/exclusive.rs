@@ -18,6 +18,7 @@ pub struct Exclusive<T> {
 unsafe impl<T: Send> Sync for Exclusive<T> {}
 
 impl<T> Exclusive<T> {
+    #[inline(always)]
     pub const fn new(value: T) -> Exclusive<T> {
         Exclusive {
             taken: AtomicBool::new(false),

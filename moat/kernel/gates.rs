@@ -28,6 +28,7 @@ macro_rules! field {
 }
 
 impl Gates {
+    #[inline(always)]
     pub const fn new(domain: moat_domain) -> Gates {
         Gates(UnsafeCell::new(domain))
     }

@@ -164,13 +164,19 @@ impl<T: Copy> DerefMut for Table<T> {
 }
 
 /// `Box::try_new`, which needs an unstable feature.  May sleep.
+#[inline(always)]
 pub fn try_box<T>(value: T) -> Option<Box<T>> {
     let mut one = Vec::new();
-    one.try_push(value).ok()?;
+    one.try_reserve(1).ok()?;
     let mut one = core::mem::ManuallyDrop::new(one);
-    // SAFETY: one initialised element at the start of an allocation of the global
-    // allocator, whose `dealloc` does not look at the layout (rust/kernel/allocator.rs).
-    Some(unsafe { Box::from_raw(one.as_mut_ptr()) })
+    let place: *mut T = one.as_mut_ptr();
+    // SAFETY: room for one at the start of an allocation of the global allocator, whose
+    // `dealloc` does not look at the layout (rust/kernel/allocator.rs); initialised here,
+    // in place: a program is large, and moved by bytes.
+    Some(unsafe {
+        place.write(value);
+        Box::from_raw(place)
+    })
 }
 
 /// A page, mapped nowhere.

@@ -42,6 +42,7 @@ pub struct Facts {
 
 /// A program of type `ty` as it is before it is admitted: it can run nowhere.  None if
 /// memory is short, or the type has no row.
+#[inline(always)]
 pub fn candidate(aux: Aux, ty: u32, level: Level) -> Option<Box<Program>> {
     let row = prog_types::find(ty)?;
     let view = match level {

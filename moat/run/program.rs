@@ -98,6 +98,7 @@ pub struct Program {
 
 impl Program {
     /// A candidate: no memory in the window yet.
+    #[inline(always)]
     pub fn new(aux: Aux, row: &'static ProgType, level: Level, gates: Gates) -> Program {
         Program {
             gates,

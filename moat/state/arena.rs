@@ -264,6 +264,7 @@ fn lost<T>(id: Id<T>) -> crate::load::reason::Failure {
 
 impl<T> Room<'_, T> {
     /// Puts it there.
+    #[inline(always)]
     pub fn insert(self, value: T) -> Id<T> {
         let (i, generation) = (self.0.full, self.0.generation);
         let chunk = &mut self.0.chunks[i];
