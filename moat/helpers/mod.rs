@@ -21,5 +21,3 @@ mod net_skb;
 mod net_xdp;
 mod refused;
 mod sockets;
-
-pub use crate::maps::types as maptype;

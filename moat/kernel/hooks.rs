@@ -150,8 +150,8 @@ impl<'a> From<Given<*mut seq_file>> for Listing<'a> {
 }
 
 fn show_line(list: Listing<'_>, program: u64) {
-    // SAFETY: the lock is held by this thread, as a `Listing` says.
-    unsafe { with_lock_held(|state| show::line(list.0, state, program)) }
+    // The lock is held by this thread, as a `Listing` says.
+    with_lock_held(|state| show::line(list.0, state, program))
 }
 
 /// Called by a worker.  Returns in how many milliseconds again, or 0: not until there

@@ -75,10 +75,6 @@ impl DerefMut for Locked {
 }
 
 /// Looks at the state while C holds the lock: `admin/listing.c`.
-///
-/// # Safety
-///
-/// The lock is held by this thread, and there is no [`Locked`].
-pub unsafe fn with_lock_held<R>(what: impl FnOnce(&State) -> R) -> R {
+pub fn with_lock_held<R>(what: impl FnOnce(&State) -> R) -> R {
     what(&GUARDED.take().expect("the lock is held twice").0)
 }

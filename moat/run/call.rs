@@ -9,7 +9,7 @@ use crate::edge::program_memory::{self, KernelCopy};
 use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
 use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
-use crate::helpers::maptype::MapTypes;
+use crate::maps::types::MapTypes;
 use crate::run::reshape;
 
 /// A helper's return value.

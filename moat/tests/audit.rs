@@ -3,8 +3,8 @@
 
 use moat_logic::helpers::audit::*;
 use moat_logic::helpers::contract::*;
-use moat_logic::helpers::maptype;
 use moat_logic::helpers::table::*;
+use moat_logic::maps::types;
 use proptest::prelude::*;
 
 const CTX: u64 = 0xffff_8880_0000_1000;
@@ -82,14 +82,12 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
                 true
             }
             Arg::MapPtr(types) => {
-                let frozen = map.flags & maptype::RDONLY_PROG != 0;
+                let frozen = map.flags & types::RDONLY_PROG != 0;
                 raw[i] == MAP && types.contains(map.ty) && !(c.writes_map && frozen)
             }
             Arg::MapKey => memory(map.key_size.into(), false),
             Arg::MapValue => memory(word(map.value_size.into()), false),
-            Arg::MapValueOut => {
-                memory(word(map.value_size.into()), map.ty != maptype::BLOOM_FILTER)
-            }
+            Arg::MapValueOut => memory(word(map.value_size.into()), map.ty != types::BLOOM_FILTER),
             Arg::Mem { access, size, .. } => {
                 let len = raw[size as usize];
                 let ok = memory(len, access != Access::Read);
@@ -215,7 +213,7 @@ fn updates_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
     let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
-            ty: maptype::LPM_TRIE,
+            ty: types::LPM_TRIE,
             key_size: 8,
             value_size: 8,
             flags: 0,
@@ -231,10 +229,10 @@ fn updates_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
         });
         assert_eq!(checked.bounce.map(|b| b.how), want, "{id}");
     }
-    caller.map.ty = maptype::HASH;
+    caller.map.ty = types::HASH;
     let checked = audit(contract(2).unwrap(), &raw, &caller).unwrap();
     assert_eq!(checked.bounce, None);
-    caller.map.ty = maptype::ARRAY;
+    caller.map.ty = types::ARRAY;
     caller.map.key_size = 4;
     for id in [1, 2, 3] {
         let checked = audit(contract(id).unwrap(), &raw, &caller).unwrap();
@@ -247,10 +245,10 @@ fn a_read_only_map_is_not_changed() {
     let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
-            ty: maptype::ARRAY,
+            ty: types::ARRAY,
             key_size: 4,
             value_size: 8,
-            flags: maptype::RDONLY_PROG,
+            flags: types::RDONLY_PROG,
         },
     };
     let raw = [MAP, RW, RW + 8, 0, 0].map(Allegation);
@@ -259,16 +257,16 @@ fn a_read_only_map_is_not_changed() {
         why: Why::ReadOnlyMap,
     };
     for (id, ty) in [
-        (2, maptype::ARRAY),
-        (3, maptype::HASH),
-        (87, maptype::QUEUE),
-        (88, maptype::STACK),
+        (2, types::ARRAY),
+        (3, types::HASH),
+        (87, types::QUEUE),
+        (88, types::STACK),
     ] {
         caller.map.ty = ty;
         let helper = contract(id).unwrap();
         assert_eq!(audit(helper, &raw, &caller).unwrap_err(), error, "{id}");
     }
-    caller.map.ty = maptype::ARRAY;
+    caller.map.ty = types::ARRAY;
     assert!(audit(contract(1).unwrap(), &raw, &caller).is_ok());
 }
 
@@ -277,7 +275,7 @@ fn a_percpu_update_needs_whole_words() {
     let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
-            ty: maptype::PERCPU_HASH,
+            ty: types::PERCPU_HASH,
             key_size: 4,
             value_size: 4,
             flags: 0,
@@ -290,6 +288,6 @@ fn a_percpu_update_needs_whole_words() {
         why: Why::Memory,
     };
     assert_eq!(audit(update, &raw, &caller).unwrap_err(), error);
-    caller.map.ty = maptype::HASH;
+    caller.map.ty = types::HASH;
     assert!(audit(update, &raw, &caller).is_ok());
 }

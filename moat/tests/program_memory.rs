@@ -9,7 +9,8 @@
 use moat_logic::helpers;
 use moat_logic::helpers::audit::{audit, audit_lookup, within, Allegation, CallerMemory, MapInfo};
 use moat_logic::helpers::contract::BOUNCE_MAX;
-use moat_logic::helpers::{maptype, table};
+use moat_logic::helpers::table;
+use moat_logic::maps::types;
 use proptest::prelude::*;
 
 #[path = "../kernel/program_memory.rs"]
@@ -134,7 +135,7 @@ proptest! {
     ) {
         let mut theirs = pattern(at + 400 + 16, 4);
         let was = theirs.clone();
-        let caller = Caller::of(&mut theirs, maptype::LPM_TRIE, told);
+        let caller = Caller::of(&mut theirs, types::LPM_TRIE, told);
         // A key of an LPM trie may be read; fib_lookup() writes to what it is given, too.
         let addr = Allegation(caller.base + at as u64);
         let zero = Allegation(0);
@@ -165,7 +166,7 @@ proptest! {
     #[test]
     fn an_index_is_read_wherever_it_is(at in 0_usize..16, key_size in 0_u32..8) {
         let mut theirs = pattern(32, 5);
-        let caller = Caller::of(&mut theirs, maptype::ARRAY, key_size);
+        let caller = Caller::of(&mut theirs, types::ARRAY, key_size);
         let key = Allegation(caller.base + at as u64);
         let (_, key) = audit_lookup(Allegation(MAP), key, &caller).unwrap();
         let want = u32::from_ne_bytes(theirs[at..at + 4].try_into().unwrap());

@@ -3,8 +3,8 @@
 //! is one refusal.
 
 use moat_logic::admin::again::{Refusal, Told, Untold, MEMORY, MOST};
-use moat_logic::helpers::maptype::{HASH, LPM_TRIE};
 use moat_logic::load::reason::{Failure, Line, Reason, Subject, Text};
+use moat_logic::maps::types::{HASH, LPM_TRIE};
 use proptest::prelude::*;
 
 fn text(s: &str) -> Text {

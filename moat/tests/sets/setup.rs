@@ -2,7 +2,7 @@
 //! What there is before anything is loaded.
 
 use crate::books::Map;
-use crate::helpers::maptype::{ARRAY, ARRAY_OF_MAPS};
+use crate::maps::types::{ARRAY, ARRAY_OF_MAPS};
 use kernel::account::Account;
 use kernel::bindings::{bpf_map, moat_values, BPF_F_RDONLY_PROG};
 use kernel::machine::GRANULE;
