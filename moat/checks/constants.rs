@@ -95,7 +95,7 @@ const IN_SLOTS: (u64, u64) = (k::MOAT_SLOTS_LOW as u64, k::MOAT_SLOTS_HIGH as u6
 const _: () = assert!(MARGIN.0 + EXCEPTION >= IN_SLOTS.0 && MARGIN.1 >= IN_SLOTS.1);
 // The CPU aligns RSP before it lands: each of the areas has to be as far from the next.
 const _: () = assert!(k::MOAT_LANDING_SIZE % 16 == 0);
-// `run/gates.S` and asm/moat.h write the vectors of the IST from the first on, #MC last.
+// The gates and asm/moat.h write the vectors of the IST from the first on, #MC last.
 const _: () = assert!(k::IST_INDEX_DF == 0 && k::IST_INDEX_MCE == k::MOAT_NR_IST - 1);
 // A short way out of a call leaves interrupts on.
 const _: () = assert!(k::MOAT_RUN_SHORT as u64 == x86::RFLAGS_IF);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Functions, variables and layouts of ours against what C and `run/gates.S` take them for.
+//! Functions, variables and layouts of ours against what C and the gates take them for.
 //!
 //! Everything here is decided at compile time; the module has no code.  What Rust calls
 //! in C needs no comparison: its declarations are `kernel/shims.h` itself, see `kernel/bindings.rs`.
@@ -116,7 +116,7 @@ same_layout! {
     }
 }
 
-/// Fails the build unless these words are where `run/gates.S` has them without asking.
+/// Fails the build unless these words are where the gates in `run/` have them without asking.
 macro_rules! word {
     ($($struct:ident.$field:ident$([$i:literal])? == $at:expr;)*) => {
         $(const _: () = {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Writes the gates of helper calls: copies of the site in `run/gates.S`, with what
+//! Writes the gates of helper calls: copies of the site in `run/call_return.S`, with what
 //! is known of the call put into its holes.
 
 #![forbid(unsafe_code)]
@@ -12,7 +12,7 @@ use kernel::bindings;
 /// Bytes from one site to the next.
 pub const SIZE: usize = bindings::MOAT_SITE_SIZE as usize;
 
-/// Offset of what is at address `label`, of the site in `run/gates.S`.
+/// Offset of what is at address `label`, of the site in `run/call_return.S`.
 fn offset(label: u64) -> usize {
     (label - addr(ffi::moat_site_begin)) as usize
 }

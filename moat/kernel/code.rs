@@ -59,13 +59,13 @@ pub fn let_run(program: &Program, loading: &Loading) {
     unsafe { program.gates.set_images(&loading.images) };
 }
 
-/// The site in `run/gates.S`, holes and all.
+/// The site in `run/call_return.S`, holes and all.
 pub fn site_template() -> &'static [u8] {
     let (begin, end) = (
         ffi::addr(ffi::moat_site_begin),
         ffi::addr(ffi::moat_site_end),
     );
-    // SAFETY: `run/gates.S` has so many bytes from there on, which nobody changes.
+    // SAFETY: `run/call_return.S` has so many bytes from there on, which nobody changes.
     unsafe { core::slice::from_raw_parts(begin as *const u8, (end - begin) as usize) }
 }
 

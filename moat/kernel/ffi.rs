@@ -14,7 +14,7 @@ pub use bindings::{
 
 pub use crate::bindings::*;
 
-// gates.S: addresses only, never called from Rust.
+// The gates, `run/*.S`: addresses only, never called from Rust.
 extern "C" {
     pub fn moat_enter();
     pub fn moat_enter_commit();
@@ -50,7 +50,7 @@ extern "C" {
     pub fn moat_site_end();
 }
 
-/// Address of something in `run/gates.S`.
+/// Address of something in the gates.
 pub fn addr(label: unsafe extern "C" fn()) -> u64 {
     label as usize as u64
 }

@@ -122,7 +122,7 @@ extern u64 moat_kept_packets, moat_mispredicted;
 
 extern u64 moat_unlogged;
 
-/* In Rust, for gates.S */
+/* In Rust, for gates */
 u64 moat_prepare(struct moat_run *run);
 void moat_finish(struct moat_run *run);
 void moat_no_return(struct moat_run *run);

@@ -43,7 +43,7 @@ differs "what a shim returns" kernel/shims.h 's/^bool moat_may_log/u32 moat_may_
 	'expected `bool`, found `u32`' kernel/ffi.rs
 differs "a function in Rust" kernel/shims.h 's/moat_show_keys(struct seq_file \*m, /moat_show_keys(/' \
 	'incorrect number of function parameters' checks/layouts.rs
-differs "a function for gates.S" kernel/shims.h 's/^u64 moat_prepare/u32 moat_prepare/' \
+differs "a function for gates" kernel/shims.h 's/^u64 moat_prepare/u32 moat_prepare/' \
 	'expected fn pointer' checks/layouts.rs
 differs "a counter" kernel/shims.h 's/^extern u64 moat_freed,/extern u32 moat_freed,/' \
 	'expected `u64`, found `u32`' checks/layouts.rs

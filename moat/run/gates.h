@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the gates share. They are every way between a program and the kernel, but for
+ * exceptions (arch/x86/entry/moat_64.S in the kernel): in and out of a run is
+ * enter_exit.S, calls and their returns are call_return.S.
+ *
+ * They are in .noinstr.text, so that no probe may come between: an INT3 here would be
+ * taken for the program's.
+ *
+ * While the IST vectors point at the landing areas, an NMI, #DB or #MC puts its
+ * frame in memory the program can write. RAX, RCX, RDX, RIP, RSP and the flags
+ * may come back from there forged. Code in that stretch therefore keeps its
+ * restart address in R12, decides by per-CPU memory and by registers other than
+ * those when it starts over, and can be started over: moat_landing() in the
+ * kernel does that.
+ *
+ * Layouts and offsets: asm/moat.h, asm-offsets.
+ */
+#ifndef MOAT_RUN_GATES_H
+#define MOAT_RUN_GATES_H
+
+#include <linux/linkage.h>
+#include <asm/asm-offsets.h>
+#include <asm/asm.h>
+#include <asm/moat.h>
+#include <asm/nospec-branch.h>
+#include <asm/processor-flags.h>
+#include <asm/unwind_hints.h>
+
+/*
+ * The last step into a program. R11: where; ZF: clear if the caller had
+ * interrupts on; PKRS closed. STI holds interrupts off until the jump is done,
+ * so that none sees R12 zero outside of the image.
+ */
+.macro MOAT_JUMP name:req
+	movl	$0, %r12d
+SYM_INNER_LABEL(\name, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	jz	.Lmoat_off_\@
+	sti
+	ANNOTATE_RETPOLINE_SAFE
+	jmp	*%r11
+.Lmoat_off_\@:
+	ANNOTATE_RETPOLINE_SAFE
+	jmp	*%r11
+SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	int3
+.endm
+
+/*
+ * Hide what the kernel has in registers, and close: EAX is PKRS. By MOV, which
+ * leaves the flags to MOAT_JUMP.
+ */
+.macro MOAT_CLOSE
+	movl	$0, %edx
+	movl	$0, %esi
+	movl	$0, %r8d
+	movl	$0, %r10d
+	movl	$MSR_IA32_PKRS, %ecx
+	wrmsr
+.endm
+
+#endif
