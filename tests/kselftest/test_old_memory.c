@@ -6,6 +6,7 @@
  * XDP programs that move the start of the packet, or of its metadata, down to where
  * old kernel memory is, and read it or send it on: they get some at level 0, and none
  * when they are isolated. And what the packet or the program had there stays as it is.
+ * What is said to be metadata, and is none any more, is for test_old_metadata.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,107 +16,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "build.h"
-#include "packets.h"
+#include "old_memory.h"
 
 #define HEAD 192
-#define META 32
-#define FRAME 300
-#define PACKETS 300
-
-/* Another program's memory, for which the kernel had a use meanwhile */
-#define SECRET 0x5353535353535353ULL
-
-static void leave_secrets(void)
-{
-	static const size_t sizes[] = { 150, 600, 1500, 3000 };
-	u64 secret[512], back[512];
-	size_t i, k;
-	int s[2];
-	u64 *page;
-
-	for (i = 0; i < 512; i++)
-		secret[i] = SECRET;
-	page = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED || socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, s))
-		bail("no secrets: %s", strerror(errno));
-	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		for (k = 0; k < 4; k++)
-			if (write(s[0], secret, sizes[i]) < 0)
-				break;
-	while (read(s[1], back, sizeof(back)) > 0)
-		;
-	close(s[0]);
-	close(s[1]);
-	for (i = 0; i < (1 << 16) / 8; i++)
-		page[i] = SECRET;
-	munmap(page, 1 << 16);
-}
-
-/* What a program tells: how often it ran, found something, in how many words */
-enum { RUNS, FOUND, WORDS, SECRETS, ERRORS };
-
-static int told;
-
-static void count(int word)
-{
-	E(MOV_IMM(R1, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R1, 8 * word));
-}
-
-static void start(void)
-{
-	cnt = 0;
-	E(MOV_REG(R6, R1), LD_MAP_VALUE(R9, told, 0));
-	count(RUNS);
-}
-
-static void move(int helper, int by)
-{
-	E(MOV_REG(R1, R6), MOV_IMM(R2, by),
-	  INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper),
-	  JMP_IMM(BPF_JEQ, R0, 0, 2));
-	count(ERRORS);
-}
-
-/* Counts what is not zero in @n words from @reg, which it may read. */
-static void look(int reg, int off, int n)
-{
-	int i;
-
-	E(MOV_IMM(R0, 0), LD_IMM64(R3, SECRET));
-	for (i = 0; i < n; i++) {
-		E(LDX(BPF_DW, R2, reg, off + 8 * i), JMP_IMM(BPF_JEQ, R2, 0, 6),
-		  MOV_IMM(R0, 1));
-		count(WORDS);
-		E(JMP_REG(BPF_JNE, R2, R3, 2));
-		count(SECRETS);
-	}
-	E(JMP_IMM(BPF_JEQ, R0, 0, 2));
-	count(FOUND);
-}
-
-/* R7 = from there, R8 = to there, if there are @len bytes between; else ERRORS */
-static int between(int from, int to, int len)
-{
-	E(LDX(BPF_W, R7, R6, from), LDX(BPF_W, R8, R6, to),
-	  MOV_REG(R1, R7), ALU64_IMM(BPF_ADD, R1, len), JMP_REG(BPF_JGT, R1, R8, 0));
-	return cnt - 1;
-}
-
-/* Where the program goes if there are not. */
-static void otherwise(int jump)
-{
-	E(JA(2));
-	insns[jump].off = cnt - jump - 1;
-	count(ERRORS);
-}
-
-#define XDP_DATA offsetof(struct xdp_md, data)
-#define XDP_DATA_END offsetof(struct xdp_md, data_end)
-#define XDP_DATA_META offsetof(struct xdp_md, data_meta)
 
 static void by_head(void)
 {
@@ -217,88 +122,6 @@ static void look_at_metadata(void)
 	otherwise(jump);
 }
 
-/* Not for those that come after it */
-static void by_real_metadata(void)
-{
-	int i, jump;
-
-	start();
-	move(BPF_FUNC_xdp_adjust_meta, -META);
-	jump = between(XDP_DATA_META, XDP_DATA, META);
-	for (i = 0; i < META; i += 8)
-		E(ST(BPF_DW, R7, i, 0x1111));
-	otherwise(jump);
-}
-
-/* What is said to be metadata, if anything is */
-static void look_before_packet(void)
-{
-	int jump = between(offsetof(struct __sk_buff, data_meta),
-			   offsetof(struct __sk_buff, data), META);
-
-	look(R7, 0, META / 8);
-	insns[jump].off = cnt - jump - 1;
-}
-
-static void by_looking(void)
-{
-	start();
-	look_before_packet();
-}
-
-/* The packet grows at its head, and the metadata is said to be before that. */
-static void by_change_head(void)
-{
-	start();
-	E(MOV_IMM(R3, 0));
-	move(BPF_FUNC_skb_change_head, 64);
-	look_before_packet();
-}
-
-/* Those that by_real_metadata() left */
-static void by_counting_metadata(void)
-{
-	int i, jump;
-
-	start();
-	jump = between(offsetof(struct __sk_buff, data_meta),
-		       offsetof(struct __sk_buff, data), META);
-	for (i = 0; i < META; i += 8) {
-		E(LDX(BPF_DW, R2, R7, i), JMP_IMM(BPF_JNE, R2, 0x1111, 2));
-		count(FOUND);
-	}
-	otherwise(jump);
-}
-
-/* By as much as there is room for, but not for the metadata */
-static void by_filling_the_head_room(void)
-{
-	int jump;
-
-	start();
-	E(MOV_IMM(R3, 0));
-	move(BPF_FUNC_skb_change_head, 240);
-	jump = between(offsetof(struct __sk_buff, data_meta),
-		       offsetof(struct __sk_buff, data), META);
-	count(FOUND);
-	insns[jump].off = cnt - jump - 1;
-}
-
-static int load(const struct prog_type *type, int level, void (*body)(void), u32 verdict)
-{
-	int fd;
-
-	moat_set_level(level);
-	body();
-	E(MOV_IMM(R0, verdict), EXIT());
-	fd = prog_load(type->type, "old_memory", insns, cnt);
-	if (fd < 0)
-		bail("the program does not load: %s\n%s", strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("the program is not isolated");
-	return fd;
-}
-
 static u8 frame[FRAME];
 
 /* Sends frames and says how often something was found in their head room, or -1. */
@@ -337,43 +160,13 @@ static u64 on_hook(enum hook hook, int level, void (*body)(void))
 	u64 n;
 
 	told = map_of_words(0);
-	prog = load(&xdp, level, body, xdp.pass);
+	prog = load_at(&xdp, level, body, xdp.pass);
 	hook_attach(hook, to, prog);
 	n = frames(from, to);
 	hook_detach(hook, to);
 	close(prog);
 	close(told);
 	return n;
-}
-
-/* @attack says how often there was something. */
-static void both_ways(const char *what, enum hook hook,
-		      u64 (*attack)(enum hook, int, void (*)(void)), void (*body)(void))
-{
-	u64 n;
-	int level;
-
-	n = attack(hook, 0, body);
-	ok((s64)n > 0, "level 0: %s, %s: shows old memory", hook_name[hook], what);
-	for (level = 1; level <= 2; level++) {
-		if (!moat_present())
-			skip("no moat.ko", "level %d: %s, %s", level, hook_name[hook], what);
-		else
-			ok(attack(hook, level, body) == 0, "level %d: %s, %s: shows none", level,
-			   hook_name[hook], what);
-	}
-}
-
-static int pass_at_level_0(void)
-{
-	const struct bpf_insn pass[] = { MOV_IMM(R0, 2), EXIT() };
-	int fd;
-
-	moat_set_level(0);
-	fd = PROG_LOAD(BPF_PROG_TYPE_XDP, "pass", pass);
-	if (fd < 0)
-		bail("the program does not load: %s", strerror(errno));
-	return fd;
 }
 
 /* What it sends back is looked at where it arrives. */
@@ -392,7 +185,7 @@ static u64 sent_back(enum hook hook, int level, void (*body)(void))
 	/* Without a program the other end takes no frames. */
 	pass = pass_at_level_0();
 	hook_attach(hook, "mtob", pass);
-	prog = load(&xdp, level, body, 3 /* XDP_TX */);
+	prog = load_at(&xdp, level, body, 3 /* XDP_TX */);
 	hook_attach(hook, "mtoa", prog);
 	for (i = 0; i < PACKETS; i++) {
 		leave_secrets();
@@ -428,9 +221,9 @@ static u64 left_as_metadata(enum hook hook, int level, void (*body)(void))
 
 	told = map_of_words(0);
 	map = told;
-	prog = load(&xdp, level, body, xdp.pass);
+	prog = load_at(&xdp, level, body, xdp.pass);
 	told = map_of_words(0);
-	reader = load(&sched_cls, 0, look_at_metadata, 0);
+	reader = load_at(&sched_cls, 0, look_at_metadata, 0);
 	hook_attach(hook, "mtoa", prog);
 	hook_attach(TC_INGRESS, "mtoa", reader);
 	n = frames("mtob", "mtoa");
@@ -441,169 +234,6 @@ static u64 left_as_metadata(enum hook hook, int level, void (*body)(void))
 	close(map);
 	close(told);
 	return n;
-}
-
-/* Frames that go in at mtob, each seen by the program that tells before the next */
-static void packets_seen(void)
-{
-	int out = frame_socket("mtob"), i, k;
-
-	for (i = 0; i < PACKETS; i++) {
-		leave_secrets();
-		frame_fill(frame, FRAME, i);
-		frame_send(out, frame, FRAME, true);
-		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
-			usleep(1000);
-	}
-	close(out);
-}
-
-/* The metadata of an XDP program, after a tc program has moved the packet */
-static u64 before_packet(enum hook hook, int level, void (*body)(void))
-{
-	int prog, mover, map;
-	u64 found;
-
-	told = map_of_words(0);
-	map = told;
-	prog = load(&xdp, level, by_real_metadata, xdp.pass);
-	told = map_of_words(0);
-	mover = load(&sched_cls, level, body, sched_cls.safe);
-	hook_attach(hook, "mtoa", prog);
-	hook_attach(TC_INGRESS, "mtoa", mover);
-	packets_seen();
-	hook_detach(TC_INGRESS, "mtoa");
-	hook_detach(hook, "mtoa");
-	found = map_word(told, FOUND);
-	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS),
-	     map_word(told, ERRORS));
-	if (map_word(map, ERRORS) || map_word(told, ERRORS) || map_word(told, RUNS) != PACKETS)
-		found = -1;
-	close(prog);
-	close(mover);
-	close(map);
-	close(told);
-	return found;
-}
-
-/* Metadata that nothing was pushed before is there. */
-static void real_metadata(enum hook hook)
-{
-	int level;
-
-	for (level = 0; level <= 2; level += 2) {
-		u64 words;
-
-		if (level && !moat_present()) {
-			skip("no moat.ko", "level 2: metadata");
-			continue;
-		}
-		words = before_packet(hook, level, by_counting_metadata);
-		if (!ok(words == PACKETS * META / 8, "level %d: %s: metadata is there", level,
-			hook_name[hook]))
-			diag("%lu words", words);
-	}
-}
-
-/* A tunnel pushes its header before metadata and packet. */
-static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
-{
-	int prog, sender, looker, map;
-	u64 found;
-
-	told = map_of_words(0);
-	map = told;
-	prog = load(&xdp, level, by_real_metadata, xdp.pass);
-	told = map_of_words(0);
-	looker = load(&sched_cls, level, body, sched_cls.pass);
-	moat_set_level(0);
-	cnt = 0;
-	E(MOV_IMM(R1, if_nametoindex("mtog")), MOV_IMM(R2, 0), CALL(redirect), EXIT());
-	sender = prog_load(BPF_PROG_TYPE_SCHED_CLS, "sender", insns, cnt);
-	if (sender < 0)
-		bail("sender: %s", strerror(errno));
-	hook_attach(hook, "mtoa", prog);
-	hook_attach(TC_INGRESS, "mtoa", sender);
-	hook_attach(TC_EGRESS, "mtod", looker);
-	packets_seen();
-	hook_detach(TC_EGRESS, "mtod");
-	hook_detach(TC_INGRESS, "mtoa");
-	hook_detach(hook, "mtoa");
-	found = map_word(told, FOUND);
-	diag("%lu times in %lu packets", found, map_word(told, RUNS));
-	if (map_word(map, ERRORS) || map_word(told, RUNS) != PACKETS)
-		found = -1;
-	close(prog);
-	close(sender);
-	close(looker);
-	close(map);
-	close(told);
-	return found;
-}
-
-/* Leaves a secret in the head room of a page that the next packet gets, and no packet. */
-static void by_leaving_secrets(void)
-{
-	int i, jump;
-
-	start();
-	/* Metadata and what the kernel knows of the frame need the rest. */
-	move(BPF_FUNC_xdp_adjust_head, -128);
-	jump = between(XDP_DATA, XDP_DATA_END, 128);
-	E(LD_IMM64(R3, SECRET));
-	for (i = 0; i < 128; i += 8)
-		E(STX(BPF_DW, R7, R3, i));
-	otherwise(jump);
-}
-
-/* Generic XDP moves a packet that came with metadata, which it does not know of. */
-static void by_moving_away(void)
-{
-	start();
-	move(BPF_FUNC_xdp_adjust_head, -64);
-}
-
-/* Frames with metadata, as a driver's XDP leaves them, on a device with generic XDP */
-static u64 behind_generic_xdp(enum hook hook, int level, void (*body)(void))
-{
-	struct xdp_md md = { .data = META, .data_end = META + FRAME,
-			     .ingress_ifindex = if_nametoindex("lo") };
-	static u8 frame_with_metadata[META + FRAME];
-	struct run run = { .data_in = frame_with_metadata, .ctx_in = &md,
-			   .data_in_size = META + FRAME, .ctx_in_size = sizeof(md), .repeat = 1,
-			   .flags = 1U << 1 /* BPF_F_TEST_XDP_LIVE_FRAMES */ };
-	int pass = pass_at_level_0(), dirty, dirt, mover, looker, map, i;
-	u64 found;
-
-	told = map_of_words(0);
-	dirt = told;
-	dirty = load(&xdp, 0, by_leaving_secrets, 1 /* XDP_DROP */);
-	told = map_of_words(0);
-	map = told;
-	mover = load(&xdp, level, by_moving_away, xdp.pass);
-	told = map_of_words(0);
-	looker = load(&sched_cls, level, body, sched_cls.safe);
-	hook_attach(hook, "lo", mover);
-	hook_attach(TC_INGRESS, "lo", looker);
-	for (i = 0; i < PACKETS; i++) {
-		frame_fill(frame_with_metadata + META, FRAME, i);
-		if (prog_run(dirty, &run) || prog_run(pass, &run))
-			bail("run: %s", strerror(errno));
-	}
-	hook_detach(TC_INGRESS, "lo");
-	hook_detach(hook, "lo");
-	found = map_word(told, FOUND);
-	diag("%lu times in %lu packets", found, map_word(told, RUNS));
-	if (map_word(map, ERRORS) || map_word(dirt, ERRORS) || map_word(told, RUNS) != PACKETS)
-		found = -1;
-	close(pass);
-	close(dirty);
-	close(dirt);
-	close(mover);
-	close(looker);
-	close(map);
-	close(told);
-	return found;
 }
 
 /* A plain program calls it. */
@@ -618,7 +248,7 @@ static u64 tail_called(enum hook hook, int level, void (*body)(void))
 	E(LD_MAP_FD(R2, array), MOV_IMM(R3, 0), CALL(tail_call), MOV_IMM(R0, 1), EXIT());
 	plain = prog_load(BPF_PROG_TYPE_XDP, "caller", insns, cnt);
 	told = map_of_words(0);
-	prog = load(&xdp, level, body, xdp.pass);
+	prog = load_at(&xdp, level, body, xdp.pass);
 	if (plain < 0 || map_update(array, &zero, &prog))
 		bail("tail call: %s", strerror(errno));
 	hook_attach(hook, "lo", plain);
@@ -694,7 +324,7 @@ static void same_moves(void)
 
 			seed = n + 1;
 			told = map_of_words(0);
-			prog = load(&xdp, moat_present() ? level : 0, at_random, xdp.pass);
+			prog = load_at(&xdp, moat_present() ? level : 0, at_random, xdp.pass);
 			*r = (struct run){ .data_in = in, .data_in_size = sizeof(in),
 					   .data_out = out[level / 2], .data_out_size = 600 };
 			if (prog_run(prog, r))
@@ -731,20 +361,6 @@ int main(void)
 	both_ways("a packet sent back", NATIVE_XDP, sent_back, by_sending);
 	both_ways("metadata left", GENERIC_XDP, left_as_metadata, by_leaving_metadata);
 	both_ways("metadata left", NATIVE_XDP, left_as_metadata, by_leaving_metadata);
-	both_ways("metadata after skb_change_head", NATIVE_XDP, before_packet, by_change_head);
-	both_ways("metadata without room", NATIVE_XDP, before_packet, by_filling_the_head_room);
-	if (system("ip link add mtod type dummy && ip addr add 10.9.6.1/24 dev mtod && "
-		   "echo 1 >/proc/sys/net/ipv6/conf/mtod/disable_ipv6 && ip link set mtod up && "
-		   "ip neigh replace 10.9.6.2 lladdr 02:02:02:02:02:02 dev mtod && ip link add mtog "
-		   "type gretap remote 10.9.6.2 local 10.9.6.1 && "
-		   "echo 1 >/proc/sys/net/ipv6/conf/mtog/disable_ipv6 && ip link set mtog up"))
-		bail("no tunnel");
-	both_ways("metadata behind a tunnel's header", NATIVE_XDP, behind_tunnel, by_looking);
-	if (system("ip link del mtog && ip link del mtod"))
-		diag("the tunnel stays");
-	both_ways("metadata that was elsewhere", GENERIC_XDP, behind_generic_xdp, by_looking);
-	real_metadata(GENERIC_XDP);
-	real_metadata(NATIVE_XDP);
 	both_ways("tail called", GENERIC_XDP, tail_called, by_head);
 	same_moves();
 	return finish();

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=test levels=2 cpus=4 keys=13,1,0 timeout=300 */
+/*
+ * Is what programs are shown as metadata still that once a packet has moved?
+ *
+ * The kernel says where metadata is by how long it is, before where the packet begins
+ * now. After helpers, tunnels and generic XDP that may be where old kernel memory is: tc
+ * programs get some at level 0, and none when they are isolated. Metadata that is there
+ * they get.
+ */
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "old_memory.h"
+
+/* Metadata with nothing old in it */
+static void by_real_metadata(void)
+{
+	int i, jump;
+
+	start();
+	move(BPF_FUNC_xdp_adjust_meta, -META);
+	jump = between(XDP_DATA_META, XDP_DATA, META);
+	for (i = 0; i < META; i += 8)
+		E(ST(BPF_DW, R7, i, 0x1111));
+	otherwise(jump);
+}
+
+/* What is said to be metadata, if anything is */
+static void look_before_packet(void)
+{
+	int jump = between(offsetof(struct __sk_buff, data_meta),
+			   offsetof(struct __sk_buff, data), META);
+
+	look(R7, 0, META / 8);
+	insns[jump].off = cnt - jump - 1;
+}
+
+static void by_looking(void)
+{
+	start();
+	look_before_packet();
+}
+
+/* The packet grows at its head, and the metadata is said to be before that. */
+static void by_change_head(void)
+{
+	start();
+	E(MOV_IMM(R3, 0));
+	move(BPF_FUNC_skb_change_head, 64);
+	look_before_packet();
+}
+
+/* Those that by_real_metadata() left */
+static void by_counting_metadata(void)
+{
+	int i, jump;
+
+	start();
+	jump = between(offsetof(struct __sk_buff, data_meta),
+		       offsetof(struct __sk_buff, data), META);
+	for (i = 0; i < META; i += 8) {
+		E(LDX(BPF_DW, R2, R7, i), JMP_IMM(BPF_JNE, R2, 0x1111, 2));
+		count(FOUND);
+	}
+	otherwise(jump);
+}
+
+/* By as much as there is room for, but not for the metadata */
+static void by_filling_the_head_room(void)
+{
+	int jump;
+
+	start();
+	E(MOV_IMM(R3, 0));
+	move(BPF_FUNC_skb_change_head, 240);
+	jump = between(offsetof(struct __sk_buff, data_meta),
+		       offsetof(struct __sk_buff, data), META);
+	count(FOUND);
+	insns[jump].off = cnt - jump - 1;
+}
+
+static u8 frame[FRAME];
+
+/* Frames that go in at mtob, each seen by the program that tells before the next */
+static void packets_seen(void)
+{
+	int out = frame_socket("mtob"), i, k;
+
+	for (i = 0; i < PACKETS; i++) {
+		leave_secrets();
+		frame_fill(frame, FRAME, i);
+		frame_send(out, frame, FRAME, true);
+		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
+			usleep(1000);
+	}
+	close(out);
+}
+
+/* The metadata of an XDP program, after a tc program has moved the packet */
+static u64 before_packet(enum hook hook, int level, void (*body)(void))
+{
+	int prog, mover, map;
+	u64 found;
+
+	told = map_of_words(0);
+	map = told;
+	prog = load_at(&xdp, level, by_real_metadata, xdp.pass);
+	told = map_of_words(0);
+	mover = load_at(&sched_cls, level, body, sched_cls.safe);
+	hook_attach(hook, "mtoa", prog);
+	hook_attach(TC_INGRESS, "mtoa", mover);
+	packets_seen();
+	hook_detach(TC_INGRESS, "mtoa");
+	hook_detach(hook, "mtoa");
+	found = map_word(told, FOUND);
+	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS),
+	     map_word(told, ERRORS));
+	if (map_word(map, ERRORS) || map_word(told, ERRORS) || map_word(told, RUNS) != PACKETS)
+		found = -1;
+	close(prog);
+	close(mover);
+	close(map);
+	close(told);
+	return found;
+}
+
+/* Metadata that nothing was pushed before is there. */
+static void real_metadata(enum hook hook)
+{
+	int level;
+
+	for (level = 0; level <= 2; level += 2) {
+		u64 words;
+
+		if (level && !moat_present()) {
+			skip("no moat.ko", "level 2: metadata");
+			continue;
+		}
+		words = before_packet(hook, level, by_counting_metadata);
+		if (!ok(words == PACKETS * META / 8, "level %d: %s: metadata is there", level,
+			hook_name[hook]))
+			diag("%lu words", words);
+	}
+}
+
+/* A tunnel pushes its header before metadata and packet. */
+static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
+{
+	int prog, sender, looker, map;
+	u64 found;
+
+	told = map_of_words(0);
+	map = told;
+	prog = load_at(&xdp, level, by_real_metadata, xdp.pass);
+	told = map_of_words(0);
+	looker = load_at(&sched_cls, level, body, sched_cls.pass);
+	moat_set_level(0);
+	cnt = 0;
+	E(MOV_IMM(R1, if_nametoindex("mtog")), MOV_IMM(R2, 0), CALL(redirect), EXIT());
+	sender = prog_load(BPF_PROG_TYPE_SCHED_CLS, "sender", insns, cnt);
+	if (sender < 0)
+		bail("sender: %s", strerror(errno));
+	hook_attach(hook, "mtoa", prog);
+	hook_attach(TC_INGRESS, "mtoa", sender);
+	hook_attach(TC_EGRESS, "mtod", looker);
+	packets_seen();
+	hook_detach(TC_EGRESS, "mtod");
+	hook_detach(TC_INGRESS, "mtoa");
+	hook_detach(hook, "mtoa");
+	found = map_word(told, FOUND);
+	diag("%lu times in %lu packets", found, map_word(told, RUNS));
+	if (map_word(map, ERRORS) || map_word(told, RUNS) != PACKETS)
+		found = -1;
+	close(prog);
+	close(sender);
+	close(looker);
+	close(map);
+	close(told);
+	return found;
+}
+
+/* Leaves a secret in the head room of a page that the next packet gets, and no packet. */
+static void by_leaving_secrets(void)
+{
+	int i, jump;
+
+	start();
+	/* Metadata and what the kernel knows of the frame need the rest. */
+	move(BPF_FUNC_xdp_adjust_head, -128);
+	jump = between(XDP_DATA, XDP_DATA_END, 128);
+	E(LD_IMM64(R3, SECRET));
+	for (i = 0; i < 128; i += 8)
+		E(STX(BPF_DW, R7, R3, i));
+	otherwise(jump);
+}
+
+/* Generic XDP moves a packet that came with metadata, which it does not know of. */
+static void by_moving_away(void)
+{
+	start();
+	move(BPF_FUNC_xdp_adjust_head, -64);
+}
+
+/* Frames with metadata, as a driver's XDP leaves them, on a device with generic XDP */
+static u64 behind_generic_xdp(enum hook hook, int level, void (*body)(void))
+{
+	struct xdp_md md = { .data = META, .data_end = META + FRAME,
+			     .ingress_ifindex = if_nametoindex("lo") };
+	static u8 frame_with_metadata[META + FRAME];
+	struct run run = { .data_in = frame_with_metadata, .ctx_in = &md,
+			   .data_in_size = META + FRAME, .ctx_in_size = sizeof(md), .repeat = 1,
+			   .flags = 1U << 1 /* BPF_F_TEST_XDP_LIVE_FRAMES */ };
+	int pass = pass_at_level_0(), dirty, dirt, mover, looker, map, i;
+	u64 found;
+
+	told = map_of_words(0);
+	dirt = told;
+	dirty = load_at(&xdp, 0, by_leaving_secrets, 1 /* XDP_DROP */);
+	told = map_of_words(0);
+	map = told;
+	mover = load_at(&xdp, level, by_moving_away, xdp.pass);
+	told = map_of_words(0);
+	looker = load_at(&sched_cls, level, body, sched_cls.safe);
+	hook_attach(hook, "lo", mover);
+	hook_attach(TC_INGRESS, "lo", looker);
+	for (i = 0; i < PACKETS; i++) {
+		frame_fill(frame_with_metadata + META, FRAME, i);
+		if (prog_run(dirty, &run) || prog_run(pass, &run))
+			bail("run: %s", strerror(errno));
+	}
+	hook_detach(TC_INGRESS, "lo");
+	hook_detach(hook, "lo");
+	found = map_word(told, FOUND);
+	diag("%lu times in %lu packets", found, map_word(told, RUNS));
+	if (map_word(map, ERRORS) || map_word(dirt, ERRORS) || map_word(told, RUNS) != PACKETS)
+		found = -1;
+	close(pass);
+	close(dirty);
+	close(dirt);
+	close(mover);
+	close(looker);
+	close(map);
+	close(told);
+	return found;
+}
+
+int main(void)
+{
+	pin_to_cpu(0);
+	veth_create("mtoa", "mtob", 1500);
+	both_ways("metadata after skb_change_head", NATIVE_XDP, before_packet, by_change_head);
+	both_ways("metadata without room", NATIVE_XDP, before_packet, by_filling_the_head_room);
+	if (system("ip link add mtod type dummy && ip addr add 10.9.6.1/24 dev mtod && "
+		   "echo 1 >/proc/sys/net/ipv6/conf/mtod/disable_ipv6 && ip link set mtod up && "
+		   "ip neigh replace 10.9.6.2 lladdr 02:02:02:02:02:02 dev mtod && ip link add mtog "
+		   "type gretap remote 10.9.6.2 local 10.9.6.1 && "
+		   "echo 1 >/proc/sys/net/ipv6/conf/mtog/disable_ipv6 && ip link set mtog up"))
+		bail("no tunnel");
+	both_ways("metadata behind a tunnel's header", NATIVE_XDP, behind_tunnel, by_looking);
+	if (system("ip link del mtog && ip link del mtod"))
+		diag("the tunnel stays");
+	both_ways("metadata that was elsewhere", GENERIC_XDP, behind_generic_xdp, by_looking);
+	real_metadata(GENERIC_XDP);
+	real_metadata(NATIVE_XDP);
+	return finish();
+}
