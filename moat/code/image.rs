@@ -78,6 +78,13 @@ pub fn enter_gate(program: &Program) -> u64 {
     }
 }
 
+/// A helper call, as the JIT knows it.
+pub struct Call {
+    pub func: u64,
+    /// 1 + the index of the map that it is likely for, or 0.
+    pub map: u32,
+}
+
 impl Loading {
     /// Registers a helper call.  Returns where the image enters the site.
     pub fn add_site(
@@ -85,7 +92,7 @@ impl Loading {
         program: &Program,
         prog: Prog<'_>,
         name: Name,
-        func: u64,
+        Call { func, map }: Call,
         ret: ffi::moat_return_t,
     ) -> Coded<usize> {
         let known = self.sites.iter().rev().take(64).find(|s| s.func == func);
@@ -97,17 +104,19 @@ impl Loading {
             Some(contract) if id > 0 && contract.refused.is_none() => contract,
             _ => return Err(INVAL),
         };
-        let plain = is_unaudited(program, contract);
+        let map = program.map_call(map);
+        let entry = match map.and_then(|map| sites::map_entry(id as u32, map)) {
+            Some(entry) => entry,
+            None if is_unaudited(program, contract) => func,
+            None => ffi::addr(ffi::moat_audit),
+        };
         let site = ffi::moat_site {
             ret,
-            entry: if plain {
-                func
-            } else {
-                ffi::addr(ffi::moat_audit)
-            },
+            entry,
             func,
             contract: contract as *const Contract as u64,
             id: id as u64,
+            map: map.map_or(0, |map| map as *const _ as u64),
         };
         let entry = entry_of(&site);
         let before = self.sites.len();

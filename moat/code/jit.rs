@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::image::enter_gate;
+use super::image::{enter_gate, Call};
 use super::loading::Loading;
 use super::sites;
 use crate::admin::report;
@@ -88,10 +88,11 @@ fn ret_of(ip: u64, frame: u32) -> ffi::moat_return_t {
 }
 
 /// `moat_ops.jit_site`
-pub fn site(prog: Isolated<'_>, n: u32, func: u64, ret: u64, frame: u32) -> c_int {
+pub fn site(prog: Isolated<'_>, n: u32, func: u64, map: u32, ret: u64, frame: u32) -> c_int {
     let (image, _) = prog.aux().function();
     let added = with_loading(prog, |program, loading| {
-        loading.add_site(program, *prog, (image, n), func, ret_of(ret, frame))
+        let call = Call { func, map };
+        loading.add_site(program, *prog, (image, n), call, ret_of(ret, frame))
     });
     added.map_or_else(|errno| errno, |entry| entry as c_int)
 }

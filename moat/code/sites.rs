@@ -12,6 +12,10 @@ use kernel::bindings;
 /// Bytes from one site to the next.
 pub const SIZE: usize = bindings::MOAT_SITE_SIZE as usize;
 
+const LOOKUP: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
+const UPDATE: u32 = bindings::bpf_func_id_BPF_FUNC_map_update_elem;
+const DELETE: u32 = bindings::bpf_func_id_BPF_FUNC_map_delete_elem;
+
 /// Offset of what is at address `label`, of the site in `run/call_return.S`.
 fn offset(label: u64) -> usize {
     (label - addr(ffi::moat_site_begin)) as usize
@@ -25,6 +29,19 @@ pub fn entry(lean: bool) -> usize {
     } else {
         0
     }
+}
+
+/// What the site of a call of helper `id` for the map of `call` calls straight away; none if
+/// that is to be audited.
+pub fn map_entry(id: u32, call: &ffi::moat_map_call) -> Option<u64> {
+    let entry = match id {
+        LOOKUP if call.cpu_size != 0 => ffi::moat_map_lookup_percpu,
+        LOOKUP => ffi::moat_map_lookup,
+        UPDATE if call.update != 0 => ffi::moat_map_update,
+        DELETE if call.delete != 0 => ffi::moat_map_delete,
+        _ => return None,
+    };
+    Some(addr(entry))
 }
 
 /// Offsets that entry code has to know: open, commit, jmp.

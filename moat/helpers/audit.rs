@@ -349,7 +349,7 @@ fn sized<C: CallerMemory>(
 /// How many bytes of a value argument the kernel touches.  A per-CPU hash copies
 /// whole words: `pcpu_init_value()` and `copy_map_value_long()`.
 #[inline(always)]
-const fn value_span(map: &MapInfo) -> u64 {
+pub const fn value_span(map: &MapInfo) -> u64 {
     let bytes = map.value_size as u64;
     if MapTypes::PERCPU.contains(map.ty) {
         (bytes + 7) & !7

@@ -8,8 +8,8 @@ use kernel::bindings;
 
 pub use bindings::{
     bpf_map, bpf_prog, moat_cpu_slots, moat_ctx_plan, moat_domain, moat_fault, moat_gates,
-    moat_image, moat_jit, moat_jit_image, moat_ops, moat_return as moat_return_t, moat_run,
-    moat_site, moat_slot, page,
+    moat_image, moat_jit, moat_jit_image, moat_map_call, moat_ops, moat_return as moat_return_t,
+    moat_run, moat_site, moat_slot, page,
 };
 
 pub use crate::bindings::*;
@@ -33,6 +33,10 @@ extern "C" {
     pub fn moat_return_jmp_end();
     pub fn moat_call_long();
     pub fn moat_audit();
+    pub fn moat_map_lookup();
+    pub fn moat_map_lookup_percpu();
+    pub fn moat_map_update();
+    pub fn moat_map_delete();
     pub fn moat_stop();
     // The site to copy, and the places in it.
     pub fn moat_site_begin();

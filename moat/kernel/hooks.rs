@@ -74,6 +74,7 @@ hooks! {
         prog: *mut bpf_prog as Isolated<'_>,
         n: u32 as u32,
         func: *const c_void as u64,
+        map: u32 as u32,
         ret: *const c_void as u64,
         frame: u32 as u32
     ) -> c_int => jit::site;

@@ -6,7 +6,7 @@
 
 use super::memory::{text, Zeroed};
 use super::shims::given_back;
-use crate::edge::ffi::{self, bpf_map};
+use crate::edge::ffi::{self, bpf_map, moat_map_call};
 use crate::helpers::audit::MapInfo;
 use crate::load::reason::Failure::{NoMemory, Refused};
 use crate::load::reason::{Failure, Reason, Subject, Text, Tried};
@@ -92,6 +92,14 @@ impl<'a> Map<'a> {
             value_size: field!(self.value_size).get(),
             flags: field!(self.map_flags).get(),
         }
+    }
+
+    /// How programs call it straight away, less what `code/map_calls.rs` adds; none if
+    /// they may not.
+    pub fn call(self) -> Option<moat_map_call> {
+        let mut call = moat_map_call::default();
+        // SAFETY: liveness by contract of `new`; there is room for what is filled in.
+        unsafe { ffi::moat_shim_map_call(self.map.as_ptr(), &mut call) }.then_some(call)
     }
 
     /// Because of it.

@@ -157,6 +157,36 @@ u64 moat_shim_lookup(u64 func, u64 map, u64 key)
 	return ((u64 (*)(u64, u64, u64, u64, u64))func)(map, key, 0, 0, 0);
 }
 
+/*
+ * What the kernel knows of a hash map that programs may call straight away; false of
+ * all others. Arrays would be given indices that they may read twice.
+ */
+bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
+{
+	switch (map->map_type) {
+	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+		call->to_window = -(u64)map->moat.base;
+		call->cpu_size = 0;
+		break;
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+		/* More blocks would have to be told apart. */
+		if (map->moat.nr_blocks != 1)
+			return false;
+		call->to_window = -(__force u64)map->moat.blocks[0];
+		call->cpu_size = map->moat.size;
+		break;
+	default:
+		return false;
+	}
+	call->map = (u64)map;
+	call->lookup = (u64)map->ops->map_lookup_elem;
+	call->update = (u64)map->ops->map_update_elem;
+	call->delete = (u64)map->ops->map_delete_elem;
+	return true;
+}
+
 u64 moat_shim_skb_data(const void *skb)
 {
 	return (u64)((const struct sk_buff *)skb)->data;

@@ -7,6 +7,7 @@
 
 pub mod calls;
 mod layout;
+pub mod map_calls;
 #[allow(dead_code)]
 pub mod reason;
 

@@ -73,6 +73,8 @@ pub struct Program {
     pub plan: Plan,
     /// The maps it was loaded with, once it is admitted.
     pub maps: Fixed<Vec<UsedMap>>,
+    /// How it calls those of them that it calls straight away.
+    pub map_calls: Fixed<Vec<ffi::moat_map_call>>,
     /// The maps it uses because these hold them.
     pub reached: Rcu<Vec<UsedMap>>,
     /// Its book, once it is admitted.
@@ -108,6 +110,7 @@ impl Program {
             by: ffi::Who::am_i(),
             plan: Plan::none(),
             maps: Fixed::new(),
+            map_calls: Fixed::new(),
             reached: Rcu::new(),
             book: Fixed::new(),
             loading: Exclusive::new(Loading::new()),
@@ -165,6 +168,13 @@ impl Program {
     /// Whether it uses `map`.
     pub fn uses(&self, map: u64, reader: &impl Reader) -> bool {
         self.used(map, reader).is_some()
+    }
+
+    /// How it calls the map with number `number`, from 1, straight away.
+    pub fn map_call(&self, number: u32) -> Option<&ffi::moat_map_call> {
+        let used = self.own_maps().get((number as usize).checked_sub(1)?)?;
+        let mut calls = self.map_calls.get()?.iter();
+        calls.find(|call| call.map == used.info.kernel)
     }
 
     /// Which image `ip` is in, and where in it.

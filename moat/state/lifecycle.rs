@@ -10,6 +10,7 @@ use crate::edge::listing;
 use crate::edge::maps::Map;
 use crate::edge::memory::{Slots, Zeroed};
 use crate::edge::window_pages;
+use crate::load::map_calls;
 use crate::load::reason::Failure::NoMemory;
 use crate::load::reason::Tried;
 use crate::maps::types::MapTypes;
@@ -50,6 +51,9 @@ impl State {
             };
             let _ = used.try_push(UsedMap::new(map, values));
         }
+        program
+            .map_calls
+            .set(map_calls::all(&program.gates, &used, maps)?);
         program.maps.set(used);
         for &map in maps.iter().filter(|&&map| is_outer(map)) {
             self.use_outer(id, map)?;

@@ -23,6 +23,8 @@ u64 loot_at(u32 i);
 void loot_clear(void);
 /* An array with one value of @size bytes; ends the test if there is none. */
 int array_of(u32 size);
+/* The address of the map itself, from a program that is not isolated */
+u64 map_address(int map);
 /* One of the first 16 words in it */
 u64 slot(int map, u32 i);
 

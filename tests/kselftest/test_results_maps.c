@@ -88,6 +88,70 @@ static void map_percpu_array(void) { map_ops(BPF_MAP_TYPE_PERCPU_ARRAY); }
 static void map_hash(void) { map_ops(BPF_MAP_TYPE_HASH); }
 static void map_percpu_hash(void) { map_ops(BPF_MAP_TYPE_PERCPU_HASH); }
 static void map_lru_hash(void) { map_ops(BPF_MAP_TYPE_LRU_HASH); }
+static void map_lru_percpu_hash(void) { map_ops(BPF_MAP_TYPE_LRU_PERCPU_HASH); }
+
+/* Values at every edge of an array, each of which gets its own number */
+static void edges(enum bpf_map_type type, u32 size, u32 entries)
+{
+	const u32 at[] = {
+		0, 1, entries / 3, entries - 2, entries - 1, entries, entries + 1,
+		2 * entries - 1, 0x7fffffff, 0x80000000, 0xffffffff,
+	};
+	int m = new_map(type, 4, size, entries), i, again;
+	bool per_cpu = type == BPF_MAP_TYPE_PERCPU_ARRAY;
+
+	begin();
+	for (again = 0; again < 2; again++) {
+		for (i = 0; i < (int)ARRAY_SIZE(at); i++) {
+			key(at[i]);
+			E(LD_MAP_FD(R1, m), CALL(map_lookup_elem), MOV_IMM(R7, -1),
+			  JMP_IMM(BPF_JEQ, R0, 0, 5), MOV_IMM(R2, i + 1),
+			  ATOMIC(BPF_W, BPF_ADD, R0, R2, (s16)((size - 4) & ~3)),
+			  LDX(BPF_W, R7, R0, (s16)((size - 4) & ~3)), LDX(BPF_B, R2, R0, 0),
+			  ALU64_REG(BPF_ADD, R7, R2));
+			tell(R7);
+		}
+	}
+	/* of each CPU, and of some that there are not */
+	for (i = -1; per_cpu && i < 9; i++) {
+		key(entries - 1);
+		E(LD_MAP_FD(R1, m), LD_IMM64(R3, i == 8 ? 1ULL << 32 : (u64)i),
+		  CALL(map_lookup_percpu_elem), MOV_IMM(R7, -1), JMP_IMM(BPF_JEQ, R0, 0, 1),
+		  LDX(BPF_W, R7, R0, (s16)((size - 4) & ~3)));
+		tell(R7);
+	}
+	end_with(t->pass);
+}
+
+static void edges_array(void) { edges(BPF_MAP_TYPE_ARRAY, 8, 40); }
+static void edges_array_odd(void) { edges(BPF_MAP_TYPE_ARRAY, 12, 1000); }
+static void edges_array_page(void) { edges(BPF_MAP_TYPE_ARRAY, 4096, 7); }
+static void edges_percpu(void) { edges(BPF_MAP_TYPE_PERCPU_ARRAY, 8, 40); }
+static void edges_percpu_odd(void) { edges(BPF_MAP_TYPE_PERCPU_ARRAY, 20, 100); }
+/* more than one block, with and without a rest at the end of each */
+static void edges_percpu_blocks(void) { edges(BPF_MAP_TYPE_PERCPU_ARRAY, 32, 5000); }
+static void edges_percpu_rest(void) { edges(BPF_MAP_TYPE_PERCPU_ARRAY, 24, 5000); }
+
+/* The call gets one map or another, and what it returns is the value of that. */
+static void map_of_two(void)
+{
+	int a = new_map(BPF_MAP_TYPE_ARRAY, 4, 8, 4), b = new_map(BPF_MAP_TYPE_ARRAY, 4, 8, 9), i;
+
+	begin();
+	for (i = 0; i < 12; i++) {
+		key(i);
+		E(LD_MAP_FD(R1, a), LDX(BPF_DW, R3, R10, -8), JMP_IMM(BPF_JLT, R3, 3, 2),
+		  LD_MAP_FD(R1, b), CALL(map_lookup_elem), MOV_IMM(R7, -1),
+		  JMP_IMM(BPF_JEQ, R0, 0, 3), MOV_IMM(R2, i + 1),
+		  ATOMIC(BPF_DW, BPF_ADD, R0, R2, 0), LDX(BPF_DW, R7, R0, 0));
+		tell(R7);
+	}
+	key(2);
+	E(LD_MAP_FD(R1, a), CALL(map_lookup_elem), MOV_IMM(R7, -1), JMP_IMM(BPF_JEQ, R0, 0, 1),
+	  LDX(BPF_DW, R7, R0, 0));
+	tell(R7);
+	end_with(t->pass);
+}
 
 static void map_big_values(void)
 {
@@ -158,6 +222,15 @@ static const struct result_case cases[] = {
 	{ "hash map", map_hash, true, true, true },
 	{ "per-CPU hash map", map_percpu_hash, true, true, true },
 	{ "LRU hash map", map_lru_hash, true, true, true },
+	{ "per-CPU LRU hash map", map_lru_percpu_hash, true, true, true },
+	{ "edges of an array", edges_array, true, true, true },
+	{ "edges of one with odd values", edges_array_odd, true, true, true },
+	{ "edges of one with pages", edges_array_page, true, true, true },
+	{ "edges of a per-CPU array", edges_percpu, true, true, true },
+	{ "edges of one with odd values", edges_percpu_odd, true, true, true },
+	{ "edges of one with blocks", edges_percpu_blocks, true, true, true },
+	{ "edges of one with blocks that have a rest", edges_percpu_rest, true, true, true },
+	{ "a call for two maps", map_of_two, true, true, true },
 	{ "queue", map_queue, true, true, true },
 	{ "stack", map_stack, true, true, true },
 	{ "maps with big values", map_big_values, true, true, true },

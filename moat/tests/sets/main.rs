@@ -62,6 +62,7 @@ mod broken;
 mod changes;
 mod history;
 mod loads;
+mod map_calls;
 mod module;
 mod plans;
 mod programs;

@@ -2,7 +2,7 @@
 //! What there is before anything is loaded.
 
 use crate::books::Map;
-use crate::maps::types::{ARRAY, ARRAY_OF_MAPS};
+use crate::maps::types::{ARRAY, ARRAY_OF_MAPS, HASH};
 use kernel::account::Account;
 use kernel::bindings::{bpf_map, moat_values, BPF_F_RDONLY_PROG};
 use kernel::machine::GRANULE;
@@ -39,7 +39,11 @@ impl Size {
 
 fn new_map(span: u64, slots: usize, flags: u32) -> Map {
     Box::into_raw(Box::new(bpf_map {
-        map_type: if span == 0 { ARRAY_OF_MAPS } else { ARRAY },
+        map_type: match span {
+            0 => ARRAY_OF_MAPS,
+            4096 => HASH,
+            _ => ARRAY,
+        },
         key_size: 4,
         value_size: 8,
         max_entries: slots.max(1) as u32,

@@ -141,6 +141,21 @@ pub struct moat_site {
     pub func: u64,
     pub contract: u64,
     pub id: u64,
+    pub map: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct moat_map_call {
+    pub map: u64,
+    pub area: u64,
+    pub last_key: u64,
+    pub last_value: u64,
+    pub lookup: u64,
+    pub update: u64,
+    pub delete: u64,
+    pub to_window: u64,
+    pub cpu_size: u64,
 }
 
 #[repr(C)]

@@ -6,7 +6,7 @@
 // Contracts as in C.
 #![allow(clippy::missing_safety_doc)]
 
-use crate::bindings::{moat_cpu_slots, page};
+use crate::bindings::{bpf_map, moat_cpu_slots, moat_map_call, page};
 use crate::machine::{self, machine};
 use crate::memory;
 use std::ffi::c_void;
@@ -76,6 +76,23 @@ pub unsafe fn moat_shim_free(p: *mut c_void) {
     }
     // SAFETY: from moat_shim_zalloc(), once.
     unsafe { free(p) };
+}
+
+/// Of the map types here, hash maps; their values are where the map is.
+pub unsafe fn moat_shim_map_call(map: *const bpf_map, call: *mut moat_map_call) -> bool {
+    const HASH: u32 = 1;
+    // SAFETY: the map is held; there is room for what is known.
+    unsafe {
+        if (*map).map_type != HASH {
+            return false;
+        }
+        (*call).map = map as u64;
+        (*call).to_window = (map as u64).wrapping_neg();
+        (*call).lookup = 1;
+        (*call).update = 2;
+        (*call).delete = 3;
+    }
+    true
 }
 
 /// An array, one entry a CPU.

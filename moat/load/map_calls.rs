@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Map operations that sites call straight away: `run/map_calls.S`.
+//!
+//! It does so if the call is for the map that the site knows, and key and value are in the
+//! program's slots, which both stay what they are for as long as it is loaded.  Then it says what
+//! the audit would say.
+
+#![forbid(unsafe_code)]
+
+use crate::edge::ffi::moat_map_call;
+use crate::edge::gates::Gates;
+use crate::edge::maps::Map;
+use crate::helpers::audit::{value_span, MapInfo};
+use crate::load::reason::Failure::NoMemory;
+use crate::load::reason::Tried;
+use crate::maps::types::RDONLY_PROG;
+use crate::run::program::{UsedMap, Values};
+use kernel::prelude::*;
+
+/// Copying more than this takes long enough to look at the clock, which the audited way does.
+const MOST: u64 = 4096;
+
+/// The maps that a program with `gates` calls straight away, of those it uses.
+pub fn all(gates: &Gates, used: &[UsedMap], maps: &[Map<'_>]) -> Tried<Vec<moat_map_call>> {
+    let mut calls = Vec::new();
+    for (used, map) in used.iter().zip(maps) {
+        let known = map.call().zip(used.values);
+        let known =
+            known.and_then(|(call, values)| complete(call, gates.area(), &used.info, values));
+        if let Some(call) = known {
+            calls.try_push(call).map_err(|_| NoMemory)?;
+        }
+    }
+    Ok(calls)
+}
+
+/// `call` for a program whose slots are the `len` bytes at `area`.
+fn complete(
+    mut call: moat_map_call,
+    (area, len): (u64, u64),
+    info: &MapInfo,
+    values: Values,
+) -> Option<moat_map_call> {
+    let (key, value) = (info.key_size.into(), value_span(info));
+    if value > MOST {
+        return None;
+    }
+    call.area = area;
+    call.last_key = len.checked_sub(key)?;
+    call.last_value = len.checked_sub(value)?;
+    call.to_window = call.to_window.wrapping_add(values.base);
+    if info.flags & RDONLY_PROG != 0 {
+        call.update = 0;
+        call.delete = 0;
+    }
+    Some(call)
+}
