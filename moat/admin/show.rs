@@ -5,10 +5,10 @@
 
 use crate::admin::report;
 use crate::admin::sysctl::Level;
-use crate::edge::given::Seq;
 use crate::edge::hooks::Unused;
 use crate::edge::lock::Locked;
 use crate::edge::prog::Isolated;
+use crate::edge::writers::Seq;
 use crate::keyalloc;
 use crate::load::reason::Text;
 use crate::pks::Key;

@@ -3,12 +3,12 @@
 //!
 //! C header: [`include/linux/moat.h`].  Context: process; the thread that loads the program.
 
-use super::given::{Given, Log};
+use super::given::Given;
 use super::loaded::Loaded;
 use super::maps::Map;
-use super::memory::text;
 use super::plan::Plan;
 use super::prog::{Mine, Prog};
+use super::writers::Log;
 use crate::edge::ffi;
 use crate::load::reason::{Failure, Text, Tried};
 use crate::run::program::Program;
@@ -20,6 +20,7 @@ use kernel::prelude::*;
 pub struct Candidate<'a> {
     mine: Mine<'a>,
     it: &'a moat_candidate,
+    maps: &'a [Option<Map<'a>>],
     plan: Option<Plan>,
     found: Option<Found<'a>>,
     log: Log<'a>,
@@ -44,24 +45,33 @@ impl<'a> From<Given<*const moat_candidate>> for Candidate<'a> {
         let it: &'a moat_candidate = given.borrow();
         let reason = &it.reason;
         // SAFETY: liveness: by contract of `Given::new` what it points to is there for the
-        // call: constants of the kernel, BTF, a map, the verifier's log.  If there is no
-        // reason there is a plan, whose programs are ours from here on.
+        // call: constants of the kernel, BTF, the log, maps that the verifier has references
+        // on and its array of so many.  What that holds is what an optional `Map` is.  If
+        // there is no reason there is a plan, whose programs are ours from here on.
         unsafe {
             let found = (!reason.text.is_null()).then(|| Found {
-                text: text(reason.text),
+                text: Given::new(reason.text).into(),
                 helper: reason.helper,
-                func: (!reason.func.is_null()).then(|| Text::new(text(reason.func).bytes())),
+                func: (!reason.func.is_null()).then(|| {
+                    let func: &str = Given::new(reason.func).into();
+                    Text::new(func.bytes())
+                }),
                 insn: u32::try_from(reason.insn).ok(),
-                map: Map::new(reason.map as *mut bpf_map),
+                map: Given::new(reason.map as *mut bpf_map).into(),
             });
             let log = match it.env.is_null() {
                 true => Log::none(),
                 false => Given::new(ffi::moat_shim_log_of(it.env)).into(),
             };
+            let maps = match it.nr_maps as usize {
+                0 => &[],
+                n => core::slice::from_raw_parts(it.maps.cast(), n),
+            };
             Candidate {
                 mine: Given::new(it.prog).into(),
                 it,
-                plan: found.is_none().then(|| Plan::new(*it.plan)),
+                maps,
+                plan: found.is_none().then(|| Given::new(*it.plan).into()),
                 found,
                 log,
             }
@@ -95,13 +105,8 @@ impl<'a> Candidate<'a> {
     /// The maps that it uses.
     pub fn maps(&self) -> Tried<Vec<Map<'a>>> {
         let mut maps = Vec::new();
-        for i in 0..self.it.nr_maps as usize {
-            // SAFETY: liveness: the verifier's array of so many maps, which it has
-            // references on while we are called.
-            let map = unsafe { Map::new(*self.it.maps.add(i)) };
-            if let Some(map) = map {
-                maps.try_push(map).map_err(|_| Failure::NoMemory)?;
-            }
+        for &map in self.maps.iter().flatten() {
+            maps.try_push(map).map_err(|_| Failure::NoMemory)?;
         }
         Ok(maps)
     }

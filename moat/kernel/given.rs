@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Arguments of hooks, on their way from what C has to safe types.
+//! What C gives us, on its way to safe types: arguments of hooks, and what these lead to.
 
-use super::maps::{Gone, Map};
-use crate::edge::ffi::{self, bpf_map, moat_fault};
+use crate::edge::ffi::moat_fault;
 use core::ffi::{c_char, c_void};
-use core::fmt;
 use core::marker::PhantomData;
-use kernel::bindings::{bpf_verifier_log, llist_node, seq_file};
 
-/// An argument of which is true, for as long as the call takes, what C says of it.
+/// Something of which is true, for as long as the call takes, what C says of it.  Types that
+/// are made of it say what that has to be.
 pub struct Given<C>(C);
 
 impl<C> Given<C> {
     /// # Safety
     ///
     /// Liveness, alignment, initialisation: what it points to is as C says, for as long as
-    /// what is made of this.  Aliasing: as the type that is made of it says.
+    /// what is made of this.  Aliasing, and whose it is from then on: as the type that is
+    /// made of it says.
     pub unsafe fn new(c: C) -> Given<C> {
         Given(c)
     }
@@ -84,57 +83,18 @@ impl<'a, T> From<Given<*mut T>> for Out<'a, T> {
     }
 }
 
-impl<'a> From<Given<*mut bpf_map>> for Option<Map<'a>> {
-    fn from(given: Given<*mut bpf_map>) -> Option<Map<'a>> {
-        // SAFETY: by contract of `Given::new`: who calls has a reference on the map.
-        unsafe { Map::new(given.0) }
-    }
-}
-
-impl From<Given<*mut llist_node>> for Gone {
-    fn from(given: Given<*mut llist_node>) -> Gone {
-        // SAFETY: by contract of `Given::new`: the list is for us.
-        unsafe { Gone::new(given.0) }
-    }
-}
-
-/// The log of the verifier, or none.
-#[derive(Clone, Copy)]
-pub struct Log<'a>(*mut bpf_verifier_log, PhantomData<&'a bpf_verifier_log>);
-
-impl<'a> Log<'a> {
-    /// There is none.
-    pub fn none() -> Log<'a> {
-        Log(core::ptr::null_mut(), PhantomData)
-    }
-
-    /// Writes `text`.  0 if there is no log, 1 if some of it was cut off, or 2.
-    pub fn write(self, text: &[u8]) -> u32 {
-        // SAFETY: by contract of `Given::new`: null, or open and the caller's, who waits;
-        // the text is read only.
-        unsafe { ffi::moat_shim_log(self.0, text.as_ptr().cast::<c_char>(), text.len() as u32) }
-    }
-}
-
-impl<'a> From<Given<*mut bpf_verifier_log>> for Log<'a> {
-    fn from(given: Given<*mut bpf_verifier_log>) -> Log<'a> {
-        Log(given.0, PhantomData)
-    }
-}
-
-/// A file that is open for the call, to write to.
-pub struct Seq<'a>(*mut seq_file, PhantomData<&'a seq_file>);
-
-impl fmt::Write for Seq<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: by contract of `Given::new`: the file is open; the text is read only.
-        unsafe { ffi::moat_shim_seq_write(self.0, text.as_ptr().cast(), text.len()) };
-        Ok(())
-    }
-}
-
-impl<'a> From<Given<*mut seq_file>> for Seq<'a> {
-    fn from(given: Given<*mut seq_file>) -> Seq<'a> {
-        Seq(given.0, PhantomData)
+/// A constant string of the kernel.
+impl From<Given<*const c_char>> for &'static str {
+    fn from(given: Given<*const c_char>) -> &'static str {
+        // SAFETY: by contract of `Given::new`: it is always there, and ends with a 0 byte;
+        // nobody writes to it.
+        let bytes = unsafe {
+            let mut len = 0;
+            while *given.0.add(len) != 0 {
+                len += 1;
+            }
+            core::slice::from_raw_parts(given.0.cast::<u8>(), len)
+        };
+        core::str::from_utf8(bytes).unwrap_or("?")
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! Context: process.
 
-use super::memory::{text, Zeroed};
+use super::given::Given;
+use super::memory::Zeroed;
 use super::shims::given_back;
 use crate::edge::ffi::{self, bpf_map, moat_map_call};
 use crate::helpers::audit::MapInfo;
@@ -17,8 +18,10 @@ use core::marker::PhantomData;
 use core::ptr::{addr_of_mut, null_mut, NonNull};
 use kernel::bindings;
 
-/// A map on which somebody has a reference for as long.
+/// A map on which somebody has a reference for as long.  An optional one is what C has: a
+/// pointer, or null.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub struct Map<'a> {
     map: NonNull<bpf_map>,
     held: PhantomData<&'a bpf_map>,
@@ -32,8 +35,8 @@ fn cell<T>(field: *mut T) -> *const Cell<T> {
 /// A field of the map.
 macro_rules! field {
     ($map:ident.$($field:ident).+) => {
-        // SAFETY: liveness by contract of `Map::new`.  Fields are constant, or the lock's,
-        // which whoever asks for these has; there are no references to them but such.
+        // SAFETY: liveness as `Map` says.  Fields are constant, or the lock's, which whoever
+        // asks for these has; there are no references to them but such.
         unsafe { &*cell(addr_of_mut!((*$map.map.as_ptr()).$($field).+)) }
     };
 }
@@ -44,7 +47,7 @@ macro_rules! of_maps {
         = $function:ident($($pass:expr),*);)*) => {
         impl Map<'_> {$(
             fn $name($self $(, $arg: $ty)*) $(-> $ret)? {
-                // SAFETY: liveness of it, and of maps that are passed, by contract of `new`;
+                // SAFETY: liveness of it, and of maps that are passed, as `Map` says;
                 // whoever asks for what is the lock's has that.  What is remembered with
                 // maps is a number to the kernel.  There is room for what is filled in: a
                 // pointer for each page of `span`, and as many maps as are said.
@@ -67,17 +70,17 @@ of_maps! {
         = moat_inner_take(&mut gone.0, room.as_mut_ptr(), TOGETHER as u32);
 }
 
-impl<'a> Map<'a> {
-    /// # Safety
-    ///
-    /// Liveness: somebody has a reference on the map for `'a`.
-    pub unsafe fn new(map: *mut bpf_map) -> Option<Map<'a>> {
-        NonNull::new(map).map(|map| Map {
+/// Somebody has a reference on the map, if it is one.
+impl<'a> From<Given<*mut bpf_map>> for Option<Map<'a>> {
+    fn from(given: Given<*mut bpf_map>) -> Option<Map<'a>> {
+        NonNull::new(given.get()).map(|map| Map {
             map,
             held: PhantomData,
         })
     }
+}
 
+impl<'a> Map<'a> {
     /// What it is called where only an address is known.
     pub fn addr(self) -> u64 {
         self.map.as_ptr() as u64
@@ -120,7 +123,7 @@ impl<'a> Map<'a> {
     pub fn span(self) -> Tried<u64> {
         match self.value_bytes() {
             // SAFETY: it says so in a constant.
-            0 => Err(self.refused(unsafe { text(self.unplaced()) })),
+            0 => Err(self.refused(unsafe { Given::new(self.unplaced()) }.into())),
             span => Ok(span),
         }
     }
@@ -198,14 +201,14 @@ given_back! {
 /// Maps that are in a map of maps no more.
 pub struct Gone(*mut bindings::llist_node);
 
-impl Gone {
-    /// # Safety
-    ///
-    /// The kernel's, for `moat_inner_take()`.
-    pub unsafe fn new(gone: *mut bindings::llist_node) -> Gone {
-        Gone(gone)
+/// The kernel's list, for `moat_inner_take()`.
+impl From<Given<*mut bindings::llist_node>> for Gone {
+    fn from(given: Given<*mut bindings::llist_node>) -> Gone {
+        Gone(given.get())
     }
+}
 
+impl Gone {
     /// Takes as many as there is room for out of the account of `outer`, and returns how many
     /// that were, in order of their addresses.
     pub fn take(&mut self, outer: Map<'_>, room: &mut [Option<HeldMap>; TOGETHER]) -> usize {

@@ -6,7 +6,7 @@ use super::shims::{given_back, safe_shims};
 use crate::edge::ffi::{self, moat_cpu_slots, page};
 use crate::load::reason::Failure::NoMemory;
 use crate::load::reason::Tried;
-use core::ffi::{c_char, c_void};
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut};
@@ -25,23 +25,6 @@ given_back! {
     Block => |block| ffi::moat_shim_free, block.0.get() as *mut c_void;
     Page => |page| ffi::moat_shim_free_page, page.0.as_ptr();
     Slots => |slots| ffi::moat_shim_free_slots, slots.0;
-}
-
-/// `s` as Rust has it.
-///
-/// # Safety
-///
-/// `s` is a constant string of the kernel.
-pub unsafe fn text(s: *const c_char) -> &'static str {
-    // SAFETY: by contract of this function.
-    let bytes = unsafe {
-        let mut len = 0;
-        while *s.add(len) != 0 {
-            len += 1;
-        }
-        core::slice::from_raw_parts(s.cast::<u8>(), len)
-    };
-    core::str::from_utf8(bytes).unwrap_or("?")
 }
 
 /// The slots of one program, on every CPU.

@@ -11,6 +11,7 @@ pub mod exclusive;
 pub mod ffi;
 pub mod fixed;
 pub mod gates;
+pub mod given;
 pub mod held;
 pub mod listing;
 pub mod loaded;
@@ -33,8 +34,6 @@ pub mod code;
 #[cfg(MODULE)]
 pub mod context;
 #[cfg(MODULE)]
-pub mod given;
-#[cfg(MODULE)]
 pub mod hooks;
 #[cfg(MODULE)]
 pub mod invocation;
@@ -44,3 +43,5 @@ pub mod packet;
 pub mod prog;
 #[cfg(MODULE)]
 pub mod sysctl;
+#[cfg(MODULE)]
+pub mod writers;

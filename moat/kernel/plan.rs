@@ -4,6 +4,7 @@
 //! C header: [`include/linux/moat.h`], `struct moat_ctx_plan`
 
 use super::anywhere::anywhere;
+use super::given::Given;
 use super::prog_aux::read;
 use crate::edge::ffi::moat_ctx_plan;
 use core::ops::Deref;
@@ -20,19 +21,19 @@ impl Plan {
         Plan(moat_ctx_plan::default())
     }
 
-    /// # Safety
-    ///
-    /// Liveness: its programs, compiled or null, are handed over, and to nobody else.
-    pub unsafe fn new(plan: moat_ctx_plan) -> Plan {
-        Plan(plan)
-    }
-
     /// Where the code of the program is that loads; 0 if there is none.
     pub fn loader(&self) -> u64 {
         match self.0.load.is_null() {
             true => 0,
             false => read!(self.0.load, bpf_func).map_or(0, |f| f as usize as u64),
         }
+    }
+}
+
+/// Its programs, compiled or null, are handed over, and to nobody else.
+impl From<Given<moat_ctx_plan>> for Plan {
+    fn from(given: Given<moat_ctx_plan>) -> Plan {
+        Plan(given.get())
     }
 }
 
@@ -49,7 +50,7 @@ impl Drop for Plan {
     fn drop(&mut self) {
         for prog in [self.0.load, self.0.store] {
             if !prog.is_null() {
-                // SAFETY: handed over by contract of `new`, freed once; a program's runs end
+                // SAFETY: handed over as `From` says, freed once; a program's runs end
                 // before its plan is dropped.
                 unsafe { bindings::bpf_prog_free(prog) };
             }

@@ -4,6 +4,7 @@
 //! C header: [`include/linux/bpf.h`].  Context: any.
 
 use super::anywhere::anywhere;
+use super::given::Given;
 use kernel::bindings::bpf_prog_aux;
 
 /// Reads a field of a structure that the kernel has.
@@ -23,14 +24,14 @@ pub struct Aux(pub(super) *const bpf_prog_aux);
 
 anywhere!(Aux);
 
-impl Aux {
-    /// # Safety
-    ///
-    /// Liveness: it is there for as long as this and all copies are.
-    pub unsafe fn new(aux: *const bpf_prog_aux) -> Aux {
-        Aux(aux)
+/// It is there for as long as this and all copies are.
+impl From<Given<*const bpf_prog_aux>> for Aux {
+    fn from(given: Given<*const bpf_prog_aux>) -> Aux {
+        Aux(given.get())
     }
+}
 
+impl Aux {
     /// The number of the program, which it gets last of all; 0 if it has none.
     pub fn id(self) -> u32 {
         read!(self.0, id)
@@ -63,7 +64,7 @@ macro_rules! trace {
         impl Aux {
             $($(#[$doc])*
             pub fn $name(self, $($arg: $type),*) {
-                // SAFETY: liveness by contract of `new`; any context.
+                // SAFETY: liveness as `From` says; any context.
                 unsafe { $c(self.0, $($arg),*) }
             })*
         }

@@ -3,6 +3,7 @@
 //! gone is told when no run has it any more.
 
 use crate::books::{books, Change, Checked, Map};
+use crate::edge::given::Given;
 use crate::edge::lock::Locked;
 use crate::edge::maps;
 use crate::system::{Ended, System};
@@ -37,7 +38,7 @@ fn account<'a>(outer: Map) -> &'a mut Account {
 /// It lives for `'a`.
 pub unsafe fn borrowed<'a>(map: Map) -> maps::Map<'a> {
     // SAFETY: by contract of this function; it is some map.
-    unsafe { maps::Map::new(map) }.expect("no map")
+    Option::from(unsafe { Given::new(map) }).expect("no map")
 }
 
 /// The one of that number, modulo how many there are.
@@ -135,7 +136,7 @@ impl System {
         let before = Victims::possible();
         let list = addr_of_mut!(gone).cast();
         // SAFETY: the map outlives the system; the list is what the module is to be given.
-        let (map, told) = unsafe { (borrowed(outer), maps::Gone::new(list)) };
+        let (map, told) = unsafe { (borrowed(outer), Given::new(list).into()) };
         self.call(shortage, || Locked::take().inner_end(map, told));
         books(|books| books.leaving.clear());
         if !gone.is_empty() {

@@ -5,8 +5,7 @@
 use crate::admin::sysctl::Level;
 use crate::books::Map;
 use crate::changes::borrowed;
-use crate::edge::plan::Plan;
-use crate::edge::prog_aux::Aux;
+use crate::edge::given::Given;
 use crate::helpers::contract::{SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::load::{self, calls::Calls};
@@ -31,12 +30,12 @@ fn row(ty: u32) -> &'static ProgType {
 fn refusal(draft: &Draft, calls: Tried<Calls>, own: &[Map]) -> &'static str {
     let aux = Box::into_raw(Box::new(bpf_prog_aux { id: 1 }));
     // SAFETY: it is freed after the program.
-    let known = unsafe { Aux::new(aux) };
+    let known = unsafe { Given::new(aux.cast_const()) }.into();
     let program = load::candidate(known, draft.ty, Level::Integrity).expect("there is memory");
     // SAFETY: maps outlive this function.
     let maps: Vec<_> = own.iter().map(|&map| unsafe { borrowed(map) }).collect();
     // SAFETY: its programs were made for it.
-    let plan = unsafe { Plan::new(draft.plan) };
+    let plan = unsafe { Given::new(draft.plan) }.into();
     let (program, admitted) = load::admit(program, plan, calls, draft.facts(), &maps);
     load::release(program);
     // SAFETY: made above.

@@ -4,9 +4,8 @@
 use crate::admin::sysctl::{self, Level};
 use crate::books::{books, Checked, Loaded, Map};
 use crate::changes::borrowed;
+use crate::edge::given::Given;
 use crate::edge::lock::Locked;
-use crate::edge::plan::Plan;
-use crate::edge::prog_aux::Aux;
 use crate::load;
 use crate::plans::{self, Kind};
 use crate::state::ranking::Heat;
@@ -34,14 +33,14 @@ impl System {
         }));
         let draft = kind.draft();
         // SAFETY: it is freed after the program.
-        let known = unsafe { Aux::new(aux) };
+        let known = unsafe { Given::new(aux.cast_const()) }.into();
         let program = load::candidate(known, draft.ty, level).ok_or("no memory, for once")?;
         // SAFETY: maps outlive the system; the verifier takes references.
         own.iter().for_each(|&map| unsafe { bpf_map_inc(map) });
         // SAFETY: as above.
         let maps: Vec<_> = own.iter().map(|&map| unsafe { borrowed(map) }).collect();
         // SAFETY: its programs were made for it.
-        let plan = unsafe { Plan::new(draft.plan) };
+        let plan = unsafe { Given::new(draft.plan) }.into();
         let facts = draft.facts();
         let mut made = None;
         let ended = self.attempt(shortage, || {
