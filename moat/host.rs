@@ -18,6 +18,12 @@ pub mod code {
     pub mod walk;
 }
 
+// As in `main.rs`.
+#[path = "kernel"]
+pub mod edge {
+    pub mod caller_memory;
+}
+
 #[path = "helpers/mod.rs"]
 pub mod helpers;
 

@@ -11,7 +11,6 @@ use crate::edge::ffi::Who;
 use crate::edge::{counters, hooks};
 use crate::helpers::audit::Allegation;
 use crate::helpers::geometry::Geometry;
-use crate::run;
 use core::mem::{size_of, transmute};
 use core::sync::atomic::AtomicU64;
 use kernel::bindings as k;
@@ -36,15 +35,15 @@ same_type! {
     fn(_, _) -> _: hooks::moat_show_program => c::moat_show_program;
     fn(_, _) -> _: hooks::moat_show_domains => c::moat_show_domains;
     fn(_, _) -> _: hooks::moat_show_keys => c::moat_show_keys;
-    fn(_) -> _: run::moat_prepare => c::moat_prepare;
-    fn(_) -> _: run::moat_finish => c::moat_finish;
-    fn(_) -> _: run::moat_no_return => c::moat_no_return;
+    fn(_) -> _: hooks::moat_prepare => c::moat_prepare;
+    fn(_) -> _: hooks::moat_finish => c::moat_finish;
+    fn(_) -> _: hooks::moat_no_return => c::moat_no_return;
 }
 
 // That one has a better name for the five registers which `moat_audit` pushes.
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const u64) -> u64) = c::moat_audited_call;
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const [Allegation; 5]) -> u64) =
-    run::moat_audited_call;
+    hooks::moat_audited_call;
 const _: () = assert!(size_of::<Allegation>() == size_of::<u64>());
 
 /// Fails the build unless these, which are counted in Rust, are `u64` in C.

@@ -6,9 +6,13 @@
 //! (I3).  Run it after PKRS is open, on registers saved in kernel memory, so that
 //! nothing can change between the check and the use (I1).
 
+#![forbid(unsafe_code)]
+
 use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX};
 use crate::maps::types::{is_array, MapTypes, BLOOM_FILTER, RDONLY_PROG};
 use core::marker::PhantomData;
+
+pub use crate::edge::caller_memory::{within, CallerMemory};
 
 /// A value from an untrusted program.
 #[derive(Clone, Copy, Debug)]
@@ -99,16 +103,7 @@ impl MapInfo {
 }
 
 /// What the kernel knows of the invocation that makes the call.
-///
-/// # Safety
-///
-/// As long as the caller is borrowed, memory of which [`CallerMemory::contains`] says so
-/// stays mapped and may be read, or written, by kernel code with PKRS open.
-pub unsafe trait CallerMemory {
-    /// Whether the program may itself read, or with `write` also write, all of
-    /// `len` bytes from `addr`, and the kernel will not fault there.  Must hold
-    /// for any `addr` and `len`; true if `len` is 0.  See [`within`].
-    fn contains(&self, addr: u64, len: u64, write: bool) -> bool;
+pub trait Caller: CallerMemory {
     /// The map of this program that `addr` names, if it is one.
     fn map(&self, addr: u64) -> Option<&MapInfo>;
     /// The kernel's context.
@@ -119,14 +114,6 @@ pub unsafe trait CallerMemory {
     fn pkt_data(&self) -> u64;
     /// `skb_headlen()` of the kernel's context; 0 if it is not a socket buffer.
     fn headlen(&self) -> u64;
-}
-
-/// Whether `addr .. addr + len` lies in `base .. base + size`.  No overflow: ends
-/// past the address space lie nowhere.
-#[inline(always)]
-pub const fn within(base: u64, size: u64, addr: u64, len: u64) -> bool {
-    let offset = addr.wrapping_sub(base);
-    offset <= size && len <= size - offset
 }
 
 /// Why a call was not let through.
@@ -178,7 +165,7 @@ pub struct Bounced<'d> {
 
 /// Audits one call.
 #[inline]
-pub fn audit<'d, C: CallerMemory>(
+pub fn audit<'d, C: Caller>(
     contract: &Contract,
     raw: &[Allegation; 5],
     caller: &'d C,
@@ -233,7 +220,7 @@ pub fn audit<'d, C: CallerMemory>(
 /// Audits a map lookup: the call to keep cheap.  Same result as [`audit`] on the
 /// contract of `map_lookup_elem`.
 #[inline(always)]
-pub fn audit_lookup<'d, C: CallerMemory>(
+pub fn audit_lookup<'d, C: Caller>(
     map: Allegation,
     key: Allegation,
     caller: &'d C,
@@ -249,7 +236,7 @@ pub fn audit_lookup<'d, C: CallerMemory>(
 }
 
 #[inline(always)]
-fn grant<'d, C: CallerMemory>(
+fn grant<'d, C: Caller>(
     contract: &Contract,
     raw: &[Allegation; 5],
     i: usize,
@@ -299,7 +286,7 @@ fn grant<'d, C: CallerMemory>(
 }
 
 #[inline(always)]
-fn map_of<C: CallerMemory>(types: MapTypes, map: Allegation, caller: &C) -> Result<&MapInfo, Why> {
+fn map_of<C: Caller>(types: MapTypes, map: Allegation, caller: &C) -> Result<&MapInfo, Why> {
     let info = caller.map(map.0).ok_or(Why::NotItsMap)?;
     if !types.contains(info.ty) {
         return Err(Why::MapType);
@@ -309,7 +296,7 @@ fn map_of<C: CallerMemory>(types: MapTypes, map: Allegation, caller: &C) -> Resu
 
 /// No program has 4 GiB in one piece that a helper could be given: lengths are 32 bits.
 #[inline(always)]
-fn memory<C: CallerMemory>(
+fn memory<C: Caller>(
     addr: Allegation,
     len: u64,
     writable: bool,
@@ -329,7 +316,7 @@ fn memory<C: CallerMemory>(
 /// Memory of a size the program chose.  No bytes are granted as NULL, so that an
 /// address nobody checked never reaches a helper.
 #[inline(always)]
-fn sized<C: CallerMemory>(
+fn sized<C: Caller>(
     addr: Allegation,
     len: Allegation,
     access: Access,

@@ -2,6 +2,7 @@
 //! What C gives us, on its way to safe types: arguments of hooks, and what these lead to.
 
 use crate::edge::ffi::moat_fault;
+use crate::helpers::audit::Allegation;
 use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
 
@@ -15,11 +16,13 @@ impl<C> Given<C> {
     /// Liveness, alignment, initialisation: what it points to is as C says, for as long as
     /// what is made of this.  Aliasing, and whose it is from then on: as the type that is
     /// made of it says.
+    #[inline(always)]
     pub unsafe fn new(c: C) -> Given<C> {
         Given(c)
     }
 
     /// As C has it.
+    #[inline(always)]
     pub fn get(self) -> C {
         self.0
     }
@@ -27,6 +30,7 @@ impl<C> Given<C> {
 
 impl<T> Given<*const T> {
     /// What nobody changes for as long as the call takes.
+    #[inline(always)]
     pub fn borrow<'a>(self) -> &'a T {
         // SAFETY: by contract of `Given::new`; nobody writes there meanwhile.
         unsafe { &*self.0 }
@@ -35,6 +39,13 @@ impl<T> Given<*const T> {
 
 impl<'a> From<Given<*const moat_fault>> for &'a moat_fault {
     fn from(given: Given<*const moat_fault>) -> &'a moat_fault {
+        given.borrow()
+    }
+}
+
+impl<'a> From<Given<*const [Allegation; 5]>> for &'a [Allegation; 5] {
+    #[inline(always)]
+    fn from(given: Given<*const [Allegation; 5]>) -> &'a [Allegation; 5] {
         given.borrow()
     }
 }

@@ -13,15 +13,17 @@ use super::given::{Given, Out};
 use super::lock::{with_lock_held, Locked};
 use super::maps::{Gone, Map};
 use super::prog::{Isolated, Mine, Prog};
+use super::site::Site;
 use super::writers::{Log, Seq};
 use crate::admin::report;
 use crate::admin::show;
 use crate::code::jit;
-use crate::edge::ffi::{bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run};
+use crate::edge::ffi::{
+    bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run, moat_site,
+};
+use crate::helpers::audit::Allegation;
 use crate::jit_hook;
-use crate::run::program::Program;
-use crate::run::sends;
-use crate::run::violation;
+use crate::run::{self, sends, violation, Run};
 use core::ffi::{c_int, c_void};
 use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
 use kernel::prelude::*;
@@ -109,8 +111,8 @@ hooks! {
     fn show_program(prog: *mut bpf_prog as Isolated<'_>, m: *mut seq_file as Seq<'_>)
         => show::program;
     /// `moat_ops.violation`; `run` is the current invocation.
-    fn fault(run: *mut moat_run as &Program, fault: *const moat_fault as &moat_fault)
-        => violation::stopped_by;
+    fn fault(run: *mut moat_run as Run<'_>, fault: *const moat_fault as &moat_fault)
+        => violation::fault;
     /// A line of `programs` in debugfs: `admin/listing.c`.
     #[no_mangle]
     fn moat_show_program(m: *mut seq_file as Listing<'_>, program: u64 as u64) => show_line;
@@ -124,21 +126,33 @@ hooks! {
         => show::keys;
 }
 
+// Functions for gates, which pass the current invocation, and pointers to kernel memory that
+// nobody writes meanwhile.
+hooks! {
+    /// See [`run::prepare`].
+    #[no_mangle]
+    fn moat_prepare(run: *mut moat_run as Run<'_>) -> u64 => run::prepare;
+    /// See [`run::finish`].
+    #[no_mangle]
+    fn moat_finish(run: *mut moat_run as Run<'_>) => run::finish;
+    /// See [`run::audited_call`].
+    #[no_mangle]
+    fn moat_audited_call(
+        run: *mut moat_run as Run<'_>,
+        site: *const moat_site as Site<'_>,
+        args: *const [Allegation; 5] as &[Allegation; 5]
+    ) -> u64 => run::audited_call;
+    /// See [`run::no_return`].
+    #[no_mangle]
+    fn moat_no_return(run: *mut moat_run as Run<'_>) => run::no_return;
+}
+
 /// An argument that is there for the type only.
 pub struct Unused;
 
 impl From<Given<*mut c_void>> for Unused {
     fn from(_: Given<*mut c_void>) -> Unused {
         Unused
-    }
-}
-
-impl<'a> From<Given<*mut moat_run>> for &'a Program {
-    fn from(run: Given<*mut moat_run>) -> &'a Program {
-        // SAFETY: by contract of `Given::new`, the run is on this stack.  Liveness: the gate
-        // stored `domain`, and a program outlives its runs; `gates` is its first member.
-        // Aliasing: there are shared references only.
-        unsafe { &*((*run.get()).domain as *const Program) }
     }
 }
 

@@ -4,81 +4,71 @@
 //! C header: `arch/x86/include/asm/moat.h`.  Context: whatever the program runs in, NMI
 //! included; must not sleep.  PKRS is open (I2).
 //!
-//! What all of this relies on is that [`in_run`] is given the current invocation:
+//! What all of this relies on is that a [`Run`] is made of the current invocation, for as
+//! long as the call takes that it is given to:
 //!
 //! - *Liveness*: the structure is on the stack of the gate that waits for us, and the
 //!   program outlives its runs.
 //! - *Alignment*, *initialisation*: the gate makes it, of integers.
 //! - *Aliasing*: only this CPU touches it, which does nothing else with these fields before
-//!   [`in_run`] returns; to the program and to the slot, which is this run's, there are
+//!   the call returns; to the program and to the slot, which is this run's, there are
 //!   shared references only.
 
+use super::caller_memory::{within, CallerMemory};
+use super::given::Given;
 use super::program_memory::RunSlot;
 use super::rcu::Reader;
-use crate::edge::ffi::{self, moat_fault, moat_run, moat_slot};
+use crate::edge::ffi::{self, moat_run, moat_slot};
 use crate::helpers::audit::MapInfo;
 use crate::run::program::{Program, Values};
-use crate::run::violation;
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::addr_of_mut;
 use kernel::bindings;
 
-/// See the module documentation; there only in [`in_run`].
+/// See the module documentation.
 pub struct Run<'a> {
     run: *mut moat_run,
     pub program: &'a Program,
     pub slot: &'a moat_slot,
 }
 
-// SAFETY: preemption is off in a run, so that no grace period ends, and `in_run` lends runs
-// for no longer.
+// SAFETY: preemption is off in a run, so that no grace period ends, and hooks have one for no
+// longer.
 unsafe impl Reader for Run<'_> {}
 
-/// Does `what` with the invocation `run`.
-///
-/// # Safety
-///
-/// `run` is this CPU's current invocation, as built by `moat_enter`.
-#[inline(always)]
-pub unsafe fn in_run<R>(run: *mut moat_run, what: impl FnOnce(&Run<'_>) -> R) -> R {
-    // SAFETY: the gate stored both; `gates` is the program's first member.  For the rest
-    // see the module documentation.
-    what(&unsafe {
-        Run {
-            run,
-            program: &*((*run).domain as *const Program),
-            slot: &*((*run).slot as *const moat_slot),
+/// This CPU's current invocation, as built by `moat_enter`.
+impl<'a> From<Given<*mut moat_run>> for Run<'a> {
+    #[inline(always)]
+    fn from(given: Given<*mut moat_run>) -> Run<'a> {
+        let run = given.get();
+        // SAFETY: the gate stored both; `gates` is the program's first member.  For the rest
+        // see the module documentation.
+        unsafe {
+            Run {
+                run,
+                program: &*((*run).domain as *const Program),
+                slot: &*((*run).slot as *const moat_slot),
+            }
         }
-    })
+    }
 }
 
-/// Functions for gates, which pass the current invocation as `struct moat_run *`, and what
-/// else there is as pointers to kernel memory of that type, which nobody writes meanwhile.
-macro_rules! for_gates {
-    ($(
-        $(#[$doc:meta])*
-        fn $name:ident($run:ident $(, $arg:ident: &$ty:ty)*) $(-> $ret:ty)? $body:block
-    )*) => {$(
-        $(#[$doc])*
-        ///
-        /// # Safety
-        ///
-        /// It is called by a gate: see `for_gates`.
-        #[no_mangle]
-        pub unsafe extern "C" fn $name(
-            run: *mut $crate::edge::ffi::moat_run
-            $(, $arg: *const $ty)*
-        ) $(-> $ret)? {
-            #[inline(always)]
-            fn body($run: &Run<'_> $(, $arg: &$ty)*) $(-> $ret)? $body
-
-            // SAFETY: by contract of this function.
-            unsafe { $crate::edge::invocation::in_run(run, |run| body(run $(, &*$arg)*)) }
+// SAFETY: a program's own memory is mapped until it is released, and so are the values of
+// its maps; of maps that it has reached, while they are listed, which outlasts the run.
+unsafe impl CallerMemory for Run<'_> {
+    fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
+        let (base, size) = self.program.gates.area();
+        if within(base, size, addr, len) {
+            return true;
         }
-    )*};
+        self.program.used_maps(self).any(|map| {
+            map.values.map_or(false, |values| {
+                (values.writable || !write) && within(values.base, values.span, addr, len)
+            })
+        })
+    }
 }
-pub(crate) use for_gates;
 
 /// Fields that Rust has to do with.
 macro_rules! fields {
@@ -105,19 +95,18 @@ fields! {
     pub(super) fn covered = covered;
 }
 
-/// Functions of C and of ours that take the current invocation.
+/// Functions of C that take the current invocation.
 macro_rules! of_runs {
     ($(
         $(#[$doc:meta])*
-        pub fn $name:ident(&self $(, $arg:ident: $ty:ty)*) $(-> $ret:ty)? = $function:path;
+        pub fn $name:ident(&self) $(-> $ret:ty)? = $function:path;
     )*) => {
         impl Run<'_> {$(
             $(#[$doc])*
             #[inline(always)]
-            pub fn $name(&self $(, $arg: $ty)*) $(-> $ret)? {
-                // SAFETY: see the module documentation; references live for as long as the
-                // call.
-                unsafe { $function(self.run $(, $arg)*) }
+            pub fn $name(&self) $(-> $ret)? {
+                // SAFETY: see the module documentation.
+                unsafe { $function(self.run) }
             }
         )*}
     };
@@ -128,8 +117,6 @@ of_runs! {
     pub fn is_overdue(&self) -> bool = bindings::moat_overdue;
     /// Gives it the time that those have which it starts by sending.
     pub fn defer(&self) = ffi::moat_shim_defer;
-    /// Says that the program is stopped for `fault`.
-    pub fn report(&self, fault: &moat_fault) = violation::fault;
 }
 
 impl Run<'_> {

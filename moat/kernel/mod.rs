@@ -5,6 +5,7 @@
 //! that Rust for Linux has.
 
 mod anywhere;
+pub mod caller_memory;
 pub mod calls;
 pub mod counters;
 pub mod exclusive;
@@ -41,6 +42,8 @@ pub mod invocation;
 pub mod packet;
 #[cfg(MODULE)]
 pub mod prog;
+#[cfg(MODULE)]
+pub mod site;
 #[cfg(MODULE)]
 pub mod sysctl;
 #[cfg(MODULE)]

@@ -116,8 +116,18 @@ impl Run<'_> {
     ///
     /// The program's row says so.
     #[inline(always)]
-    pub unsafe fn known_skb(&self) -> SkBuff<'_> {
+    pub(super) unsafe fn known_skb(&self) -> SkBuff<'_> {
         SkBuff(self.ctx(), PhantomData)
+    }
+
+    /// The packet of a program that rewrites it, or where a contract asks for what only
+    /// socket buffers have.
+    #[inline(always)]
+    pub fn skb(&self) -> SkBuff<'_> {
+        // SAFETY: `Program::lay_out` says of no others that they rewrite.  Such contracts are
+        // of types whose context is a socket buffer, or of calls that sites of the others
+        // make without coming here: `code/image.rs`.
+        unsafe { self.known_skb() }
     }
 
     /// The shape of the packet.

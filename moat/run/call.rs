@@ -3,9 +3,11 @@
 //!
 //! Context: as in `run/mod.rs`.
 
+#![forbid(unsafe_code)]
+
 use super::Run;
-use crate::edge::ffi::{self, moat_site};
 use crate::edge::program_memory::{self, KernelCopy};
+use crate::edge::site::{Key, Registers, Site};
 use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
 use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
@@ -17,9 +19,9 @@ type Called = core::result::Result<u64, AuditError>;
 
 impl Run<'_> {
     /// A map lookup, the call that comes most often.
-    pub(super) fn lookup(&self, site: &moat_site, raw: &[Allegation; 5]) -> Called {
+    pub(super) fn lookup(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
         let (map, key) = audit::audit_lookup(raw[0], raw[1], self)?;
-        let mut at = key.addr();
+        let mut at = Key::from(key);
         let index;
         // The kernel reads it with a plain load, perhaps again after its check.
         if map.is_array() {
@@ -27,24 +29,20 @@ impl Run<'_> {
                 arg: 1,
                 why: Why::Memory,
             })?;
-            at = &index as *const u32 as u64;
+            at = Key::from(&index);
         }
-        // SAFETY: what the contract of the helper grants.
-        let ret = unsafe { ffi::moat_shim_lookup(site.func, map.kernel, at) };
-        Ok(self.value(ret, Some(map)))
+        Ok(self.value(site.look_up(map, at), Some(map)))
     }
 
     /// Audits a helper call and makes it.
     pub(super) fn call(
         &self,
-        site: &moat_site,
+        site: Site<'_>,
         raw: &[Allegation; 5],
     ) -> core::result::Result<u64, AuditError> {
-        // SAFETY: `add_site` stored a contract of the table.
-        let contract = unsafe { &*(site.contract as *const Contract) };
+        let contract = site.contract();
         let checked = audit::audit(contract, raw, self)?;
-        let [a, b, c, d, e] = checked.args;
-        let mut args = [a.get(), b.get(), c.get(), d.get(), e.get()];
+        let mut args = Registers::from(checked.args);
 
         match contract.shape {
             Some(shape) if shape.may_change() => {
@@ -76,17 +74,16 @@ impl Run<'_> {
     #[inline(always)]
     fn make(
         &self,
-        site: &moat_site,
+        site: Site<'_>,
         contract: &Contract,
-        args: &[u64; 5],
+        args: &Registers,
         map: Option<&MapInfo>,
         look: impl FnOnce(u64) -> bool,
     ) -> u64 {
         if contract.effects.store_ctx {
             self.store();
         }
-        // SAFETY: the arguments are what the contract of this helper grants.
-        let ret = unsafe { ffi::moat_shim_call(site.func, args.as_ptr()) };
+        let ret = site.call(args);
         if !look(ret)
             || (contract.effects.load_ctx && self.reload(contract) != 0)
             || self.is_over(site)
@@ -107,10 +104,10 @@ impl Run<'_> {
     #[inline(never)]
     fn call_reshaping(
         &self,
-        site: &moat_site,
+        site: Site<'_>,
         contract: &Contract,
         shape: Shape,
-        args: &[u64; 5],
+        args: &Registers,
     ) -> Called {
         match reshape::before(self, site, contract, shape, args) {
             Err(answer) => Ok(answer),
@@ -124,18 +121,17 @@ impl Run<'_> {
     #[inline(never)]
     fn call_bounced(
         &self,
-        site: &moat_site,
+        site: Site<'_>,
         contract: &Contract,
         bounced: Bounced<'_>,
-        args: &mut [u64; 5],
+        args: &mut Registers,
         map: Option<&MapInfo>,
     ) -> Called {
-        let Bounced { how, memory } = bounced;
         let mut copy = KernelCopy::new();
-        args[how.arg as usize % 5] = copy.take(memory, how.bytes);
+        args.pass(&mut copy, bounced);
         Ok(self.make(site, contract, args, map, |_| {
-            if how.back {
-                copy.give_back(memory);
+            if bounced.how.back {
+                copy.give_back(bounced.memory);
             }
             true
         }))

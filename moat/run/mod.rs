@@ -6,10 +6,11 @@
 //! open (I2), so the window can be read and written here like any memory, but
 //! what is read from it may change at any time (I1): `kernel/program_memory.rs` copies it.
 
-use crate::edge::ffi::{self, moat_site};
-use crate::edge::invocation::for_gates;
-use crate::edge::packet::SkBuff;
-use crate::helpers::audit::{self, Allegation, CallerMemory, MapInfo};
+#![forbid(unsafe_code)]
+
+use crate::edge::ffi;
+use crate::edge::site::Site;
+use crate::helpers::audit::{Allegation, Caller, MapInfo};
 use crate::helpers::contract::Contract;
 use crate::run::line::Line;
 use kernel::bindings;
@@ -22,7 +23,7 @@ pub mod reshape;
 pub mod sends;
 pub mod violation;
 
-pub use crate::edge::invocation::{in_run, Run};
+pub use crate::edge::invocation::Run;
 
 /// `BPF_FUNC_map_lookup_elem`
 const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
@@ -38,7 +39,7 @@ impl Run<'_> {
 
     /// Whether the run has to end.  Called after helpers that may take long: a program
     /// that spends its time in them is hardly ever found by an interrupt.
-    fn is_over(&self, site: &moat_site) -> bool {
+    fn is_over(&self, site: Site<'_>) -> bool {
         if self.program.is_dead() {
             return true;
         }
@@ -46,13 +47,13 @@ impl Run<'_> {
             return false;
         }
         let fault = ffi::moat_fault {
-            ip: site.ret.ip,
+            ip: site.ip(),
             addr: 0,
             error_code: 0,
             vector: bindings::MOAT_FAULT_BUDGET,
             reserved: 0,
         };
-        self.report(&fault);
+        violation::stopped_by(self.program, &fault);
         true
     }
 
@@ -68,33 +69,9 @@ impl Run<'_> {
             None => false,
         }
     }
-
-    /// The packet of a program that rewrites it, or where a contract asks for what only
-    /// socket buffers have.
-    #[inline(always)]
-    fn skb(&self) -> SkBuff<'_> {
-        // SAFETY: `Program::lay_out` says of no others that they rewrite.  Such contracts are
-        // of types whose context is a socket buffer, or of calls that sites of the others
-        // make without coming here: `code/image.rs`.
-        unsafe { self.known_skb() }
-    }
 }
 
-// SAFETY: a program's own memory is mapped until it is released, and so are the values of
-// its maps; of maps that it has reached, while they are listed, which outlasts the run.
-unsafe impl CallerMemory for Run<'_> {
-    fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
-        let (base, size) = self.program.gates.area();
-        if audit::within(base, size, addr, len) {
-            return true;
-        }
-        self.program.used_maps(self).any(|map| {
-            map.values.map_or(false, |values| {
-                (values.writable || !write) && audit::within(values.base, values.span, addr, len)
-            })
-        })
-    }
-
+impl Caller for Run<'_> {
     fn map(&self, addr: u64) -> Option<&MapInfo> {
         self.program.used(addr, self).map(|used| &used.info)
     }
@@ -116,43 +93,45 @@ unsafe impl CallerMemory for Run<'_> {
     }
 }
 
-for_gates! {
-    /// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
-    fn moat_prepare(run) -> u64 {
-        run.begin();
-        if run.program.rewrites {
-            run.skb().make_one();
-        }
-        if run.program.uncovers {
-            run.begin_at_start();
-        }
-        run.load()
+/// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
+#[inline(always)]
+pub fn prepare(run: Run<'_>) -> u64 {
+    run.begin();
+    if run.program.rewrites {
+        run.skb().make_one();
     }
+    if run.program.uncovers {
+        run.begin_at_start();
+    }
+    run.load()
+}
 
-    /// Called by `moat_exit` for programs with MOAT_DOM_FINISH.
-    fn moat_finish(run) {
-        run.store()
-    }
+/// Called by `moat_exit` for programs with MOAT_DOM_FINISH.
+#[inline(always)]
+pub fn finish(run: Run<'_>) {
+    run.store()
+}
 
-    /// Called by `moat_audit`: `site` is one of the program's, `args` are five registers
-    /// saved in kernel memory.
-    fn moat_audited_call(run, site: &moat_site, args: &[Allegation; 5]) -> u64 {
-        let called = match site.id as u32 {
-            MAP_LOOKUP_ELEM => run.lookup(site, args),
-            _ => run.call(site, args),
-        };
-        match called {
-            Ok(ret) => ret,
-            Err(error) => {
-                violation::bad_call(run, site, &error);
-                run.stop();
-                0
-            }
+/// Called by `moat_audit`: `site` is one of the program's, `args` are five registers saved in
+/// kernel memory.
+#[inline(always)]
+pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64 {
+    let called = match site.helper() {
+        MAP_LOOKUP_ELEM => run.lookup(site, args),
+        _ => run.call(site, args),
+    };
+    match called {
+        Ok(ret) => ret,
+        Err(error) => {
+            violation::bad_call(&run, site, &error);
+            run.stop();
+            0
         }
     }
+}
 
-    /// Called by `moat_return` for a number the program does not have.
-    fn moat_no_return(run) {
-        violation::no_return(run)
-    }
+/// Called by `moat_return` for a number the program does not have.
+#[inline(always)]
+pub fn no_return(run: Run<'_>) {
+    violation::no_return(&run)
 }

@@ -6,8 +6,8 @@
 #![forbid(unsafe_code)]
 
 use crate::edge::counters::{moat_kept_packets, moat_mispredicted};
-use crate::edge::ffi::moat_site;
 use crate::edge::packet::{is_blind, SkBuff};
+use crate::edge::site::Site;
 use crate::helpers::contract::Contract;
 use crate::helpers::geometry::{self, Geometry, Shape};
 use crate::run::violation;
@@ -26,7 +26,7 @@ pub struct Reshaping {
 /// to give instead.
 fn judge(
     run: &Run<'_>,
-    site: &moat_site,
+    site: Site<'_>,
     contract: &Contract,
     was: &Geometry,
     shape: Shape,
@@ -49,7 +49,7 @@ fn judge(
 #[inline(never)]
 pub fn ask(
     run: &Run<'_>,
-    site: &moat_site,
+    site: Site<'_>,
     contract: &Contract,
     shape: Shape,
     args: &[u64; 5],
@@ -61,7 +61,7 @@ pub fn ask(
 #[inline(never)]
 pub fn before(
     run: &Run<'_>,
-    site: &moat_site,
+    site: Site<'_>,
     contract: &Contract,
     shape: Shape,
     args: &[u64; 5],
@@ -91,7 +91,7 @@ pub fn before(
 impl Reshaping {
     /// After it returned `ret`.  False if the packet is not one to go on with.
     #[inline(never)]
-    pub fn after(&self, run: &Run<'_>, site: &moat_site, contract: &Contract, ret: u64) -> bool {
+    pub fn after(&self, run: &Run<'_>, site: Site<'_>, contract: &Contract, ret: u64) -> bool {
         let is = run.geometry();
         let mended = geometry::mend(&self.was, &is, self.shape, &self.args, (ret as i64) < 0);
         if mended != is {

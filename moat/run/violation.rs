@@ -9,7 +9,8 @@
 use crate::admin::report;
 use crate::code::walk::{Bad, Found};
 use crate::edge::counters::{moat_refused, moat_violations};
-use crate::edge::ffi::{self, moat_fault, moat_site};
+use crate::edge::ffi::{self, moat_fault};
+use crate::edge::site::Site;
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
 use crate::helpers::{geometry, table};
@@ -20,9 +21,6 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 use kernel::prelude::*;
-
-// For who finds out during a call.
-pub use crate::edge::hooks::fault;
 
 /// Page-fault error code: Intel SDM Vol. 3A, 4.7.
 const PF_PROT: u64 = ffi::x86_pf_error_code_X86_PF_PROT as u64;
@@ -91,7 +89,15 @@ fn trace(program: &Program, ip: u64, addr: u64, what: u32) {
     program.aux.trace_violation(ip, addr, what);
 }
 
-/// `moat_ops.violation`: an exception in BPF mode, or a run that would not end.
+/// `moat_ops.violation`
+#[inline(always)]
+pub fn fault(run: Run<'_>, fault: &moat_fault) {
+    stopped_by(run.program, fault);
+}
+
+/// An exception in BPF mode, or a run that would not end.
+#[cold]
+#[inline(never)]
 pub fn stopped_by(program: &Program, fault: &moat_fault) {
     trace(program, fault.ip, fault.addr, fault.vector);
     if !count(program) {
@@ -150,13 +156,13 @@ pub fn stopped_by(program: &Program, fault: &moat_fault) {
 }
 
 /// A helper call whose audit failed.
-pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
+pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
     let program = run.program;
-    trace(program, site.ret.ip, 0, 0x100 + u32::from(error.arg));
+    trace(program, site.ip(), 0, 0x100 + u32::from(error.arg));
     if !count(program) {
         return;
     }
-    let name = table::contract(site.id as u32).map_or("?", |contract| contract.name);
+    let name = table::contract(site.helper()).map_or("?", |contract| contract.name);
     let why = match error.why {
         Why::Refused => "is of a helper it may not call",
         Why::Context => "is not its context",
@@ -173,13 +179,13 @@ pub fn bad_call(run: &Run<'_>, site: &moat_site, error: &AuditError) {
         name,
         error.arg + 1,
         why,
-        At(program, site.ret.ip)
+        At(program, site.ip())
     );
 }
 
 /// A call that was not made: it would have broken the packet.  Once for each program,
 /// and not too often for all of them.
-pub fn kept(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry::Why, ret: i64) {
+pub fn kept(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::Why, ret: i64) {
     let program = run.program;
     if program.told.load(Ordering::Relaxed) || !program.by.may_log() {
         return;
@@ -191,16 +197,16 @@ pub fn kept(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry:
         "{}: {} at {} got {}: the packet would have {}; see kept_packets in debugfs, docs/support.md\n",
         Who(program),
         contract.name,
-        At(program, site.ret.ip),
+        At(program, site.ip()),
         ret,
         why.text()
     );
 }
 
 /// A helper left a packet that the kernel cannot take, against all expectations.
-pub fn misshapen(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geometry::Why) {
+pub fn misshapen(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::Why) {
     let program = run.program;
-    trace(program, site.ret.ip, 0, 0x300);
+    trace(program, site.ip(), 0, 0x300);
     if !count(program) {
         return;
     }
@@ -208,7 +214,7 @@ pub fn misshapen(run: &Run<'_>, site: &moat_site, contract: &Contract, why: geom
         "{}: {} at {} broke the packet: it has {}; stopped\n",
         Who(program),
         contract.name,
-        At(program, site.ret.ip),
+        At(program, site.ip()),
         why.text()
     );
 }

@@ -24,6 +24,9 @@ unsafe impl CallerMemory for Test {
     fn contains(&self, addr: u64, len: u64, write: bool) -> bool {
         within(RW, if write { SIZE } else { 2 * SIZE }, addr, len) || len == 0
     }
+}
+
+impl Caller for Test {
     fn map(&self, addr: u64) -> Option<&MapInfo> {
         (addr == MAP).then_some(&self.map)
     }

@@ -74,6 +74,9 @@ unsafe impl CallerMemory for Caller {
     fn contains(&self, addr: u64, len: u64, _write: bool) -> bool {
         len == 0 || within(self.base, self.len, addr, len)
     }
+}
+
+impl helpers::audit::Caller for Caller {
     fn map(&self, addr: u64) -> Option<&MapInfo> {
         (addr == MAP).then_some(&self.map)
     }

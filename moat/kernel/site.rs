@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The call of a helper: `struct moat_site`, as the gates pass it on, and its arguments.
+//!
+//! C header: `arch/x86/include/asm/moat.h`.  Context: as in `invocation.rs`.
+
+use super::given::Given;
+use super::program_memory::KernelCopy;
+use crate::edge::ffi::{self, moat_site};
+use crate::helpers::audit::{Bounced, MapInfo, Memory, Register};
+use crate::helpers::contract::Contract;
+use core::marker::PhantomData;
+use core::ops::Deref;
+
+/// A call of the program that runs: one of those that `Loading::add_site` made for it.
+#[derive(Clone, Copy)]
+pub struct Site<'a>(&'a moat_site);
+
+impl<'a> From<Given<*const moat_site>> for Site<'a> {
+    #[inline(always)]
+    fn from(given: Given<*const moat_site>) -> Site<'a> {
+        Site(given.borrow())
+    }
+}
+
+/// What a helper is called with: what an audit has granted, or a copy in its place.
+pub struct Registers([u64; 5]);
+
+impl From<[Register; 5]> for Registers {
+    #[inline(always)]
+    fn from([a, b, c, d, e]: [Register; 5]) -> Registers {
+        Registers([a.get(), b.get(), c.get(), d.get(), e.get()])
+    }
+}
+
+impl Deref for Registers {
+    type Target = [u64; 5];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u64; 5] {
+        &self.0
+    }
+}
+
+impl Registers {
+    /// Passes `copy` in place of what `bounced` names, once that is in it.
+    #[inline(always)]
+    pub fn pass(&mut self, copy: &mut KernelCopy, bounced: Bounced<'_>) {
+        let Bounced { how, memory } = bounced;
+        self.0[how.arg as usize % 5] = copy.take(memory, how.bytes);
+    }
+}
+
+/// Where the key is that is looked up.
+#[derive(Clone, Copy)]
+pub struct Key<'a>(u64, PhantomData<&'a u32>);
+
+impl<'a> From<Memory<'a>> for Key<'a> {
+    #[inline(always)]
+    fn from(granted: Memory<'a>) -> Key<'a> {
+        Key(granted.addr(), PhantomData)
+    }
+}
+
+/// A copy of an index.
+impl<'a> From<&'a u32> for Key<'a> {
+    #[inline(always)]
+    fn from(index: &'a u32) -> Key<'a> {
+        Key(index as *const u32 as u64, PhantomData)
+    }
+}
+
+impl<'a> Site<'a> {
+    /// `BPF_FUNC_*`
+    #[inline(always)]
+    pub fn helper(self) -> u32 {
+        self.0.id as u32
+    }
+
+    /// Where the program goes on.
+    #[inline(always)]
+    pub fn ip(self) -> u64 {
+        self.0.ret.ip
+    }
+
+    /// Of the helper.
+    #[inline(always)]
+    pub fn contract(self) -> &'static Contract {
+        // SAFETY: `Loading::add_site` stored the address of a contract in the table, a
+        // constant.
+        unsafe { &*(self.0.contract as *const Contract) }
+    }
+
+    /// Calls the helper, after its audit.
+    #[inline(always)]
+    pub fn call(self, args: &Registers) -> u64 {
+        // SAFETY: `func` is the helper's.  The arguments are what its contract grants:
+        // nothing else makes `Registers`.
+        unsafe { ffi::moat_shim_call(self.0.func, args.0.as_ptr()) }
+    }
+
+    /// The same of a helper that looks up `key` in `map`, which are of its audit.
+    #[inline(always)]
+    pub fn look_up(self, map: &MapInfo, key: Key<'_>) -> u64 {
+        // SAFETY: as in `call`; the program uses the map, and the key may be read.
+        unsafe { ffi::moat_shim_lookup(self.0.func, map.kernel, key.0) }
+    }
+}
