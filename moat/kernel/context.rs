@@ -5,16 +5,10 @@
 //! Context: as in `invocation.rs`.
 
 use super::invocation::Run;
+use super::program_memory::{Copying, Way};
 use crate::edge::ffi;
 use crate::load::MAX_META;
 use core::ffi::c_void;
-
-/// Which way.
-#[derive(Clone, Copy)]
-enum Way {
-    In,
-    Out,
-}
 
 impl Run<'_> {
     /// No packet has been copied in yet.
@@ -105,7 +99,7 @@ impl Run<'_> {
         // SAFETY: the packet between the pointers is the context's own, which stays while
         // the program runs; the slot has room for `packet` bytes, and for metadata if the
         // program reads it.
-        unsafe { memory.load_packet(from, meta, copied) };
+        unsafe { Copying::new(from, memory.packet(meta), copied) }.all();
         self.copied_from().set(from);
         self.copied().set(copied);
         memory.show_packet(len, before);
@@ -122,8 +116,9 @@ impl Run<'_> {
         // SAFETY: a classic context is a socket buffer, whose head is mapped; the slot has
         // room for `packet` bytes.
         let copied = unsafe {
-            let copied = u64::from(self.known_skb().headlen()).min(self.program.packet);
-            memory.load_packet(self.known_skb().data(), 0, copied);
+            let skb = self.known_skb();
+            let copied = u64::from(skb.headlen()).min(self.program.packet);
+            Copying::new(skb.data(), memory.packet(0), copied).all();
             copied
         };
         memory.show_classic_packet(copied);
@@ -140,6 +135,6 @@ impl Run<'_> {
         }
         // SAFETY: the packet area and the packet both have `len` bytes, since nothing that
         // moves the packet comes between load and store.
-        unsafe { self.memory().store_packet(to, meta, len) };
+        unsafe { Copying::new(self.memory().packet(meta), to, len) }.all();
     }
 }

@@ -106,27 +106,10 @@ impl<'a> RunSlot<'a> {
         };
     }
 
-    /// Copies in `len` bytes of the kernel's from `from` on, of which the first `meta` are
-    /// metadata.
-    ///
-    /// # Safety
-    ///
-    /// They are mapped, and the slot has room for as much of each.
+    /// Where the copy of the packet begins, with `meta` bytes of metadata before it.
     #[inline(always)]
-    pub unsafe fn load_packet(&self, from: u64, meta: u64, len: u64) {
-        // SAFETY: by contract of this function.
-        unsafe { Copying::new(from, self.slot.pkt - meta, len) }.all();
-    }
-
-    /// Copies them back, to `to`.
-    ///
-    /// # Safety
-    ///
-    /// As for [`RunSlot::load_packet`].
-    #[inline(always)]
-    pub unsafe fn store_packet(&self, to: u64, meta: u64, len: u64) {
-        // SAFETY: by contract of this function.
-        unsafe { Copying::new(self.slot.pkt - meta, to, len) }.all();
+    pub fn packet(&self, meta: u64) -> u64 {
+        self.slot.pkt - meta
     }
 }
 
@@ -147,6 +130,13 @@ pub fn first_u32(memory: Memory<'_>) -> Option<u32> {
         );
     }
     Some(value)
+}
+
+/// Which way.
+#[derive(Clone, Copy)]
+pub enum Way {
+    In,
+    Out,
 }
 
 /// A copy of an argument, for a helper that reads it more than once.
@@ -170,11 +160,8 @@ impl KernelCopy {
     #[inline(always)]
     pub fn take(&mut self, memory: Memory<'_>, bytes: u16) -> u64 {
         let room = u32::from(bytes).min(BOUNCE_MAX as u32);
-        let addr = self.words.as_mut_ptr() as u64;
         self.len = memory.len().min(room).into();
-        // SAFETY: no more than the memory has, and `words` has room for.
-        unsafe { Copying::new(memory.addr(), addr, self.len) }.short();
-        addr
+        self.copy(memory, self.len, Way::In)
     }
 
     /// Copies back to `memory` what the helper has made of the copy, if the program may
@@ -183,15 +170,29 @@ impl KernelCopy {
     pub fn give_back(&mut self, memory: Memory<'_>) {
         if memory.is_writable() {
             let len = self.len.min(memory.len().into());
-            // SAFETY: no more than `take` has copied, nor than the memory has.
-            unsafe { Copying::new(self.words.as_mut_ptr() as u64, memory.addr(), len) }.short();
+            self.copy(memory, len, Way::Out);
         }
+    }
+
+    /// Copies `len` bytes, which both have, and returns where they are here.
+    #[inline(always)]
+    fn copy(&mut self, memory: Memory<'_>, len: u64, way: Way) -> u64 {
+        let here = self.words.as_mut_ptr() as u64;
+        let (from, to) = match way {
+            Way::In => (memory.addr(), here),
+            Way::Out => (here, memory.addr()),
+        };
+        debug_assert!(len <= memory.len().into() && len <= BOUNCE_MAX as u64);
+        // SAFETY: no more than the memory has, and `words`; what goes out went in before,
+        // and the audit has asked whether the program may write there.
+        unsafe { Copying::new(from, to, len) }.short();
+        here
     }
 }
 
 /// `len` bytes at `from` that are to be at `to`.
 #[derive(Clone, Copy)]
-struct Copying {
+pub struct Copying {
     from: u64,
     to: u64,
     len: u64,
@@ -203,12 +204,13 @@ impl Copying {
     /// Both ranges are mapped, `to` is writable, and they do not overlap, as long as this is
     /// in use.  No Rust reference is to what is written.
     #[inline(always)]
-    unsafe fn new(from: u64, to: u64, len: u64) -> Copying {
+    pub unsafe fn new(from: u64, to: u64, len: u64) -> Copying {
         Copying { from, to, len }
     }
 
+    /// Does it.
     #[inline(always)]
-    fn all(self) {
+    pub fn all(self) {
         if self.len < BULK {
             self.short();
         } else {

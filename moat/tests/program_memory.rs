@@ -16,7 +16,7 @@ use proptest::prelude::*;
 #[path = "../kernel/program_memory.rs"]
 mod program_memory;
 
-use program_memory::{first_u32, KernelCopy, RunSlot};
+use program_memory::{first_u32, Copying, KernelCopy, RunSlot};
 
 /// What the file needs of the kernel's structures.
 mod ffi {
@@ -113,20 +113,20 @@ proptest! {
         let want = area.clone();
         let slot = moat_slot { snap: 0, pkt: area.as_mut_ptr() as u64 + 256, shadow: 0 };
         let plan = moat_ctx_plan::default();
-        // SAFETY: there is room for all of it; nothing loads or stores a context.
-        let slot = unsafe {
-            let slot = RunSlot::new(&slot, &plan);
-            slot.load_packet(packet.as_ptr() as u64 + from as u64, meta as u64, len as u64);
-            slot
-        };
+        // SAFETY: nothing loads or stores a context.
+        let copy = unsafe { RunSlot::new(&slot, &plan) }.packet(meta as u64);
+        let source = packet[from..].as_ptr() as u64;
+        // SAFETY: there is room for all of it.
+        unsafe { Copying::new(source, copy, len as u64) }.all();
         let (first, last) = (256 - meta, 256 - meta + len);
         prop_assert_eq!(&area[first..last], &packet[from..]);
         prop_assert_eq!(&area[..first], &want[..first]);
         prop_assert_eq!(&area[last..], &want[last..]);
 
         let mut back = pattern(from + len + 16, 3);
+        let target = back[from..].as_mut_ptr() as u64;
         // SAFETY: as above.
-        unsafe { slot.store_packet(back.as_mut_ptr() as u64 + from as u64, meta as u64, len as u64) };
+        unsafe { Copying::new(copy, target, len as u64) }.all();
         prop_assert_eq!(&back[from..from + len], &packet[from..]);
         prop_assert_eq!(&back[..from], &pattern(from, 3)[..]);
         prop_assert_eq!(&back[from + len..], &pattern(from + len + 16, 3)[from + len..]);
