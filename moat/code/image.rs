@@ -10,7 +10,7 @@ use super::sites;
 use crate::code::insn_starts::{self, Builder};
 use crate::code::walk::{walk, Bad};
 use crate::edge::calls;
-use crate::edge::code::{insn_length, let_run, Image};
+use crate::edge::code::{insn_length, Image};
 use crate::edge::ffi;
 use crate::edge::memory::{Table, Zeroed};
 use crate::edge::prog::Prog;
@@ -177,7 +177,7 @@ impl Loading {
         }
         if self.images.len() == of as usize {
             self.check_calls_between_images(program)?;
-            let_run(program, self);
+            program.gates.let_run(self);
         }
         Ok(())
     }

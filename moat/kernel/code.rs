@@ -4,10 +4,8 @@
 //! C header: [`include/linux/moat.h`], `struct moat_jit_image`
 
 use super::given::Given;
-use crate::code::loading::Loading;
 use crate::code::sites;
 use crate::edge::ffi::{self, moat_jit_image};
-use crate::run::program::Program;
 use kernel::bindings;
 
 /// An image that is finished, and still the JIT's to write.
@@ -50,13 +48,6 @@ impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
             callee_regs: done.callee_regs,
         }
     }
-}
-
-/// Lets `program` run, whose last image `loading` has got.
-pub fn let_run(program: &Program, loading: &Loading) {
-    // SAFETY: liveness: `loading` is a part of the program, which outlives its runs, and takes
-    // no image after the last.
-    unsafe { program.gates.set_images(&loading.images) };
 }
 
 /// The site in `run/call_return.S`, holes and all.

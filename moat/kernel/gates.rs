@@ -4,6 +4,7 @@
 //! They read it on any CPU, without locks, while the program runs.  C header:
 //! `arch/x86/include/asm/moat.h`.
 
+use crate::code::loading::Loading;
 use crate::edge::ffi::{moat_domain, moat_image, moat_return_t, moat_site};
 use core::cell::UnsafeCell;
 use core::ptr::addr_of;
@@ -82,12 +83,9 @@ impl Gates {
         field!(self.nr_returns as AtomicU64).store(returns.len() as u64, Ordering::Relaxed);
     }
 
-    /// Lets the program run, with `images`.
-    ///
-    /// # Safety
-    ///
-    /// Liveness: they stay as they are, where they are, until the last run is over.
-    pub unsafe fn set_images(&self, images: &[moat_image]) {
+    /// Lets the program run, whose last image `loading` has got, and which that is a part of.
+    pub fn let_run(&self, loading: &Loading) {
+        let images = &loading.images;
         field!(self.images as AtomicU64).store(images.as_ptr() as u64, Ordering::Relaxed);
         field!(self.nr_images as AtomicU32).store(images.len() as u32, Ordering::Release);
         if let Some(main) = images.first() {
@@ -103,8 +101,8 @@ impl Gates {
             return &[];
         }
         let images = field!(self.images as AtomicU64).load(Ordering::Relaxed);
-        // SAFETY: by contract of `set_images`, which was called: `len` of them, initialised
-        // and shared.
+        // SAFETY: `let_run` was called: `len` of them, initialised.  Liveness, aliasing: they
+        // are a part of the program, as this is, which takes no image after the last.
         unsafe { core::slice::from_raw_parts(images as *const moat_image, len as usize) }
     }
 }

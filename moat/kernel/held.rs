@@ -3,16 +3,26 @@
 
 use core::ops::Deref;
 use core::ptr::NonNull;
+use kernel::prelude::*;
 
-/// A shared reference to something that is freed only when nobody has one any more.
+/// A shared reference to something that is freed only when nobody has one any more: by
+/// [`Loaded`](super::loaded::Loaded), if at all.
 pub struct Held<T>(NonNull<T>);
 
 impl<T: Sync> Held<T> {
-    /// # Safety
-    ///
-    /// Liveness: `it` is dropped only after this and all copies of it.
-    pub unsafe fn new(it: &T) -> Held<T> {
-        Held(NonNull::from(it))
+    /// From here on nobody has it alone.
+    pub fn new(it: Box<T>) -> Held<T> {
+        Held(NonNull::from(Box::leak(it)))
+    }
+
+    /// What [`Held::as_ptr`] gave.
+    pub(super) fn from_ptr(it: NonNull<T>) -> Held<T> {
+        Held(it)
+    }
+
+    /// For C to keep, and for who frees it.
+    pub(super) fn as_ptr(self) -> *mut T {
+        self.0.as_ptr()
     }
 }
 
@@ -28,8 +38,9 @@ impl<T> Deref for Held<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: made of a reference; alive by contract of `new`; nobody has an exclusive
-        // reference to what such a reference was made of.
+        // SAFETY: liveness, alignment, initialisation: a box's content, and who frees it sees
+        // to it that nobody has this any more.  Aliasing: `new` has given up the box, and
+        // there are shared references since.
         unsafe { self.0.as_ref() }
     }
 }

@@ -13,6 +13,7 @@ use super::given::{Given, Out};
 use super::lock::{with_lock_held, Locked};
 use super::maps::{Gone, Map};
 use super::prog::{Isolated, Mine, Prog};
+use super::shims::given_back;
 use super::site::Site;
 use super::writers::{Log, Seq};
 use crate::admin::report;
@@ -184,9 +185,39 @@ anywhere!(Ops);
 
 static OPS: Fixed<Ops> = Fixed::new();
 
+/// The CPUs are ready for runs, and entry code knows the gates.
+struct Ready(());
+
+impl Ready {
+    /// Context: module initialisation.
+    fn make() -> Result<Ready> {
+        let gates = jit::addresses();
+        // SAFETY: module initialisation; the kernel copies them.
+        let err = unsafe { bindings::moat_arch_enable(&gates) };
+        if err != 0 {
+            let why = match -err as u32 {
+                bindings::ENODEV => "this CPU has no supervisor protection keys (PKS), or no SMAP",
+                bindings::EOPNOTSUPP => "page table isolation is on; boot with nopti",
+                _ => "no memory",
+            };
+            pr_err!("not loaded: {}\n", why);
+            return Err(Error::from_errno(err));
+        }
+        Ok(Ready(()))
+    }
+}
+
 /// The registered hooks; gone when dropped, which the kernel allows only once no
 /// isolated program is left.
-pub struct Hooks(());
+pub struct Hooks {
+    /// Until there are no hooks any more.
+    _ready: Ready,
+}
+
+given_back! {
+    Ready => bindings::moat_arch_disable;
+    Hooks => bindings::moat_unregister, |_hooks| ops();
+}
 
 impl Hooks {
     /// Context: module initialisation.
@@ -209,29 +240,10 @@ impl Hooks {
             send: Some(send),
             show: Some(show_program),
         }));
-        let gates = jit::addresses();
-        // SAFETY: module initialisation; the kernel copies them.
-        let err = unsafe { bindings::moat_arch_enable(&gates) };
-        if err != 0 {
-            let why = match -err as u32 {
-                bindings::ENODEV => "this CPU has no supervisor protection keys (PKS), or no SMAP",
-                bindings::EOPNOTSUPP => "page table isolation is on; boot with nopti",
-                _ => "no memory",
-            };
-            pr_err!("not loaded: {}\n", why);
-            return Err(Error::from_errno(err));
-        }
-        // SAFETY: module initialisation; the table is not written afterwards.  If it fails
-        // nothing is isolated yet.
-        let err = unsafe {
-            let err = bindings::moat_register(ops());
-            if err != 0 {
-                bindings::moat_arch_disable();
-            }
-            err
-        };
-        match err {
-            0 => Ok(Hooks(())),
+        let ready = Ready::make()?;
+        // SAFETY: module initialisation; the table is not written afterwards.
+        match unsafe { bindings::moat_register(ops()) } {
+            0 => Ok(Hooks { _ready: ready }),
             err => Err(Error::from_errno(err)),
         }
     }
@@ -239,14 +251,4 @@ impl Hooks {
 
 fn ops() -> *const bindings::moat_ops {
     OPS.get().map_or(core::ptr::null(), |ops| &ops.0)
-}
-
-impl Drop for Hooks {
-    fn drop(&mut self) {
-        // SAFETY: isolated programs hold the module, so there is none.
-        unsafe {
-            bindings::moat_unregister(ops());
-            bindings::moat_arch_disable();
-        }
-    }
 }

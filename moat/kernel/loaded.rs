@@ -15,24 +15,27 @@ use kernel::prelude::*;
 
 /// A program that others may know of.  To be dropped when no run of it is left.
 #[must_use = "dropping this frees the program"]
-pub struct Loaded(pub(super) NonNull<Program>);
+pub struct Loaded(Held<Program>);
 
 impl Loaded {
     /// From here on nobody has it alone.
     pub fn new(program: Box<Program>) -> Loaded {
-        Loaded(NonNull::from(Box::leak(program)))
+        Loaded(Held::new(program))
     }
 
-    /// For the state, which gives it up when this is dropped.
+    /// For the state, which alone is given this, and gives it up when this is dropped.
     pub fn share(&self) -> Held<Program> {
-        // SAFETY: liveness: `drop` takes the program out of the state, which alone is
-        // given this, before it frees it.
-        unsafe { Held::new(&**self) }
+        self.0
     }
 
     /// For C to keep, until `prog.rs` makes one of it again.
     pub fn into_raw(self) -> *mut Program {
         ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// What `into_raw` gave, of a program that C does not keep any more.
+    pub(super) fn from_raw(program: NonNull<Program>) -> Loaded {
+        Loaded(Held::from_ptr(program))
     }
 }
 
@@ -40,9 +43,7 @@ impl Deref for Loaded {
     type Target = Program;
 
     fn deref(&self) -> &Program {
-        // SAFETY: liveness, alignment, initialisation: a box's content, which is ours.
-        // Aliasing: nobody makes an exclusive reference to it before `drop`.
-        unsafe { self.0.as_ref() }
+        &self.0
     }
 }
 
@@ -50,7 +51,8 @@ impl Drop for Loaded {
     fn drop(&mut self) {
         let left = Locked::take().leave(self);
         drop(left);
-        // SAFETY: of a box, and freed once; it has left the state, which had references.
+        // SAFETY: of a box, and freed once.  Aliasing: it has left the state, which alone had
+        // references.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }

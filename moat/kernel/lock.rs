@@ -4,7 +4,7 @@
 //! Context: process; may sleep.
 
 use super::exclusive::{Exclusive, Taken};
-use super::shims::safe_shims;
+use super::shims::{given_back, safe_shims};
 use crate::edge::ffi;
 use crate::state::State;
 use core::ops::{Deref, DerefMut};
@@ -23,7 +23,7 @@ unsafe impl Send for Guarded {}
 /// Who has the lock finds it free: the lock is there to be waited for.
 static GUARDED: Exclusive<Guarded> = Exclusive::new(Guarded(State::new()));
 
-/// The mutex is held, by this thread.
+/// The mutex is held, by this thread: see [`Locked`].
 struct Mutex(());
 
 impl Mutex {
@@ -33,11 +33,8 @@ impl Mutex {
     }
 }
 
-impl Drop for Mutex {
-    fn drop(&mut self) {
-        // SAFETY: `take` took it, in this thread: see `Locked`.
-        unsafe { ffi::moat_shim_unlock() }
-    }
+given_back! {
+    Mutex => ffi::moat_shim_unlock;
 }
 
 /// The lock is held; access to all it guards.  Not to be sent to another thread: a mutex

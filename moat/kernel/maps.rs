@@ -195,7 +195,7 @@ impl HeldMap {
 }
 
 given_back! {
-    HeldMap => |held| bindings::bpf_map_put, held.0.as_ptr();
+    HeldMap => bindings::bpf_map_put, |held| held.0.as_ptr();
 }
 
 /// Maps that are in a map of maps no more.

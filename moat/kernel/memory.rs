@@ -22,9 +22,9 @@ safe_shims! {
 }
 
 given_back! {
-    Block => |block| ffi::moat_shim_free, block.0.get() as *mut c_void;
-    Page => |page| ffi::moat_shim_free_page, page.0.as_ptr();
-    Slots => |slots| ffi::moat_shim_free_slots, slots.0;
+    Block => ffi::moat_shim_free, |block| block.0.get() as *mut c_void;
+    Page => ffi::moat_shim_free_page, |page| page.0.as_ptr();
+    Slots => ffi::moat_shim_free_slots, |slots| slots.0;
 }
 
 /// The slots of one program, on every CPU.

@@ -6,9 +6,11 @@
 use super::anywhere::anywhere;
 use super::given::Given;
 use super::prog_aux::read;
+use super::shims::given_back;
 use crate::edge::ffi::moat_ctx_plan;
 use core::ops::Deref;
-use kernel::bindings;
+use core::ptr::NonNull;
+use kernel::bindings::{self, bpf_prog};
 
 /// What a program's context accesses need; the programs of it are gone with this.
 pub struct Plan(moat_ctx_plan);
@@ -45,15 +47,18 @@ impl Deref for Plan {
     }
 }
 
+/// A program of a plan.
+struct Own(NonNull<bpf_prog>);
+
+given_back! {
+    Own => bindings::bpf_prog_free, |prog| prog.0.as_ptr();
+}
+
 /// Context: process.  Nobody runs them any more.
 impl Drop for Plan {
     fn drop(&mut self) {
         for prog in [self.0.load, self.0.store] {
-            if !prog.is_null() {
-                // SAFETY: handed over as `From` says, freed once; a program's runs end
-                // before its plan is dropped.
-                unsafe { bindings::bpf_prog_free(prog) };
-            }
+            drop(NonNull::new(prog).map(Own));
         }
     }
 }

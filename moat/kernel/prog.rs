@@ -145,7 +145,7 @@ impl<'a> Mine<'a> {
     /// It is one no more.
     pub fn take(&mut self) -> Option<Loaded> {
         // Of a box, stored by one of the functions above, and there no more.
-        self.swap(null_mut()).map(Loaded)
+        self.swap(null_mut()).map(Loaded::from_raw)
     }
 }
 

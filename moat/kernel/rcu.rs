@@ -32,11 +32,21 @@ impl<T> Rcu<T> {
         Rcu(AtomicPtr::new(null_mut()))
     }
 
+    /// Puts `value` there.  What was there before may still have readers.
+    fn swap(&self, value: Option<Box<T>>) -> Option<Box<T>> {
+        let new = value.map_or(null_mut(), Box::into_raw);
+        let old = self.0.swap(new, Ordering::AcqRel);
+        // SAFETY: made of a box by an earlier call, and taken out once.  That readers keep it
+        // alive is up to who calls: they drop it after a grace period, or where there can be
+        // no reader.
+        (!old.is_null()).then(|| unsafe { Box::from_raw(old) })
+    }
+
     /// As it is now.
     #[inline(always)]
     pub fn get<'a>(&'a self, _reader: &'a impl Reader) -> Option<&'a T> {
-        // SAFETY: made of a box by `replace`, which frees it only after a grace period that
-        // does not end while there is a reader; nobody has an exclusive reference.
+        // SAFETY: made of a box by `swap`, and freed only after a grace period that does not
+        // end while there is a reader; nobody has an exclusive reference.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }
 }
@@ -52,15 +62,10 @@ pub fn replace<P, T>(
     of: impl for<'a> Fn(&'a P) -> &'a Rcu<T>,
 ) {
     let mut wait = false;
+    // What was there is in `all` until readers are gone.
     for (owner, value) in all.iter_mut() {
-        let new = value.take().map_or(null_mut(), Box::into_raw);
-        let old = of(owner).0.swap(new, Ordering::AcqRel);
-        if !old.is_null() {
-            // SAFETY: made of a box by an earlier call.  That it is not freed before
-            // readers are gone is up to this function: it is in `all` until they are.
-            *value = Some(unsafe { Box::from_raw(old) });
-            wait = true;
-        }
+        *value = of(owner).swap(value.take());
+        wait |= value.is_some();
     }
     if wait {
         synchronize_rcu();
@@ -69,10 +74,7 @@ pub fn replace<P, T>(
 
 impl<T> Drop for Rcu<T> {
     fn drop(&mut self) {
-        let value = *self.0.get_mut();
-        if !value.is_null() {
-            // SAFETY: made of a box by `replace`; there is no reader of what is dropped.
-            drop(unsafe { Box::from_raw(value) });
-        }
+        // There is no reader of what is dropped.
+        drop(self.swap(None));
     }
 }

@@ -18,18 +18,17 @@ macro_rules! safe_shims {
     )*};
 }
 
-/// Types that own what C has made for them, their field 0, and that it takes back with a
-/// function: once, when they are dropped.
+/// Types that own what C has made or done for them, and that it takes back with a function:
+/// once, when they are dropped.
 macro_rules! given_back {
-    ($($type:ty => |$it:ident| $free:path, $what:expr;)*) => {$(
+    ($($type:ty => $free:path $(, |$it:ident| $what:expr)?;)*) => {$(
         impl Drop for $type {
             #[inline]
             fn drop(&mut self) {
-                let $it = &*self;
-                let what = $what;
+                $(let $it = &*self;)?
                 // SAFETY: liveness: it is made by the function's counterpart, for this value
                 // alone, which nobody can copy; nobody has a reference to what is dropped.
-                unsafe { $free(what) };
+                unsafe { $free($($what)?) };
             }
         }
     )*};

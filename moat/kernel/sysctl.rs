@@ -5,6 +5,7 @@
 
 use super::anywhere::anywhere;
 use super::memory::Zeroed;
+use super::shims::given_back;
 use core::ffi::c_void;
 use core::mem::size_of;
 use core::sync::atomic::AtomicU32;
@@ -70,9 +71,6 @@ impl Sysctls {
     }
 }
 
-impl Drop for Sysctls {
-    fn drop(&mut self) {
-        // SAFETY: registered by `register`, and once.
-        unsafe { bindings::unregister_sysctl_table(self.header) }
-    }
+given_back! {
+    Sysctls => bindings::unregister_sysctl_table, |sysctls| sysctls.header;
 }

@@ -134,7 +134,7 @@ impl PageView {
 }
 
 given_back! {
-    PageView => |view| bindings::moat_view_destroy, view.0.as_ptr();
+    PageView => bindings::moat_view_destroy, |view| view.0.as_ptr();
 }
 
 /// Whether CPUs have PCIDs, and keep what is cached for one.
