@@ -19,6 +19,7 @@
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/sysctl.h>
 #include <linux/timekeeping.h>
 #include <linux/user_namespace.h>
 #include <linux/workqueue.h>
@@ -230,6 +231,18 @@ u32 moat_shim_skb_line(const void *skb)
 void moat_shim_set_skb_line(void *skb, u32 line)
 {
 	moat_skb_set_line(skb, line);
+}
+
+/* Of what is no such number, who writes it is told no more than that. */
+int moat_shim_sysctl(struct ctl_table *table, int write, void *buffer, size_t *len, loff_t *pos)
+{
+	int err = proc_douintvec_minmax(table, write, buffer, len, pos);
+	const u32 *min = table->extra1, *max = table->extra2;
+
+	if (write && err)
+		pr_notice("moat: kernel.moat.%s takes a number from %u to %u\n",
+			  table->procname, min ? *min : 0, *max);
+	return err;
 }
 
 /* Those of this CPU; no preemption. */

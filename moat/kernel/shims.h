@@ -9,6 +9,7 @@ struct bpf_map;
 struct bpf_prog;
 struct bpf_verifier_env;
 struct bpf_verifier_log;
+struct ctl_table;
 struct dentry;
 struct moat_cpu_slots;
 struct moat_map_call;
@@ -60,6 +61,7 @@ struct moat_clock moat_shim_clock(void);
 u64 moat_shim_seconds(void);
 u32 moat_shim_insn_number(const struct bpf_verifier_env *env, u32 i);
 struct bpf_verifier_log *moat_shim_log_of(struct bpf_verifier_env *env);
+int moat_shim_sysctl(struct ctl_table *table, int write, void *buffer, size_t *len, loff_t *pos);
 u32 moat_shim_log(struct bpf_verifier_log *log, const char *text, u32 len);
 
 /* Somebody who calls the kernel: Who in ffi.rs */

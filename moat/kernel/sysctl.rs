@@ -6,6 +6,7 @@
 use super::anywhere::anywhere;
 use super::memory::Zeroed;
 use super::shims::given_back;
+use crate::edge::ffi;
 use core::ffi::c_void;
 use core::mem::size_of;
 use core::sync::atomic::AtomicU32;
@@ -52,7 +53,7 @@ impl Sysctls {
             to.data = address(entry.value);
             to.maxlen = size_of::<u32>() as i32;
             to.mode = 0o644;
-            to.proc_handler = Some(bindings::proc_douintvec_minmax);
+            to.proc_handler = Some(ffi::moat_shim_sysctl);
             to.extra1 = entry.min.map_or(core::ptr::null_mut(), address);
             to.extra2 = address(entry.max);
         }
