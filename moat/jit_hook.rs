@@ -8,44 +8,46 @@
 use crate::admin::report;
 use crate::admin::sysctl;
 use crate::edge::candidate::{Candidate, Found};
+use crate::edge::given::Kind;
 use crate::edge::lock::Locked;
 use crate::edge::maps::{Gone, Map};
 use crate::edge::plan::Plan;
-use crate::edge::prog::{Isolated, Mine, Prog};
-use crate::helpers::contract::SOCKET_FILTER;
+use crate::edge::prog::{Isolated, Mine};
 use crate::helpers::table;
 use crate::load;
 use crate::load::calls::Calls;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
-use crate::prog_types::ProgType;
+use crate::prog_types::{ProgType, SECCOMP, SOCKET_FILTER};
 use crate::run::program::UsedMap;
 use core::ffi::c_int;
 use kernel::bindings;
 use kernel::prelude::*;
 
 const NOMEM: c_int = -(bindings::ENOMEM as c_int);
-
-/// What to treat `prog` as.  A classic filter has no type of its own:
-/// `bpf_prog_was_classic()`.
-fn type_of(prog: Prog<'_>) -> u32 {
-    match prog.kernel_type() {
-        0 => SOCKET_FILTER,
-        ty => ty,
-    }
-}
+const INVAL: c_int = -(bindings::EINVAL as c_int);
 
 /// `moat_ops.begin`
-pub fn begin(mut prog: Mine<'_>) -> c_int {
-    let ty = type_of(*prog);
+pub fn begin(mut prog: Mine<'_>, kind: Option<Kind>) -> c_int {
+    // A classic filter has no type.
+    let (ty, classic) = match kind {
+        Some(Kind::Extended) => (prog.kernel_type(), false),
+        Some(Kind::ClassicSkb) => (SOCKET_FILTER, true),
+        Some(Kind::ClassicSeccomp) => (SECCOMP, true),
+        None => return INVAL,
+    };
     let level = match sysctl::level(ty) {
         Some(level) => level,
         None => return 0,
     };
-    match load::candidate(prog.aux(), ty, level) {
-        Some(program) => {
-            prog.store_candidate(program);
-            0
+    let begun = match classic && sysctl::confined() {
+        true => load::confine(ty).map(|id| prog.store_confined(id)),
+        false => {
+            let program = load::candidate(prog.aux(), ty, level);
+            program.map(|program| prog.store_candidate(program))
         }
+    };
+    match begun {
+        Some(()) => 0,
         None => {
             report::count_no_memory();
             NOMEM
@@ -128,6 +130,9 @@ pub fn admit(mut candidate: Candidate<'_>) -> c_int {
 pub fn release(mut prog: Mine<'_>) {
     if let Some(program) = prog.take() {
         load::release(program);
+    }
+    if let Some(id) = prog.take_confined() {
+        load::forget(id);
     }
 }
 

@@ -31,6 +31,7 @@
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |
 //! | **`state/`**: what does the lock guard   | `mod.rs`, `arena.rs`, `domain.rs`, `lifecycle.rs` |
 //! | who uses what                            | `sharing.rs`, `maps_of_maps.rs` |
+//! | who is left confined, and listed         | `confined.rs` |
 //! | who is keyed, and who deserves it        | `residence.rs`, `ranking.rs` |
 //! | what is where in the window              | `space.rs` |
 //! | **`window/`**: which addresses are free, and when | `addresses.rs`, `flush_epoch.rs`, `pcids.rs` |

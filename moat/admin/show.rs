@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-use crate::admin::report;
 use crate::admin::sysctl::Level;
 use crate::edge::hooks::Unused;
 use crate::edge::lock::Locked;
@@ -14,7 +13,7 @@ use crate::load::reason::Text;
 use crate::pks::Key;
 use crate::run::program::Program;
 use crate::state::arena::Id;
-use crate::state::{Book, Domain, State};
+use crate::state::{Book, Confined, Domain, Listed, State};
 use core::ffi::c_int;
 use core::fmt::{self, Write};
 
@@ -59,10 +58,29 @@ fn set<'a>(state: &'a State, book: &'a Book) -> impl fmt::Display + 'a {
 
 /// A line of `programs`: `admin/listing.c`.  `program` is the listed name of one.
 pub fn line(mut out: Seq<'_>, state: &State, program: u64) {
-    let book = Id::from_bits(program).and_then(|id| state.programs.get(id));
-    if let Some(book) = book {
-        show_program(&mut out, state, book);
+    match Listed::from_bits(program) {
+        Some(Listed::Isolated(id)) => {
+            if let Some(book) = state.programs.get(id) {
+                show_program(&mut out, state, book);
+            }
+        }
+        Some(Listed::Confined(id)) => {
+            if let Some(filter) = state.confined.get(id) {
+                show_confined(&mut out, filter);
+            }
+        }
+        None => {}
     }
+}
+
+/// It has no level and no domains, and nobody counts its runs.
+fn show_confined(out: &mut Seq<'_>, filter: &Confined) {
+    let comm = Text::new(filter.by.comm);
+    let _ = writeln!(
+        out,
+        "- {} - - confined - - live {}[{}]",
+        filter.row.name, comm, filter.by.pid
+    );
 }
 
 fn show_program(out: &mut Seq<'_>, state: &State, book: &Book) {
@@ -77,7 +95,7 @@ fn show_program(out: &mut Seq<'_>, state: &State, book: &Book) {
     let _ = writeln!(
         out,
         " {} {} {} {} {} {} {} {}[{}]",
-        report::type_name(program.row.number),
+        program.row.name,
         if name.is_empty() { "-" } else { name.as_str() },
         match program.level {
             Level::Integrity => 1,

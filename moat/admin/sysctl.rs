@@ -6,6 +6,8 @@
 //! - `keys`: how many protection keys programs may use, 0 to 13; with 0 all run in
 //!   views.  Taken into account within 100 ms.
 //! - `budget`: how long a run may go on once it was interrupted, in seconds, 1 to 60.
+//! - `confined`: 1 lets classic filters run plainly whose kind has a level, 0 isolates them,
+//!   too; for filters attached from then on.
 //! - `strict`: 1 refuses what cannot be isolated, 0 runs it plainly (I8).
 
 #![forbid(unsafe_code)]
@@ -21,9 +23,10 @@ pub use crate::prog_types::Level;
 
 const ZERO: AtomicU32 = AtomicU32::new(0);
 
-/// For each row of a program type, what its sysctl holds.
+/// For each row, what its sysctl holds.
 static LEVELS: [AtomicU32; ROWS.len()] = [ZERO; ROWS.len()];
 static STRICT: AtomicU32 = AtomicU32::new(1);
+static CONFINED: AtomicU32 = ZERO;
 static KEYS: AtomicU32 = AtomicU32::new(Key::PROGRAMS as u32);
 static MOST_KEYS: AtomicU32 = AtomicU32::new(Key::PROGRAMS as u32);
 static ONE: AtomicU32 = AtomicU32::new(1);
@@ -54,6 +57,7 @@ pub fn register() -> Result<Sysctls> {
         ..entry("budget\0", this_cpu::budget(), &MINUTE)
     };
     entries.try_push(entry("strict\0", &STRICT, &ONE))?;
+    entries.try_push(entry("confined\0", &CONFINED, &ONE))?;
     entries.try_push(entry("keys\0", &KEYS, &MOST_KEYS))?;
     entries.try_push(budget)?;
     Sysctls::register("kernel/moat\0", &entries)
@@ -69,6 +73,11 @@ pub fn level(ty: u32) -> Option<Level> {
 /// How many protection keys programs may use.
 pub fn keys() -> usize {
     KEYS.load(Ordering::Relaxed) as usize
+}
+
+/// Whether classic filters are left to what they are converted to.
+pub fn confined() -> bool {
+    CONFINED.load(Ordering::Relaxed) != 0
 }
 
 /// Whether what cannot be isolated is refused.

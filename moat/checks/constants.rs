@@ -180,6 +180,9 @@ same! {
     table::INTERNAL_BASE + 10 => k::moat_call_MOAT_CALL_RAW_CPU_ID;
 }
 
+// Our own are none that the kernel may come to have.
+const _: () = assert!(prog_types::OWN > 8 * k::bpf_prog_type_BPF_PROG_TYPE_SYSCALL);
+
 // Program types, verdicts, map types.
 same! {
     prog_types::NAMES.len() => k::bpf_prog_type_BPF_PROG_TYPE_SYSCALL + 1;
@@ -189,6 +192,7 @@ same! {
     prog_types::XDP => k::bpf_prog_type_BPF_PROG_TYPE_XDP;
     prog_types::XDP_DROP => k::xdp_action_XDP_DROP;
     prog_types::TC_ACT_SHOT => k::TC_ACT_SHOT;
+    prog_types::SECCOMP_RET_KILL_PROCESS => c::SECCOMP_RET_KILL_PROCESS;
     types::NAMES.len() => k::bpf_map_type_BPF_MAP_TYPE_USER_RINGBUF + 1;
     types::RDONLY_PROG => k::BPF_F_RDONLY_PROG;
     types::HASH => k::bpf_map_type_BPF_MAP_TYPE_HASH;

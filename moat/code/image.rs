@@ -104,6 +104,10 @@ impl Loading {
             Some(contract) if id > 0 && contract.refused.is_none() => contract,
             _ => return Err(INVAL),
         };
+        // Nobody has looked at what classic filters call.
+        if !contract.types.contains(program.row.number) {
+            return Err(INVAL);
+        }
         let map = program.map_call(map);
         let entry = match map.and_then(|map| sites::map_entry(id as u32, map)) {
             Some(entry) => entry,

@@ -11,6 +11,7 @@
 #include <linux/ipv6.h>
 #include <linux/moat_line.h>
 #include <linux/netdevice.h>
+#include <linux/seccomp.h>
 #include <linux/skbuff.h>
 #include <linux/tcp.h>
 #include <net/tcp.h>

@@ -113,8 +113,8 @@ impl Run<'_> {
             return;
         }
         let memory = self.memory();
-        // SAFETY: a classic context is a socket buffer, whose head is mapped; the slot has
-        // room for `packet` bytes.
+        // SAFETY: a classic context with a packet is a socket buffer, whose head is mapped;
+        // the slot has room for `packet` bytes.
         let copied = unsafe {
             let skb = self.known_skb();
             let copied = u64::from(skb.headlen()).min(self.program.packet);

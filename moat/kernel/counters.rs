@@ -23,6 +23,10 @@ pub static moat_refused: AtomicU64 = AtomicU64::new(0);
 /// Shown in debugfs as `plain`: programs that run without isolation.
 #[no_mangle]
 pub static moat_plain: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `confined`: classic filters that run plainly, since they are confined
+/// by what they are converted to.
+#[no_mangle]
+pub static moat_confined: AtomicU64 = AtomicU64::new(0);
 /// Shown in debugfs as `refused_maps`: maps that were not let into a map of maps.
 #[no_mangle]
 pub static moat_refused_maps: AtomicU64 = AtomicU64::new(0);

@@ -9,7 +9,7 @@ use super::calls;
 use super::candidate::Candidate;
 use super::code::Image;
 use super::fixed::Fixed;
-use super::given::{Given, Out};
+use super::given::{Given, Kind, Out};
 use super::lock::{with_lock_held, Locked};
 use super::maps::{Gone, Map};
 use super::prog::{Isolated, Mine, Prog};
@@ -51,7 +51,10 @@ macro_rules! hooks {
 // run, attach to, or list them yet, or any more.
 hooks! {
     /// `moat_ops.begin`
-    fn begin(prog: *mut bpf_prog as Mine<'_>) -> c_int => jit_hook::begin;
+    fn begin(
+        prog: *mut bpf_prog as Mine<'_>,
+        kind: bindings::moat_kind as Option<Kind>
+    ) -> c_int => jit_hook::begin;
     /// `moat_ops.admit`
     fn admit(candidate: *const moat_candidate as Candidate<'_>) -> c_int => jit_hook::admit;
     /// `moat_ops.attach`

@@ -6,10 +6,11 @@
 #![forbid(unsafe_code)]
 
 use super::calls;
+use crate::state::Listed;
 
 /// Lists a program under its name in the state.  Its number in the list, or 0: no memory.
-pub fn add(bits: u64) -> u32 {
-    calls::list_add(bits)
+pub fn add(program: Listed) -> u32 {
+    calls::list_add(program.bits())
 }
 
 /// Takes number `number` off the list; 0 is none.

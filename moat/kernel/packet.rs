@@ -35,6 +35,8 @@ pub enum Packet<'a> {
     Skb(SkBuff<'a>),
     /// `struct xdp_buff`
     Xdp(XdpBuff<'a>),
+    /// There is none.
+    None,
 }
 
 /// Functions of `kernel/shims.h` about packets of one kind, as methods.
@@ -95,7 +97,7 @@ impl<'a> Packet<'a> {
     pub fn skb(self) -> Option<SkBuff<'a>> {
         match self {
             Packet::Skb(skb) => Some(skb),
-            Packet::Xdp(_) => None,
+            Packet::Xdp(_) | Packet::None => None,
         }
     }
 }
@@ -107,6 +109,7 @@ impl Run<'_> {
         match self.program.row.context {
             Context::SkBuff => Packet::Skb(SkBuff(self.ctx(), PhantomData)),
             Context::XdpBuff => Packet::Xdp(XdpBuff(self.ctx(), PhantomData)),
+            Context::SeccompData => Packet::None,
         }
     }
 
@@ -136,6 +139,7 @@ impl Run<'_> {
         match self.packet() {
             Packet::Skb(skb) => skb.measure(&mut shape),
             Packet::Xdp(xdp) => xdp.measure(&mut shape),
+            Packet::None => return Geometry::default(),
         }
         // SAFETY: C has written all of the structure.
         unsafe { shape.assume_init() }
@@ -146,6 +150,7 @@ impl Run<'_> {
         match self.packet() {
             Packet::Skb(skb) => skb.start(),
             Packet::Xdp(xdp) => xdp.start(true),
+            Packet::None => 0,
         }
     }
 
@@ -164,7 +169,7 @@ impl Run<'_> {
         let start = self.start();
         let covered = self.covered().get();
         let (from, to) = match (self.packet(), what) {
-            (Packet::Xdp(_), Uncovers::Nothing) => return,
+            (Packet::Xdp(_), Uncovers::Nothing) | (Packet::None, _) => return,
             // Metadata moved along, and is between its start and the packet's.
             (Packet::Xdp(xdp), Uncovers::Head) => (xdp.start(false), covered),
             (Packet::Xdp(_), Uncovers::Meta) => (start, covered),

@@ -9,6 +9,8 @@ use super::loaded::Loaded;
 use super::prog_aux::{read, Aux};
 use crate::load::reason::Text;
 use crate::run::program::Program;
+use crate::state::arena::Id;
+use crate::state::Confined;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -135,6 +137,22 @@ impl<'a> Mine<'a> {
     /// Makes it a candidate.
     pub fn store_candidate(&mut self, program: Box<Program>) {
         self.swap(Box::into_raw(program));
+    }
+
+    /// Says that it is left alone, and under which name it is known.
+    pub fn store_confined(&mut self, id: Id<Confined>) {
+        self.swap_confined(id.bits());
+    }
+
+    /// It is known no more, if it is one that was left alone.
+    pub fn take_confined(&mut self) -> Option<Id<Confined>> {
+        Id::from_bits(self.swap_confined(0))
+    }
+
+    fn swap_confined(&mut self, bits: u64) -> u64 {
+        let aux = self.aux().0 as *mut bindings::bpf_prog_aux;
+        // SAFETY: as in `swap`.
+        unsafe { addr_of_mut!((*aux).moat_confined).replace(bits) }
     }
 
     /// Makes it isolated.

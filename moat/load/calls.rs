@@ -58,6 +58,7 @@ impl Calls {
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
                         Context::SkBuff => contract.effects.load_ctx,
+                        Context::SeccompData => false,
                     };
                 }
                 contract => return Err(helper_refused(i as u32, contract)),

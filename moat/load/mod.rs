@@ -14,7 +14,7 @@ pub mod reason;
 pub use crate::edge::loaded::Loaded;
 pub use layout::{EXCEPTION, MARGIN, MAX_META};
 
-use crate::edge::counters::moat_freed;
+use crate::edge::counters::{moat_confined, moat_freed};
 use crate::edge::ffi;
 use crate::edge::gates::Gates;
 use crate::edge::lock::Locked;
@@ -26,7 +26,8 @@ use crate::load::reason::Tried;
 use crate::pks::{KeySet, Pkrs};
 use crate::prog_types::{self, Level};
 use crate::run::program::Program;
-use crate::state::Layout;
+use crate::state::arena::Id;
+use crate::state::{Confined, Layout};
 use calls::Calls;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
@@ -80,6 +81,22 @@ fn lay_out(program: &mut Program, calls: Tried<Calls>, prog: Facts) -> Tried<Lay
     let verdict = program.row.verdict_or_refuse(prog.attach_type)?;
     program.gates.edit().verdict = verdict.into();
     program.lay_out(&calls?, prog.stack_depth)
+}
+
+/// Has a classic filter of kind `ty` run plainly, and lists it.  None if memory is short, or
+/// the kind has no row.
+pub fn confine(ty: u32) -> Option<Id<Confined>> {
+    let row = prog_types::find(ty)?;
+    let listed = Locked::take().confine(row, ffi::Who::am_i());
+    if listed.is_ok() {
+        moat_confined.fetch_add(1, Ordering::Relaxed);
+    }
+    listed.ok()
+}
+
+/// Such a filter is gone.
+pub fn forget(id: Id<Confined>) {
+    Locked::take().forget(id);
 }
 
 /// Frees a program with all it has.  No run of it is left.

@@ -18,15 +18,17 @@ mod rows;
 mod set;
 
 pub use names::{name, NAMES};
-pub use rows::{ROWS, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, TC_ACT_SHOT, XDP, XDP_DROP};
+pub use rows::{OWN, ROWS};
+pub use rows::{SCHED_ACT, SCHED_CLS, SECCOMP, SOCKET_FILTER, XDP};
+pub use rows::{SECCOMP_RET_KILL_PROCESS, TC_ACT_SHOT, XDP_DROP};
 pub use set::ProgTypes;
 
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 
-/// A program type that MOAT can isolate.
+/// A program type that MOAT can isolate, or a kind of classic filters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProgType {
-    /// `enum bpf_prog_type`.
+    /// `enum bpf_prog_type`, or our own.
     pub number: u32,
     /// As `bpftool` has it.
     pub name: &'static str,
@@ -46,6 +48,8 @@ pub enum Context {
     SkBuff,
     /// `struct xdp_buff`; programs see `struct xdp_md`.
     XdpBuff,
+    /// `struct seccomp_data`, which is what programs see; no packet.
+    SeccompData,
 }
 
 /// How far a program is kept away from the kernel; names as in lockdown.

@@ -2,6 +2,8 @@
 //! The names of program types, for people: also of those that are not isolated, because
 //! their programs may be refused something.
 
+use super::SECCOMP;
+
 /// `enum bpf_prog_type` of Linux 6.1 by value, as `bpftool` writes it: less
 /// `BPF_PROG_TYPE_`, in small letters.
 pub const NAMES: [&str; 32] = [
@@ -43,6 +45,8 @@ pub const NAMES: [&str; 32] = [
 pub const fn name(number: u32) -> &'static str {
     if (number as usize) < NAMES.len() {
         NAMES[number as usize]
+    } else if number == SECCOMP {
+        "seccomp"
     } else {
         "other"
     }

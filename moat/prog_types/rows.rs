@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The program types that MOAT can isolate.
 //!
-//! `checks/constants.rs` compares the numbers with the kernel's.
+//! `checks/constants.rs` compares the numbers with the kernel's.  Those of the kernel's types
+//! are below [`OWN`].
 
 use super::{name, Context, Level, ProgType, Verdict};
 
@@ -10,15 +11,23 @@ pub const SCHED_CLS: u32 = 3;
 pub const SCHED_ACT: u32 = 4;
 pub const XDP: u32 = 6;
 
+/// From here on they are our own.
+pub const OWN: u32 = 0x1000;
+/// Classic filters of seccomp's, which have no type.
+pub const SECCOMP: u32 = OWN;
+
 /// Of `enum xdp_action`.
 pub const XDP_DROP: u32 = 1;
 /// Of `include/uapi/linux/pkt_cls.h`.
 pub const TC_ACT_SHOT: u32 = 2;
+/// Of `include/uapi/linux/seccomp.h`.
+pub const SECCOMP_RET_KILL_PROCESS: u32 = 0x8000_0000;
 
 /// Socket filters say how many bytes of the packet are kept.
 const NO_BYTES: u32 = 0;
 
-/// One row each, in the order of their sysctls.  The verdicts let the packet go no further.
+/// One row each, in the order of their sysctls.  The verdicts let the packet go no further,
+/// and the process make no system call any more.
 pub const ROWS: &[ProgType] = &[
     ProgType {
         number: XDP,
@@ -51,6 +60,14 @@ pub const ROWS: &[ProgType] = &[
         context: Context::SkBuff,
         max_level: Level::Confidentiality,
         verdict: Verdict::Always(NO_BYTES),
+    },
+    ProgType {
+        number: SECCOMP,
+        name: name(SECCOMP),
+        sysctl: "seccomp\0",
+        context: Context::SeccompData,
+        max_level: Level::Confidentiality,
+        verdict: Verdict::Always(SECCOMP_RET_KILL_PROCESS),
     },
 ];
 

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sets of program types, for the contracts of helpers.
 
-use super::{Context, ROWS, SCHED_ACT, SCHED_CLS, SOCKET_FILTER};
+use super::{Context, OWN, ROWS, SCHED_ACT, SCHED_CLS, SOCKET_FILTER};
+
+/// The bit of a type; none for those that are our own.
+const fn bit(number: u32) -> u32 {
+    if number < OWN {
+        1 << number
+    } else {
+        0
+    }
+}
 
 /// The program types that can call a helper; bit `n` is `enum bpf_prog_type` `n`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,14 +27,14 @@ impl ProgTypes {
     pub const XDP: ProgTypes = ProgTypes::with(Context::XdpBuff);
     /// XDP and traffic control.
     pub const XDP_TC: ProgTypes = ProgTypes::XDP.or(ProgTypes::TC);
-    /// Every type that has a row.
+    /// Every type of the kernel's that has a row.  Others call no helpers.
     pub const ALL: ProgTypes = ProgTypes::all();
 
     const fn all() -> ProgTypes {
         let mut bits = 0;
         let mut i = 0;
         while i < ROWS.len() {
-            bits |= 1 << ROWS[i].number;
+            bits |= bit(ROWS[i].number);
             i += 1;
         }
         ProgTypes(bits)
@@ -37,7 +46,7 @@ impl ProgTypes {
         let mut i = 0;
         while i < ROWS.len() {
             if ROWS[i].context as u8 == context as u8 {
-                bits |= 1 << ROWS[i].number;
+                bits |= bit(ROWS[i].number);
             }
             i += 1;
         }

@@ -25,8 +25,8 @@ pub struct Id<T> {
 
 /// More than the window has room for.
 const PLACES: u64 = 1 << 24;
-/// So that an id fits into an entry of an xarray, which has 63 bits.
-const LAST: u64 = (1 << 39) - 1;
+/// So that an id and another bit fit into an entry of an xarray, which has 63 bits.
+const LAST: u64 = (1 << 38) - 1;
 
 impl<T> Id<T> {
     fn new(place: usize, generation: u64) -> Id<T> {

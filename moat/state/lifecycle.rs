@@ -4,7 +4,7 @@
 use super::arena::Id;
 use super::maps_of_maps::is_outer;
 use super::sharing::one;
-use super::{Area, Book, State};
+use super::{Area, Book, Listed, State};
 use crate::edge::held::Held;
 use crate::edge::listing;
 use crate::edge::maps::Map;
@@ -64,7 +64,7 @@ impl State {
         self.promote_neighbours(id);
         self.park_idle();
         let book = self.programs.at_mut(id)?;
-        book.number = listing::add(id.bits());
+        book.number = listing::add(Listed::Isolated(id));
         match book.number {
             0 => Err(NoMemory),
             _ => Ok(()),

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arena;
+mod confined;
 mod domain;
 mod lifecycle;
 mod maps_of_maps;
@@ -18,6 +19,7 @@ mod residence;
 mod sharing;
 mod space;
 
+pub use confined::{Confined, Listed};
 pub use domain::{Domain, MapValues};
 pub use lifecycle::Layout;
 pub use maps_of_maps::Outer;
@@ -43,6 +45,7 @@ pub struct State {
     pub domains: Arena<Domain>,
     pub values: Arena<MapValues>,
     outers: Arena<Outer>,
+    pub confined: Arena<Confined>,
     pub keys: KeyAlloc,
     budget: Budget,
     /// Nobody had reason to compare programs when that was done last.
@@ -77,6 +80,7 @@ impl State {
             domains: Arena::new(),
             values: Arena::new(),
             outers: Arena::new(),
+            confined: Arena::new(),
             keys: KeyAlloc::new(),
             budget: Budget::new(),
             rested: false,
@@ -94,5 +98,6 @@ impl State {
         self.domains = Arena::new();
         self.values = Arena::new();
         self.outers = Arena::new();
+        self.confined = Arena::new();
     }
 }

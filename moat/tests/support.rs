@@ -6,7 +6,7 @@
 use moat_logic::helpers::contract::*;
 use moat_logic::helpers::table::*;
 use moat_logic::maps::types::{self, MapTypes, NAMES};
-use moat_logic::prog_types::{self, Level, Verdict};
+use moat_logic::prog_types::{self, Level, Verdict, OWN};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -96,10 +96,28 @@ What is isolated differs from a plain program in this:
   each of which takes that of one and some 25 KiB, accounted to their memory cgroup, in the
   lower half of the window.
 
-Classic filters are those of sockets, fanout groups, `cls_bpf`, `act_bpf`, `xt_bpf`, team
-and ppp, under `kernel.moat.socket_filter`. Those of seccomp are plain. Stopped, they
-return 0, which is no match or a drop to all of these but `act_bpf`, where it is
-TC_ACT_OK ([0024](decisions/0024-left-alone-and-why.md)).
+## Classic filters
+
+Those of sockets, fanout groups, `cls_bpf`, `act_bpf`, `xt_bpf`, team and ppp are under
+`kernel.moat.socket_filter`, those of seccomp under `kernel.moat.seccomp`. Where that is 1
+or 2, `kernel.moat.confined` says what becomes of filters attached from then on:
+
+| `confined` | | their layer in `programs` | counted in |
+|---|---|---|---|
+| 0, the default | isolated | `keyed` or `view` | `runs` and so on, each run |
+| 1 | **confined**: as if MOAT were not there, but listed | `confined` | `confined`, once each |
+
+What a confined filter reaches is bounded by what it is converted to, if `bpf_check_classic()`,
+the converter and the JIT are right; nothing of it rests on the verifier
+([0026](decisions/0026-confined-classic-filters.md)). eBPF programs are isolated with
+either. Classic filters have no descriptor, and so no fdinfo. Confined ones keep the module
+in use, too.
+
+Stopped, a filter returns 0, which is no match or a drop to all of the first kind but
+`act_bpf`, where it is TC_ACT_OK ([0024](decisions/0024-left-alone-and-why.md)). One of
+seccomp's kills the process that made the system call, and later each process that has it,
+at its next system call that the kernel asks it about. Of those it always allows it is not
+asked.
 
 ## Hardware
 
@@ -170,34 +188,46 @@ fn helper_table(out: &mut String, which: impl Fn(&Contract) -> bool) {
     }
 }
 
-/// Less `BPF_PROG_TYPE_`.
+/// Less `BPF_PROG_TYPE_`, if it is one of the kernel's.
 fn prog_type(ty: u32) -> String {
     prog_types::name(ty).to_uppercase()
+}
+
+/// One row, if it has one.
+fn prog_type_row(out: &mut String, ty: u32) {
+    let name = prog_type(ty);
+    let Some(row) = prog_types::find(ty) else {
+        writeln!(out, "| {name} | plain | | | |").unwrap();
+        return;
+    };
+    let sysctl = row.sysctl.trim_end_matches('\0');
+    let levels = match row.max_level {
+        Level::Integrity => "1",
+        Level::Confidentiality => "1, 2",
+    };
+    let verdict = match row.verdict {
+        Verdict::Always(verdict) if verdict > 0xffff => format!("{verdict:#x}"),
+        Verdict::Always(verdict) => verdict.to_string(),
+        Verdict::ByAttachType(_) => "by attach type".to_string(),
+    };
+    writeln!(
+        out,
+        "| {name} | isolated | `{sysctl}` | {levels} | {verdict} |"
+    )
+    .unwrap();
+}
+
+/// Those that are no types of the kernel's.
+fn own_types() -> impl Iterator<Item = u32> {
+    let numbers = prog_types::ROWS.iter().map(|row| row.number);
+    numbers.filter(|ty| *ty >= OWN)
 }
 
 fn prog_type_table(out: &mut String) {
     out.push_str("\n| type | | `kernel.moat.` | levels | stopped, it returns |\n");
     out.push_str("|---|---|---|---|---|\n");
-    for ty in 1..prog_types::NAMES.len() as u32 {
-        let name = prog_type(ty);
-        let Some(row) = prog_types::find(ty) else {
-            writeln!(out, "| {name} | plain | | | |").unwrap();
-            continue;
-        };
-        let sysctl = row.sysctl.trim_end_matches('\0');
-        let levels = match row.max_level {
-            Level::Integrity => "1",
-            Level::Confidentiality => "1, 2",
-        };
-        let verdict = match row.verdict {
-            Verdict::Always(verdict) => verdict.to_string(),
-            Verdict::ByAttachType(_) => "by attach type".to_string(),
-        };
-        writeln!(
-            out,
-            "| {name} | isolated | `{sysctl}` | {levels} | {verdict} |"
-        )
-        .unwrap();
+    for ty in (1..prog_types::NAMES.len() as u32).chain(own_types()) {
+        prog_type_row(out, ty);
     }
 }
 
@@ -268,7 +298,9 @@ fn the_document_has_the_rows() {
         ("Program types", prog_types::NAMES.map(str::to_uppercase)),
         ("Map types", NAMES.map(str::to_string)),
     ] {
-        let types: BTreeSet<_> = types.into_iter().skip(1).collect();
+        let own = own_types().filter(|_| heading == "Program types");
+        let types = types.into_iter().skip(1).chain(own.map(prog_type));
+        let types: BTreeSet<_> = types.collect();
         assert_eq!(
             table(&text, heading).into_keys().collect::<BTreeSet<_>>(),
             types
@@ -281,6 +313,7 @@ fn every_type_has_a_column() {
     let mut columns = COLUMNS.concat();
     let mut rows: Vec<_> = prog_types::ROWS.iter().map(|row| row.number).collect();
     columns.sort_unstable();
+    rows.retain(|ty| *ty < OWN);
     rows.sort_unstable();
     assert_eq!(columns, rows);
 }

@@ -5,7 +5,8 @@ use moat_logic::helpers::table::all;
 use moat_logic::load::reason::Failure;
 use moat_logic::maps::types::{self, *};
 use moat_logic::prog_types::{
-    self, Context, Level, ProgType, ProgTypes, Verdict, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP,
+    self, Context, Level, ProgType, ProgTypes, Verdict, OWN, SCHED_ACT, SCHED_CLS, SECCOMP,
+    SOCKET_FILTER, XDP,
 };
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,7 +15,13 @@ const PROGS: &[ProgType] = prog_types::ROWS;
 
 /// Numbers that types have, may have one day, or cannot have.
 fn numbers() -> impl Iterator<Item = u32> {
-    (0..200).chain([1 << 8, 1 << 16, (1 << 16) + XDP, u32::MAX])
+    let far = [1 << 8, OWN + XDP, 1 << 16, (1 << 16) + XDP, u32::MAX];
+    (0..200).chain([SECCOMP]).chain(far)
+}
+
+/// Whether the kernel has such a type, and helpers for it.
+fn is_kernels(row: &ProgType) -> bool {
+    row.number < OWN
 }
 
 #[test]
@@ -24,7 +31,10 @@ fn a_program_type_has_one_row() {
     assert_eq!((numbers.len(), sysctls.len()), (PROGS.len(), PROGS.len()));
     for row in PROGS {
         assert_eq!(prog_types::find(row.number), Some(row));
-        assert_eq!(row.name, prog_types::NAMES[row.number as usize]);
+        assert_eq!(row.name, prog_types::name(row.number));
+        let kernels = prog_types::NAMES.get(row.number as usize);
+        assert_eq!(kernels == Some(&row.name), is_kernels(row));
+        assert_eq!(prog_types::NAMES.contains(&row.name), is_kernels(row));
     }
 }
 
@@ -61,7 +71,9 @@ fn a_program_type_without_a_row_has_nothing() {
 fn a_program_type_with_a_row_has_contracts() {
     for row in PROGS {
         let can = all().filter(|c| c.refused.is_none() && c.types.contains(row.number));
-        assert!(can.count() > 10, "{}", row.name);
+        assert_eq!(can.count() > 10, is_kernels(row), "{}", row.name);
+        let none = all().all(|c| !c.types.contains(row.number));
+        assert_eq!(none, !is_kernels(row), "{}", row.name);
     }
 }
 
@@ -69,7 +81,7 @@ fn a_program_type_with_a_row_has_contracts() {
 fn sets_of_program_types_follow_the_context() {
     for row in PROGS {
         let is = |context| row.context == context;
-        assert!(ProgTypes::ALL.contains(row.number));
+        assert_eq!(ProgTypes::ALL.contains(row.number), is_kernels(row));
         assert_eq!(ProgTypes::SKB.contains(row.number), is(Context::SkBuff));
         assert_eq!(ProgTypes::XDP.contains(row.number), is(Context::XdpBuff));
     }
@@ -80,10 +92,11 @@ fn sets_of_program_types_follow_the_context() {
     assert_eq!(members(ProgTypes::SOCKET_FILTER_ONLY), [SOCKET_FILTER]);
 }
 
-/// XDP_DROP, TC_ACT_SHOT, and no bytes kept.
+/// XDP_DROP, TC_ACT_SHOT, no bytes kept, and SECCOMP_RET_KILL_PROCESS.
 #[test]
 fn the_verdict_stops_the_packet() {
     let mut verdicts = vec![(XDP, 1), (SCHED_CLS, 2), (SCHED_ACT, 2), (SOCKET_FILTER, 0)];
+    verdicts.push((SECCOMP, 0x8000_0000));
     for row in PROGS {
         let at = verdicts.iter().position(|(ty, _)| *ty == row.number);
         let (_, verdict) = verdicts.remove(at.expect(row.name));
@@ -240,7 +253,8 @@ fn names_are_those_of_the_kernel() {
 fn numbers_of_rows_are_compared_with_the_kernels() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/moat/checks/constants.rs");
     let checks = std::fs::read_to_string(path).unwrap();
-    let progs = PROGS.iter().map(|row| row.name.to_uppercase());
+    let progs = PROGS.iter().filter(|row| is_kernels(row));
+    let progs = progs.map(|row| row.name.to_uppercase());
     let progs = progs.map(|name| ("prog", name));
     let maps = types::ROWS.iter().map(|row| row.name.to_string());
     for (what, name) in progs.chain(maps.map(|name| ("map", name))) {

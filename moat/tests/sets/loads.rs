@@ -6,15 +6,18 @@ use crate::admin::sysctl::Level;
 use crate::books::Map;
 use crate::changes::borrowed;
 use crate::edge::given::Given;
+use crate::edge::lock::Locked;
 use crate::helpers::contract::{SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::load::{self, calls::Calls};
 use crate::plans::{Draft, Kind, KINDS};
-use crate::prog_types::{self, ProgType};
+use crate::prog_types::{self, ProgType, OWN, SECCOMP};
 use crate::setup::{Setup, Size};
+use crate::state::Listed;
 use crate::system::System;
 use kernel::bindings::*;
 use kernel::machine::{machine, Broken};
+use kernel::memory::Shortage;
 
 const REFUSED: Failure = Failure::Refused(Reason {
     insn: None,
@@ -85,6 +88,57 @@ fn refused_loads_leave_nothing() {
         system.finish().expect("as before");
         system.shut_down().expect("nothing is left");
     }
+}
+
+/// As many as in a chunk of the arena, and some more.
+const FILTERS: u32 = 200;
+
+#[test]
+fn confined_filters_are_listed_and_have_nothing_else() {
+    let setup = Setup {
+        keys: 3,
+        maps: vec![(Size::Page, false)],
+        outers: vec![1],
+    };
+    let mut system = System::new(&setup, Broken::Not);
+    let map = system.map(0);
+    let loaded = system.load(&[map], Level::Integrity, Kind::Writer, None);
+    loaded.expect("an isolated program");
+    let listed = || machine(|m| m.listed.values().copied().collect::<Vec<_>>());
+    let left = || machine(|m| (m.allocations, m.tables.keys().copied().collect()));
+    let (isolated, before): (_, (i64, Vec<u64>)) = (listed(), left());
+
+    let mut there = Vec::new();
+    for (kind, after) in [SECCOMP, SOCKET_FILTER].iter().cycle().zip(0..FILTERS) {
+        let shortage = (after % 3 == 0).then_some(Shortage {
+            after: after % 2,
+            lasts: false,
+        });
+        let (id, short) = system.call(shortage, || load::confine(*kind));
+        assert_eq!(id.is_none(), short);
+        there.extend(id.map(|id| (*kind, id)));
+    }
+    let most = FILTERS as usize;
+    assert!(there.len() > most / 2 && there.len() < most);
+    for (kind, id) in &there {
+        let filter = Locked::take();
+        assert_eq!(filter.confined.get(*id).map(|f| f.row.number), Some(*kind));
+    }
+    let names = there.iter().map(|(_, id)| Listed::Confined(*id).bits());
+    assert_eq!(listed(), [isolated.clone(), names.collect()].concat());
+    let known = |bits| Listed::from_bits(bits).expect("a name");
+    assert!(listed().iter().all(|&bits| known(bits).bits() == bits));
+    assert!(matches!(known(isolated[0]), Listed::Isolated(_)));
+    assert_eq!(load::confine(XDP + OWN), None);
+
+    for (_, id) in there {
+        load::forget(id);
+        // There is nothing of that name any more.
+        load::forget(id);
+    }
+    assert_eq!((listed(), left()), (isolated, before));
+    system.finish().expect("as before");
+    system.shut_down().expect("nothing is left");
 }
 
 fn call(src: u8, imm: i32) -> bpf_insn {
