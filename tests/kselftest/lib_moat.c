@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,9 @@ const struct prog_type xdp = { BPF_PROG_TYPE_XDP, "xdp", 2, 1 };
 const struct prog_type sched_cls = { BPF_PROG_TYPE_SCHED_CLS, "sched_cls", 0, 2 };
 const struct prog_type sched_act = { BPF_PROG_TYPE_SCHED_ACT, "sched_act", 0, 2 };
 const struct prog_type socket_filter = { BPF_PROG_TYPE_SOCKET_FILTER, "socket_filter", 0xffff, 0 };
+
+const struct prog_type seccomp = { BPF_PROG_TYPE_UNSPEC, "seccomp", SECCOMP_RET_ALLOW,
+				   SECCOMP_RET_KILL_PROCESS };
 
 static int bpf(int cmd, union bpf_attr *attr)
 {
@@ -161,9 +165,12 @@ s64 prog_run_once(int fd)
 	return run.retval;
 }
 
-static const struct prog_type *const types[] = { &xdp, &sched_cls, &sched_act, &socket_filter };
+static const struct prog_type *const types[] = {
+	&xdp, &sched_cls, &sched_act, &socket_filter, &seccomp,
+};
 
 #define STRICT "/proc/sys/kernel/moat/strict"
+#define CONFINED "/proc/sys/kernel/moat/confined"
 
 static const char *level_path(size_t i)
 {
@@ -179,7 +186,7 @@ bool moat_present(void)
 }
 
 /* What it was before the test, put back at its end. */
-static s64 level_before[ARRAY_SIZE(types)], strict_before = -1;
+static s64 level_before[ARRAY_SIZE(types)], strict_before = -1, confined_before;
 static bool bypassed;
 
 static void restore(void)
@@ -193,6 +200,20 @@ static void restore(void)
 	for (i = 0; i < ARRAY_SIZE(types); i++)
 		write_file(level_path(i), "%ld", level_before[i]);
 	write_file(STRICT, "%ld", strict_before);
+	write_file(CONFINED, "%ld", confined_before);
+}
+
+static void remember(void)
+{
+	size_t i;
+
+	if (strict_before >= 0)
+		return;
+	strict_before = read_number(STRICT);
+	confined_before = read_number(CONFINED);
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		level_before[i] = read_number(level_path(i));
+	atexit(restore);
 }
 
 bool moat_set_level(int level)
@@ -201,18 +222,20 @@ bool moat_set_level(int level)
 
 	if (!moat_present())
 		return level == 0;
-	if (strict_before < 0) {
-		strict_before = read_number(STRICT);
-		for (i = 0; i < ARRAY_SIZE(types); i++)
-			level_before[i] = read_number(level_path(i));
-		atexit(restore);
-	}
+	remember();
 	if (write_file(STRICT, "1"))
 		bail(STRICT ": %s", strerror(errno));
 	for (i = 0; i < ARRAY_SIZE(types); i++)
 		if (write_file(level_path(i), "%d", level))
 			bail("%s does not take %d: %s", level_path(i), level, strerror(errno));
 	return true;
+}
+
+void moat_set_confined(bool confined)
+{
+	remember();
+	if (write_file(CONFINED, "%d", confined))
+		bail(CONFINED ": %s", strerror(errno));
 }
 
 const char *const moat_layer_name[] = { "plain", "keyed", "viewed" };

@@ -100,6 +100,8 @@ struct prog_type {
 	u32 pass, safe;
 };
 extern const struct prog_type xdp, sched_cls, sched_act, socket_filter;
+/* Classic filters of system calls, which no program type is */
+extern const struct prog_type seccomp;
 
 /* MOAT */
 
@@ -113,6 +115,8 @@ int moat_insmod(const char *path);
  */
 bool moat_set_level(int level);
 bool moat_set_strict(bool strict);
+/* Whether classic filters that would be isolated are left confined. Put back, too. */
+void moat_set_confined(bool confined);
 s64 moat_counter(const char *name);	/* -1: no such counter */
 /* Where an isolated program runs, from its fdinfo. */
 enum moat_layer { NONE, KEYED, VIEW };

@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "moat_test.h"
@@ -109,6 +111,18 @@ static int classic(void)
 	return setsockopt(sockets[1], SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
 }
 
+/* It stays, on top of those before. */
+static int of_seccomp(void)
+{
+	struct sock_filter insns[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { ARRAY_SIZE(insns), insns };
+
+	return syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+}
+
 static int put_in(void)
 {
 	u32 zero = 0;
@@ -196,6 +210,7 @@ static void try_all(bool strict)
 		try("a program", rich, true, all);
 		try("a user of a map of maps", user_of_maps, true, all);
 		try("a classic filter", classic, false, all);
+		try("a filter of seccomp's", of_seccomp, false, all);
 		prog = user_of_maps();
 		if (prog < 0)
 			bail("a user of a map of maps: %s", strerror(errno));
@@ -230,6 +245,7 @@ int main(void)
 	plainly(rich);
 	plainly(user_of_maps);
 	plainly(classic);
+	plainly(of_seccomp);
 	ok(!usual[EACCES] && !usual[0], "without MOAT nothing is refused");
 	moat_set_level(2);
 	try_all(true);
