@@ -93,8 +93,8 @@ What is isolated differs from a plain program in this:
   program; who does it over and over is stopped
   ([0019](decisions/0019-packets-that-go-round.md)).
 - The window has room for 65,000 programs. Unprivileged users can attach classic filters,
-  each of which takes that of one and some 25 KiB, accounted to their memory cgroup, in the
-  lower half of the window.
+  thousands of seccomp's to a process; each that is isolated takes that of one and some
+  25 KiB, accounted to their memory cgroup, in the lower half of the window.
 
 ## Classic filters
 
