@@ -8,11 +8,10 @@
 use crate::admin::report;
 use crate::admin::sysctl;
 use crate::edge::candidate::{Candidate, Found};
-use crate::edge::given::Kind;
 use crate::edge::lock::Locked;
 use crate::edge::maps::{Gone, Map};
 use crate::edge::plan::Plan;
-use crate::edge::prog::{Isolated, Mine};
+use crate::edge::prog::{Isolated, Kind, Mine};
 use crate::helpers::table;
 use crate::load;
 use crate::load::calls::Calls;

@@ -5,7 +5,6 @@ use crate::edge::ffi::moat_fault;
 use crate::helpers::audit::Allegation;
 use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
-use kernel::bindings;
 
 /// Something of which is true, for as long as the call takes, what C says of it.  Types that
 /// are made of it say what that has to be.
@@ -48,31 +47,6 @@ impl<'a> From<Given<*const [Allegation; 5]>> for &'a [Allegation; 5] {
     #[inline(always)]
     fn from(given: Given<*const [Allegation; 5]>) -> &'a [Allegation; 5] {
         given.borrow()
-    }
-}
-
-/// What a program is run with.
-///
-/// C header: [`include/linux/moat.h`], `enum moat_kind`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// What its type says.
-    Extended,
-    /// Converted from a classic filter: `struct sk_buff`.
-    ClassicSkb,
-    /// That, too: `struct seccomp_data`.
-    ClassicSeccomp,
-}
-
-/// None is one that the kernel does not have.
-impl From<Given<bindings::moat_kind>> for Option<Kind> {
-    fn from(given: Given<bindings::moat_kind>) -> Option<Kind> {
-        match given.0 {
-            bindings::moat_kind_MOAT_EXTENDED => Some(Kind::Extended),
-            bindings::moat_kind_MOAT_CLASSIC_SKB => Some(Kind::ClassicSkb),
-            bindings::moat_kind_MOAT_CLASSIC_SECCOMP => Some(Kind::ClassicSeccomp),
-            _ => None,
-        }
     }
 }
 

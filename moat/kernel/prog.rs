@@ -180,3 +180,28 @@ impl<'a> From<Given<*mut bpf_prog>> for Mine<'a> {
         Mine(Prog::from(given))
     }
 }
+
+/// What a program is run with.
+///
+/// C header: [`include/linux/moat.h`], `enum moat_kind`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What its type says.
+    Extended,
+    /// Converted from a classic filter: `struct sk_buff`.
+    ClassicSkb,
+    /// That, too: `struct seccomp_data`.
+    ClassicSeccomp,
+}
+
+/// None is one that the kernel does not have.
+impl From<Given<bindings::moat_kind>> for Option<Kind> {
+    fn from(given: Given<bindings::moat_kind>) -> Option<Kind> {
+        match given.0 {
+            bindings::moat_kind_MOAT_EXTENDED => Some(Kind::Extended),
+            bindings::moat_kind_MOAT_CLASSIC_SKB => Some(Kind::ClassicSkb),
+            bindings::moat_kind_MOAT_CLASSIC_SECCOMP => Some(Kind::ClassicSeccomp),
+            _ => None,
+        }
+    }
+}
