@@ -6,7 +6,7 @@ top=$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")
 out=$(sh -c '. "$1"; printf %s "$out"' "$top/scripts/x" "$top/scripts/common.sh")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-n=0 failed=0
+. "$top/tests/host/results.sh"
 
 "$top/scripts/kernel" product >"$scratch/said" 2>&1 || { cat "$scratch/said"; exit 1; }
 tree=$(cat "$out/kernel/product/tree") build=$(cat "$out/kernel/product/build")
@@ -16,17 +16,6 @@ cp -r "$top/Kbuild" "$top/moat" "$scratch/"
 
 rust() { # compiles what is Rust, or says what is wrong
 	"$top/scripts/kmake" "$tree" "$build" -s M="$scratch" moat/main.o >"$scratch/said" 2>&1
-}
-
-result() { # status, name
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/#   /' "$scratch/said"
-		failed=$((failed + 1))
-	fi
 }
 
 differs() { # name, file, what sed makes of it, what is said and where
@@ -66,5 +55,4 @@ result $? "the same in all"
 	grep -q "Kbuild:[0-9]*: \*\*\* moat: no bindgen at '/nonexistent/bindgen'" "$scratch/said"
 result $? "no bindgen"
 
-echo "1..$n"
-[ $failed = 0 ]
+finish

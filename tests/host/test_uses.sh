@@ -8,18 +8,7 @@ out=$(sh -c '. "$1"; printf %s "$out"' "$top/scripts/x" "$top/scripts/common.sh"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 list=$top/config/kernel-uses.tsv
-n=0 failed=0
-
-result() { # status, name
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/#   /' "$scratch/said"
-		failed=$((failed + 1))
-	fi
-}
+. "$top/tests/host/results.sh"
 
 uses() { "$top/scripts/uses" "$@" >"$scratch/said" 2>&1; }
 
@@ -136,9 +125,8 @@ if [ -f /usr/share/doc/linux-source-6.1/changelog.Debian.gz ]; then
 	says "one of which the changelog knows since when" '6.1.151 seems to bring it' \
 		--check "$scratch/more"
 else
-	n=$((n + 1))
-	echo "ok $n - # SKIP the changelog of linux-source-6.1 is not here"
+	skip "one of which the changelog knows since when" \
+		"the changelog of linux-source-6.1 is not here"
 fi
 
-echo "1..$n"
-[ $failed = 0 ]
+finish
