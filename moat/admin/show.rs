@@ -103,7 +103,7 @@ fn show_program(out: &mut Seq<'_>, state: &State, book: &Book) {
         },
         layer(program),
         set(state, book),
-        program.runs(),
+        book.runs(),
         if program.is_dead() { "stopped" } else { "live" },
         Text::new(program.by.comm),
         program.by.pid
@@ -143,7 +143,7 @@ pub fn domains(mut out: Seq<'_>, _: Unused) -> c_int {
                 domain.binds,
                 users(&state, domain),
                 layer(&book.program),
-                book.program.runs()
+                book.runs()
             );
         }
     }

@@ -44,6 +44,12 @@ impl Slots {
         self.0
     }
 
+    /// How often runs have begun with them, on all CPUs.
+    pub fn runs(&self) -> u64 {
+        // SAFETY: liveness: ours.  C reads the words that gates count in.
+        unsafe { ffi::moat_shim_runs(self.0) }
+    }
+
     /// Those of one possible CPU; none if there cannot be such a CPU.
     pub fn of(&mut self, cpu: u32) -> Option<&mut moat_cpu_slots> {
         // SAFETY: a CPU that there can be; ours, zeroed at first, borrowed as long as `self`.

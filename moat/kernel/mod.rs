@@ -24,7 +24,6 @@ pub mod prog_aux;
 pub mod program_memory;
 pub mod rcu;
 mod shims;
-pub mod this_cpu;
 pub mod window_pages;
 
 // What only the module itself has, and tests of parts of it on the host have not.
@@ -46,5 +45,7 @@ pub mod prog;
 pub mod site;
 #[cfg(MODULE)]
 pub mod sysctl;
+#[cfg(MODULE)]
+pub mod this_cpu;
 #[cfg(MODULE)]
 pub mod writers;

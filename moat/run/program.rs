@@ -17,7 +17,6 @@ use crate::edge::maps::Map;
 use crate::edge::plan::Plan;
 use crate::edge::prog_aux::Aux;
 use crate::edge::rcu::{Rcu, Reader};
-use crate::edge::this_cpu;
 use crate::helpers::audit::MapInfo;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::prog_types::{Level, ProgType};
@@ -184,11 +183,6 @@ impl Program {
             .iter()
             .position(|image| ip.wrapping_sub(image.start) < image.len)
             .map(|i| (i, ip - images[i].start))
-    }
-
-    /// How often it began to run, on all CPUs.
-    pub fn runs(&self) -> u64 {
-        this_cpu::runs(&self.gates)
     }
 }
 

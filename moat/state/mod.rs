@@ -73,6 +73,13 @@ pub struct Book {
     number: u32,
 }
 
+impl Book {
+    /// How often the program began to run, on all CPUs.
+    pub fn runs(&self) -> u64 {
+        self.layout.slots.runs()
+    }
+}
+
 impl State {
     pub const fn new() -> State {
         State {

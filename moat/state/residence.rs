@@ -269,7 +269,7 @@ impl State {
         }
         let rested = take(&mut self.rested);
         for book in self.programs.values_mut() {
-            let runs = book.program.runs();
+            let runs = book.runs();
             match rested {
                 true => book.heat.skip(runs),
                 false => book.heat.read(runs),
