@@ -12,7 +12,7 @@ use crate::code::walk::{walk, Bad};
 use crate::edge::calls;
 use crate::edge::code::{insn_length, Image};
 use crate::edge::ffi;
-use crate::edge::memory::{Table, Zeroed};
+use crate::edge::memory::{Table, Zeroable, Zeroed};
 use crate::edge::prog::Prog;
 use crate::helpers::contract::{Arg, Contract, Ret};
 use crate::helpers::table;
@@ -33,7 +33,7 @@ const MAX_IMAGES: usize = ffi::BPF_MAX_SUBPROGS as usize;
 
 /// Replaces the entry called `name`, or appends it.  The JIT's first pass names every call
 /// in order, so that the names are sorted; later passes only replace.
-fn put<T: Copy>(
+fn put<T: Zeroable>(
     names: &mut Table<Name>,
     items: &mut Table<T>,
     name: Name,

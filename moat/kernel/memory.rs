@@ -3,7 +3,7 @@
 
 use super::calls::nr_cpus;
 use super::shims::{given_back, safe_shims};
-use crate::edge::ffi::{self, moat_cpu_slots, page};
+use crate::edge::ffi::{self, moat_cpu_slots, moat_return_t, moat_site, page};
 use crate::load::reason::Failure::NoMemory;
 use crate::load::reason::Tried;
 use core::ffi::c_void;
@@ -60,17 +60,32 @@ impl Slots {
 /// Address of memory from `kvzalloc()`.
 struct Block(NonZeroUsize);
 
-/// A zeroed array of plain C data in kernel memory.
+/// Types for which all zeroes is a value.
 ///
-/// `T` is only ever integers, or one of the `repr(C)` integer structures above, for
-/// which all zeroes is a value.
+/// # Safety
+///
+/// Initialisation: they are made of integers, pointers, and optional functions alone.
+pub unsafe trait Zeroable: Copy {}
+
+/// Says so of each of these types.
+macro_rules! zeroable {
+    ($($type:ty),*) => {$(
+        // SAFETY: integers, pointers, optional functions, and structures of these.
+        unsafe impl $crate::edge::memory::Zeroable for $type {}
+    )*};
+}
+pub(super) use zeroable;
+
+zeroable!(u64, (u32, u32), *mut page, moat_site, moat_return_t);
+
+/// A zeroed array of plain C data in kernel memory.
 pub struct Zeroed<T> {
     block: Block,
     len: usize,
     of: PhantomData<T>,
 }
 
-impl<T: Copy> Zeroed<T> {
+impl<T: Zeroable> Zeroed<T> {
     /// Room for `len` of them; none if memory is short.  May sleep.
     pub fn new(len: usize) -> Option<Zeroed<T>> {
         let size = core::mem::size_of::<T>().checked_mul(len.max(1))?;
@@ -90,12 +105,13 @@ impl<T: Copy> Zeroed<T> {
     }
 
     pub fn slice(&self) -> &[T] {
-        // SAFETY: `len` zeroed, hence valid, elements that we own.
+        // SAFETY: initialisation: `len` elements that were zeroed, and `Zeroable` says that this
+        // is a value.  Liveness, aliasing: ours, and borrowed as `self` is.
         unsafe { core::slice::from_raw_parts(self.ptr(), self.len) }
     }
 
     pub fn slice_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above, and `self` is borrowed for as long.
+        // SAFETY: as above, and `self` is borrowed exclusively.
         unsafe { core::slice::from_raw_parts_mut(self.ptr(), self.len) }
     }
 }
@@ -107,7 +123,7 @@ pub struct Table<T> {
     len: usize,
 }
 
-impl<T: Copy> Table<T> {
+impl<T: Zeroable> Table<T> {
     pub const fn new() -> Table<T> {
         Table { room: None, len: 0 }
     }
@@ -131,7 +147,7 @@ impl<T: Copy> Table<T> {
     }
 }
 
-impl<T: Copy> Deref for Table<T> {
+impl<T: Zeroable> Deref for Table<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -142,7 +158,7 @@ impl<T: Copy> Deref for Table<T> {
     }
 }
 
-impl<T: Copy> DerefMut for Table<T> {
+impl<T: Zeroable> DerefMut for Table<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         let len = self.len;
         match &mut self.room {

@@ -4,7 +4,7 @@
 //! C header: [`include/linux/sysctl.h`].  Context: module initialisation and exit.
 
 use super::anywhere::anywhere;
-use super::memory::Zeroed;
+use super::memory::{zeroable, Zeroed};
 use super::shims::given_back;
 use crate::edge::ffi;
 use core::ffi::c_void;
@@ -34,6 +34,7 @@ pub struct Sysctls {
 }
 
 anywhere!(Sysctls);
+zeroable!(ctl_table);
 
 fn address(number: &'static AtomicU32) -> *mut c_void {
     number as *const AtomicU32 as *mut c_void
