@@ -41,7 +41,7 @@ pub fn begin(mut prog: Mine<'_>, kind: Option<Kind>) -> c_int {
     let begun = match classic && sysctl::confined() {
         true => load::confine(ty).map(|id| prog.store_confined(id)),
         false => {
-            let program = load::candidate(prog.aux(), ty, level);
+            let program = load::candidate(prog.keep_aux(), ty, level);
             program.map(|program| prog.store_candidate(program))
         }
     };

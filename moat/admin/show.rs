@@ -44,7 +44,7 @@ fn users<'a>(state: &'a State, domain: &'a Domain) -> impl fmt::Display + 'a {
         .users
         .iter()
         .filter_map(|&user| state.programs.get(user));
-    List(books.map(|book| u64::from(book.program.aux.id())))
+    List(books.map(|book| u64::from(book.program.aux().id())))
 }
 
 /// The domains that a program uses.
@@ -85,7 +85,7 @@ fn show_confined(out: &mut Seq<'_>, filter: &Confined) {
 
 fn show_program(out: &mut Seq<'_>, state: &State, book: &Book) {
     let program = &book.program;
-    let aux = program.aux;
+    let aux = program.aux();
     // It gets one last of all, and classic filters none.
     let _ = match aux.id() {
         0 => out.write_str("-"),

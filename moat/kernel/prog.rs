@@ -6,7 +6,7 @@
 
 use super::given::Given;
 use super::loaded::Loaded;
-use super::prog_aux::{read, Aux};
+use super::prog_aux::{read, Aux, KeptAux};
 use crate::load::reason::Text;
 use crate::run::program::Program;
 use crate::state::arena::Id;
@@ -47,9 +47,9 @@ impl<'a> Prog<'a> {
     }
 
     /// The rest of what is known of it.
-    pub fn aux(self) -> Aux {
+    pub fn aux(self) -> Aux<'a> {
         // Every program has one, which lives as long.
-        Aux(read!(self.prog, aux))
+        Aux(read!(self.prog, aux), PhantomData)
     }
 
     /// Its instructions.
@@ -132,6 +132,11 @@ impl<'a> Mine<'a> {
         // given a `Mine` there is one at a time.
         let old = unsafe { addr_of_mut!((*aux).moat).replace(program.cast()) };
         NonNull::new(old.cast())
+    }
+
+    /// Its aux, for what is to be stored here: that is released before the program is freed.
+    pub fn keep_aux(&self) -> KeptAux {
+        KeptAux(self.aux().0)
     }
 
     /// Makes it a candidate.

@@ -5,6 +5,7 @@
 
 use super::anywhere::anywhere;
 use super::given::Given;
+use core::marker::PhantomData;
 use kernel::bindings::bpf_prog_aux;
 
 /// Reads a field of a structure that the kernel has.
@@ -18,20 +19,33 @@ macro_rules! read {
 }
 pub(super) use read;
 
-/// The aux of a program, which lives as long.
+/// The aux of a program that the kernel holds for `'a`.
 #[derive(Clone, Copy)]
-pub struct Aux(pub(super) *const bpf_prog_aux);
+pub struct Aux<'a>(
+    pub(super) *const bpf_prog_aux,
+    pub(super) PhantomData<&'a bpf_prog_aux>,
+);
 
-anywhere!(Aux);
+/// One that is there for as long as this is: of what is released before it.
+pub struct KeptAux(pub(super) *const bpf_prog_aux);
 
-/// It is there for as long as this and all copies are.
-impl From<Given<*const bpf_prog_aux>> for Aux {
-    fn from(given: Given<*const bpf_prog_aux>) -> Aux {
-        Aux(given.get())
+anywhere!(KeptAux);
+
+impl From<Given<*const bpf_prog_aux>> for KeptAux {
+    fn from(given: Given<*const bpf_prog_aux>) -> KeptAux {
+        KeptAux(given.get())
     }
 }
 
-impl Aux {
+impl KeptAux {
+    /// It.
+    #[inline(always)]
+    pub fn get(&self) -> Aux<'_> {
+        Aux(self.0, PhantomData)
+    }
+}
+
+impl Aux<'_> {
     /// The number of the program, which it gets last of all; 0 if it has none.
     pub fn id(self) -> u32 {
         read!(self.0, id)
@@ -39,7 +53,7 @@ impl Aux {
 }
 
 #[cfg(MODULE)]
-impl Aux {
+impl Aux<'_> {
     /// What the program is called.
     pub fn name(self) -> crate::load::reason::Text {
         let name = read!(self.0, name);
@@ -61,10 +75,10 @@ impl Aux {
 /// Tracepoints, which read what they tell of a program.
 macro_rules! trace {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) => $c:path;)*) => {
-        impl Aux {
+        impl Aux<'_> {
             $($(#[$doc])*
             pub fn $name(self, $($arg: $type),*) {
-                // SAFETY: liveness as `From` says; any context.
+                // SAFETY: liveness as `Aux` says; any context.
                 unsafe { $c(self.0, $($arg),*) }
             })*
         }

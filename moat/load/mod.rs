@@ -21,7 +21,7 @@ use crate::edge::lock::Locked;
 use crate::edge::maps::Map;
 use crate::edge::memory::try_box;
 use crate::edge::plan::Plan;
-use crate::edge::prog_aux::Aux;
+use crate::edge::prog_aux::KeptAux;
 use crate::load::reason::Tried;
 use crate::pks::{KeySet, Pkrs};
 use crate::prog_types::{self, Level};
@@ -45,7 +45,7 @@ pub struct Facts {
 /// A program of type `ty` as it is before it is admitted: it can run nowhere.  None if
 /// memory is short, or the type has no row.
 #[inline(always)]
-pub fn candidate(aux: Aux, ty: u32, level: Level) -> Option<Box<Program>> {
+pub fn candidate(aux: KeptAux, ty: u32, level: Level) -> Option<Box<Program>> {
     let row = prog_types::find(ty)?;
     let view = match level {
         Level::Integrity => Pkrs::for_integrity_view(),

@@ -15,7 +15,7 @@ use crate::edge::fixed::Fixed;
 use crate::edge::gates::Gates;
 use crate::edge::maps::Map;
 use crate::edge::plan::Plan;
-use crate::edge::prog_aux::Aux;
+use crate::edge::prog_aux::{Aux, KeptAux};
 use crate::edge::rcu::{Rcu, Reader};
 use crate::helpers::audit::MapInfo;
 use crate::pks::{Key, KeySet, Pkrs};
@@ -63,7 +63,7 @@ impl UsedMap {
 pub struct Program {
     /// What gates and entry code read; its address is in the images.
     pub gates: Gates,
-    pub aux: Aux,
+    aux: KeptAux,
     /// Of its type.
     pub row: &'static ProgType,
     pub level: Level,
@@ -100,7 +100,7 @@ pub struct Program {
 impl Program {
     /// A candidate: no memory in the window yet.
     #[inline(always)]
-    pub fn new(aux: Aux, row: &'static ProgType, level: Level, gates: Gates) -> Program {
+    pub fn new(aux: KeptAux, row: &'static ProgType, level: Level, gates: Gates) -> Program {
         Program {
             gates,
             aux,
@@ -121,6 +121,12 @@ impl Program {
             told: AtomicBool::new(false),
             packet: 0,
         }
+    }
+
+    /// What else the kernel knows of it.
+    #[inline(always)]
+    pub fn aux(&self) -> Aux<'_> {
+        self.aux.get()
     }
 
     /// Whether it was stopped for good.
@@ -228,6 +234,6 @@ impl Program {
 
     /// Tracepoint: it got a view.
     pub fn trace_view(&self) {
-        self.aux.trace_view();
+        self.aux().trace_view();
     }
 }

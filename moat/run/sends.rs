@@ -48,7 +48,7 @@ fn budget() -> u64 {
 /// What a packet of `line` is to tell once `program` has sent it, or nothing: it may
 /// not.
 pub fn may_send(program: &Program, line: Line) -> Option<Line> {
-    let name = Name::of(program.aux.id());
+    let name = Name::of(program.aux().id());
     let clock = calls::clock();
     let until = this_cpu::silent_until(&program.gates)?;
     let silent_until = until.load(Ordering::Relaxed);

@@ -46,7 +46,7 @@ struct Who<'a>(&'a Program);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let aux = self.0.aux;
+        let aux = self.0.aux();
         match self.0.plan.classic {
             true => f.write_str("classic filter (")?,
             false => write!(f, "{} (id {}, ", aux.name(), aux.id())?,
@@ -86,7 +86,7 @@ fn count(program: &Program) -> bool {
 }
 
 fn trace(program: &Program, ip: u64, addr: u64, what: u32) {
-    program.aux.trace_violation(ip, addr, what);
+    program.aux().trace_violation(ip, addr, what);
 }
 
 /// `moat_ops.violation`
