@@ -85,7 +85,7 @@ impl Gates {
 
     /// Lets the program run, whose last image `loading` has got, and which that is a part of.
     pub fn let_run(&self, loading: &Loading) {
-        let images = &loading.images;
+        let images: &[moat_image] = &loading.images;
         field!(self.images as AtomicU64).store(images.as_ptr() as u64, Ordering::Relaxed);
         field!(self.nr_images as AtomicU32).store(images.len() as u32, Ordering::Release);
         if let Some(main) = images.first() {

@@ -77,7 +77,7 @@ result $? "what it cannot parse is an error"
 result $? "what is used can be told"
 for name in 'function	apply_to_page_range' 'field	page.pt_mm' 'macro	EMIT1_off32' \
 	'macro	PER_CPU_VAR' 'function	bpf_map_inc' 'field	ctl_table.procname' \
-	'symbol	__stack_chk_fail' 'config	PREEMPTION' 'header	linux/bpf_verifier.h'; do
+	'field	bpf_prog.tag' 'symbol	__stack_chk_fail' 'config	PREEMPTION' 'header	linux/bpf_verifier.h'; do
 	grep -q "^$name	" "$scratch/found" || echo "$name"
 done >"$scratch/said"
 [ ! -s "$scratch/said" ]

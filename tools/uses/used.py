@@ -189,7 +189,7 @@ def text_uses(kernel):
 
 def rust_uses(kernel, scratch):
     """By rustc's: what is of the crates `bindings` (C), `kernel` and `alloc`."""
-    def analysis(cmd, crate):
+    def rustc(cmd, *how):
         words = kernel.words(cmd)
         env = {}
         while re.match(r"[A-Z_]+=", words[0]):
@@ -198,8 +198,11 @@ def rust_uses(kernel, scratch):
             at = words.index("--out-dir")
             del words[at:at + 2]
         words = [w for w in words if not w.startswith("--emit")]
-        run(words + ["--emit=metadata", "-Zsave-analysis", "--out-dir", scratch], cwd=kernel.build,
-            env=dict(os.environ, RUSTC_BOOTSTRAP="1", **env))
+        return run(words + list(how), cwd=kernel.build,
+                   env=dict(os.environ, RUSTC_BOOTSTRAP="1", **env))
+
+    def analysis(cmd, crate):
+        rustc(cmd, "--emit=metadata", "-Zsave-analysis", "--out-dir", scratch)
         for root, _, names in os.walk(scratch):
             if "lib%s.json" % crate in names:
                 with open("%s/lib%s.json" % (root, crate)) as f:
@@ -233,7 +236,8 @@ def rust_uses(kernel, scratch):
                  "Struct": "type", "Union": "type", "Type": "type"}
         return Use(kinds[kind], name, "rust/bindings") if kind in kinds else None
 
-    main = analysis(kernel.module + "/moat/.main.o.cmd", "main")
+    ours_cmd = kernel.module + "/moat/.main.o.cmd"
+    main = analysis(ours_cmd, "main")
     bindings = {d["id"]["index"]: (d["kind"], d["qualname"].split("::"))
                 for d in analysis(kernel.build + "/rust/.bindings.o.cmd", "bindings")["defs"]}
     # Constants that the kernel's own bindings do not have, and ours do.
@@ -264,6 +268,17 @@ def rust_uses(kernel, scratch):
                 yield Use("rust", "%s::%s" % (crate, name), "rust/" + crate)
             continue
         use = bound(*bindings.get(ref["ref_id"]["index"], ("", [""])))
+        if use:
+            yield use
+    # An analysis leaves out what macros name.  This is what becomes of them: each expression
+    # with its type, `(it as *const kernel::bindings::owner).field as ..`, and `{function}`.
+    typed = " ".join(rustc(ours_cmd, "-Zunpretty=hir,typed", "-Ztrim-diagnostic-paths=no").split())
+    named = [("Field", names) for names in re.findall(
+        r"as (?:[&*](?:const |mut )?)*kernel::bindings::(\w+)\)+\.(\w+) as ", typed)]
+    named += [("ForeignFunction", (name,)) for name in re.findall(
+        r"\{kernel::bindings::(\w+)\}", typed)]
+    for kind, names in named:
+        use = bound(kind, names)
         if use:
             yield use
     for ref in main["macro_refs"]:
