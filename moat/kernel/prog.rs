@@ -202,7 +202,7 @@ pub enum Kind {
 /// None is one that the kernel does not have.
 impl From<Given<bindings::moat_kind>> for Option<Kind> {
     fn from(given: Given<bindings::moat_kind>) -> Option<Kind> {
-        match given.0 {
+        match given.get() {
             bindings::moat_kind_MOAT_EXTENDED => Some(Kind::Extended),
             bindings::moat_kind_MOAT_CLASSIC_SKB => Some(Kind::ClassicSkb),
             bindings::moat_kind_MOAT_CLASSIC_SECCOMP => Some(Kind::ClassicSeccomp),
