@@ -97,7 +97,7 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// How programs call it straight away, less what `code/map_calls.rs` adds; none if
+    /// How programs call it straight away, less what `load/map_calls.rs` adds; none if
     /// they may not.
     pub fn call(self) -> Option<moat_map_call> {
         let mut call = moat_map_call::default();

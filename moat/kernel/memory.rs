@@ -172,7 +172,7 @@ impl<T: Zeroable> DerefMut for Table<T> {
 #[inline(always)]
 pub fn try_box<T>(value: T) -> Option<Box<T>> {
     let mut one = Vec::new();
-    one.try_reserve(1).ok()?;
+    one.try_reserve_exact(1).ok()?;
     let mut one = core::mem::ManuallyDrop::new(one);
     let place: *mut T = one.as_mut_ptr();
     // SAFETY: room for one at the start of an allocation of the global allocator, whose

@@ -34,6 +34,13 @@ pub struct UsedMap {
     pub values: Option<Values>,
 }
 
+/// The maps that a program was loaded with.
+pub struct OwnMaps {
+    pub used: Vec<UsedMap>,
+    /// How it calls those of them that it calls straight away.
+    pub calls: Vec<ffi::moat_map_call>,
+}
+
 /// Where a program sees the values of a map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Values {
@@ -71,19 +78,17 @@ pub struct Program {
     pub by: ffi::Who,
     pub plan: Plan,
     /// The maps it was loaded with, once it is admitted.
-    pub maps: Fixed<Vec<UsedMap>>,
-    /// How it calls those of them that it calls straight away.
-    pub map_calls: Fixed<Vec<ffi::moat_map_call>>,
+    pub maps: Fixed<OwnMaps>,
     /// The maps it uses because these hold them.
     pub reached: Rcu<Vec<UsedMap>>,
     /// Its book, once it is admitted.
     pub book: Fixed<Id<Book>>,
     /// What the JIT's hooks gather.
     pub loading: Exclusive<Loading>,
+    /// Until when, in jiffies, one more packet that came back does not count.
+    pub loops_until: AtomicU64,
     /// How often packets came back to it for too long; see `run/sends.rs`.
     pub loops: AtomicU32,
-    /// Until when, in jiffies, one more does not count.
-    pub loops_until: AtomicU64,
     /// Whether somebody was told.
     pub loops_told: AtomicBool,
     /// Whether it calls one that may move the start of the packet, or of its metadata,
@@ -109,12 +114,11 @@ impl Program {
             by: ffi::Who::am_i(),
             plan: Plan::none(),
             maps: Fixed::new(),
-            map_calls: Fixed::new(),
             reached: Rcu::new(),
             book: Fixed::new(),
             loading: Exclusive::new(Loading::new()),
-            loops: AtomicU32::new(0),
             loops_until: AtomicU64::new(0),
+            loops: AtomicU32::new(0),
             loops_told: AtomicBool::new(false),
             uncovers: false,
             rewrites: false,
@@ -149,7 +153,7 @@ impl Program {
     /// The maps it was loaded with.
     #[inline(always)]
     pub fn own_maps(&self) -> &[UsedMap] {
-        self.maps.get().map_or(&[], |maps| maps)
+        self.maps.get().map_or(&[], |maps| &maps.used)
     }
 
     /// The maps it has by way of maps of maps.
@@ -178,7 +182,7 @@ impl Program {
     /// How it calls the map with number `number`, from 1, straight away.
     pub fn map_call(&self, number: u32) -> Option<&ffi::moat_map_call> {
         let used = self.own_maps().get((number as usize).checked_sub(1)?)?;
-        let mut calls = self.map_calls.get()?.iter();
+        let mut calls = self.maps.get()?.calls.iter();
         calls.find(|call| call.map == used.info.kernel)
     }
 
@@ -237,3 +241,6 @@ impl Program {
         self.aux().trace_view();
     }
 }
+
+// A program is an allocation of its own: half of it would be lost above this.
+const _: () = assert!(core::mem::size_of::<Program>() <= 512);

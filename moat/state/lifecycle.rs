@@ -14,7 +14,7 @@ use crate::load::map_calls;
 use crate::load::reason::Failure::NoMemory;
 use crate::load::reason::Tried;
 use crate::maps::types::MapTypes;
-use crate::run::program::{Program, UsedMap};
+use crate::run::program::{OwnMaps, Program, UsedMap};
 use crate::state::ranking::{Budget, Heat};
 use kernel::prelude::*;
 
@@ -51,10 +51,8 @@ impl State {
             };
             let _ = used.try_push(UsedMap::new(map, values));
         }
-        program
-            .map_calls
-            .set(map_calls::all(&program.gates, &used, maps)?);
-        program.maps.set(used);
+        let calls = map_calls::all(&program.gates, &used, maps)?;
+        program.maps.set(OwnMaps { used, calls });
         for &map in maps.iter().filter(|&&map| is_outer(map)) {
             self.use_outer(id, map)?;
         }

@@ -343,6 +343,7 @@ int main(int argc, char **argv)
 	double growth = 0, shrink = 0, in_views = 0, viewed = 0, rest = 0, worker = 0;
 	long first = 0, first_gone = 0, evictions = 0;
 	pthread_t spinner;
+	long most_added = 0;
 	int live = 0, i;
 
 	if (most < 128 || most > 10000) {
@@ -376,6 +377,7 @@ int main(int argc, char **argv)
 			worker = (busy(0, 0) - rest) / (live - points[0]) / 4;
 		first = first ? first : added[0];
 		first_gone = first_gone ? first_gone : gone;
+		most_added = MAX(most_added, added[0]);
 		growth = MAX(growth, (double)added[0] / first);
 		shrink = MAX(shrink, (double)gone / first_gone);
 		printf("%8d | %8ld %8ld | %8ld %8ld |", live, plain, added[0], plain_gone, gone);
@@ -398,6 +400,7 @@ int main(int argc, char **argv)
 		evictions = MAX(evictions, evicted);
 		printf(" %9ld\n", evicted);
 	}
+	limit("instructions that MOAT adds to a load", most_added, 90000, 70000);
 	limit("what MOAT adds to a load, over that with 10", growth, 1.25, 1.25);
 	limit("after a second, runs in views, %", in_views, 1, 1);
 	limit("what it adds to an unload, over that with 10", shrink, 1.25, 1.25);
