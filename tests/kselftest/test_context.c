@@ -289,10 +289,10 @@ static void rogues(const struct prog_type *t, const char *context)
 		return;
 	}
 	cnt = 0;
-	E(LD_MAP_FD(R1, map), LD_IMM64(R2, data), CALL(map_lookup_elem), MOV_IMM(R0, t->pass),
-	  EXIT());
+	E(LD_MAP_FD(R1, map), LD_IMM64(R2, data), MOV_REG(R3, R10), ALU64_IMM(BPF_ADD, R3, -64),
+	  MOV_IMM(R4, 0), CALL(map_update_elem), MOV_IMM(R0, t->pass), EXIT());
 	rogue(t, context, map, "passes a key in kernel memory",
-	      "helper map_lookup_elem argument 2", NULL);
+	      "helper map_update_elem argument 2", NULL);
 
 	/*
 	 * A function that gives its caller kernel memory for a stack. If another NMI

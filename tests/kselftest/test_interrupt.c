@@ -55,7 +55,7 @@ enum { RUNS, BAD, HOT, ADDRESS, SEEN, WANTED, WORDS = 64 };
 
 static struct worker {
 	pthread_t thread;
-	int cpu, map, small_map, prog, small;
+	int cpu, map, small_map, hash, queue, prog, small;
 	u64 calls, verdicts;	/* system calls, and those with a wrong verdict */
 	u32 verdict;
 	const char *error;
@@ -111,12 +111,18 @@ static int load_long(struct worker *w, const struct prog_type *t)
 	  ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * RUNS), ST(BPF_DW, R9, 8 * HOT, 7),
 	  MOV_IMM(R0, t->pass), EXIT());
 	insns[call].imm = cnt - call - 1;
-	E(STX(BPF_DW, R10, R1, -8), CALL(get_smp_processor_id), LDX(BPF_DW, R0, R10, -8),
+	E(STX(BPF_DW, R10, R1, -8), CALL(ktime_get_ns), LDX(BPF_DW, R0, R10, -8),
 	  ALU64_IMM(BPF_MUL, R0, 5), ALU64_IMM(BPF_ADD, R0, 9), EXIT());
 	return prog_load(t->type, "spin", insns, cnt);
 }
 
-/* In and out as often as possible: six helpers, and a check of what they leave. */
+#define IN_HASH		0x4444
+#define IN_QUEUE	0x5555
+
+/*
+ * In and out as often as possible: nine helpers, that need no audit, that have one only if
+ * their arguments are strange, and that always have one; and a check of what they leave.
+ */
 static int load_small(struct worker *w)
 {
 	int i;
@@ -124,11 +130,17 @@ static int load_small(struct worker *w)
 	cnt = 0;
 	E(LD_MAP_VALUE(R9, w->small_map, 0), MOV_IMM(R6, 0x1111), MOV_IMM(R7, 0x2222),
 	  MOV_IMM(R8, 0x3333), ST(BPF_DW, R10, -8, 0));
-	for (i = 0; i < 3; i++)
-		E(CALL(ktime_get_ns), LD_MAP_FD(R1, w->small_map), MOV_REG(R2, R10),
+	for (i = 0; i < 3; i++) {
+		E(CALL(ktime_get_ns), LD_MAP_FD(R1, w->hash), MOV_REG(R2, R10),
 		  ALU64_IMM(BPF_ADD, R2, -8), CALL(map_lookup_elem),
-		  JMP_REG(BPF_JEQ, R0, R9, 2), MOV_IMM(R3, 1),
+		  JMP_IMM(BPF_JEQ, R0, 0, 2), LDX(BPF_DW, R2, R0, 0),
+		  JMP_IMM(BPF_JEQ, R2, IN_HASH, 2), MOV_IMM(R3, 1),
 		  ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * BAD));
+		E(LD_MAP_FD(R1, w->queue), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -16),
+		  CALL(map_peek_elem), LDX(BPF_DW, R2, R10, -16),
+		  JMP_IMM(BPF_JEQ, R2, IN_QUEUE, 2), MOV_IMM(R3, 1),
+		  ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * BAD));
+	}
 	E(MOV_IMM(R3, 1), ALU64_REG(BPF_ADD, R6, R7), ALU64_REG(BPF_ADD, R6, R8),
 	  JMP_IMM(BPF_JEQ, R6, 0x6666, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * BAD),
 	  ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * RUNS), MOV_IMM(R0, small_type->pass), EXIT());
@@ -151,15 +163,20 @@ static u64 word(struct worker *w, int i)
 
 static void prepare(struct worker *w)
 {
-	u64 v[WORDS] = {};
+	u64 v[WORDS] = {}, none = 0, in_hash = IN_HASH, in_queue = IN_QUEUE;
 	u32 zero = 0;
 
 	/* a map each: one that two programs share is a domain more */
 	w->map = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(v), 1);
 	w->small_map = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(v), 1);
+	w->hash = map_create(BPF_MAP_TYPE_HASH, 8, 8, 4);
+	w->queue = map_create(BPF_MAP_TYPE_QUEUE, 0, 8, 4);
 	v[WANTED + 1] = 0x123456789abcdefULL * (w->cpu + 1);
 	v[WANTED] = expected(v[WANTED + 1]);
 	if (w->map < 0 || w->small_map < 0 || map_update(w->map, &zero, v))
+		bail("map: %s", strerror(errno));
+	if (w->hash < 0 || w->queue < 0 || map_update(w->hash, &none, &in_hash) ||
+	    map_update(w->queue, NULL, &in_queue))
 		bail("map: %s", strerror(errno));
 	w->prog = load_long(w, type_of(w));
 	if (w->prog < 0)
