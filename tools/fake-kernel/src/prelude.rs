@@ -34,6 +34,10 @@ impl<T> Vec<T> {
         Ok(())
     }
 
+    pub fn try_reserve_exact(&mut self, more: usize) -> Result<(), NoMemory> {
+        self.try_reserve(more)
+    }
+
     pub fn try_push(&mut self, item: T) -> Result<(), NoMemory> {
         self.try_reserve(1)?;
         self.0.push(item);
