@@ -13,6 +13,7 @@ KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
 # As it was written: $ is the guest's shell's, not make's.
 override CMD := $(value CMD)
 export CMD LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
+export UPDATE PKRS_CYCLES CR3_CYCLES
 
 help:
 	@echo 'make run                  build all, boot a guest, show programs at work and one stopped'
@@ -20,7 +21,8 @@ help:
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
 	@echo 'make test-full            that, and the long ones with more numbers of keys'
-	@echo 'make bench [MANY=1024]    what a run costs, isolated or not; what many programs cost'
+	@echo 'make bench [MANY=1024]    what a run, a packet, a system call costs, isolated or not, also on a'
+	@echo '                          kernel without patches, which it builds; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
 	@echo 'make clean                remove what was built; keeps the unpacked kernel source'
 	@echo 'make distclean            remove all of the cache'
@@ -36,6 +38,8 @@ help:
 	@echo 'BOOT=...                  more of the kernel command line'
 	@echo 'KERNEL_SRC=DIR            build on this 6.1.y tree (it is not modified)'
 	@echo 'JOBS=n                    parallel compilers (all CPUs)'
+	@echo 'UPDATE=1                  make bench writes docs/cost.md and docs/cost.svg anew'
+	@echo 'PKRS_CYCLES=n CR3_CYCLES=n  what its model takes a write of these registers for'
 	@echo 'MOAT_CACHE=DIR            where everything is built (~/.cache/moat)'
 
 packages:
@@ -50,7 +54,7 @@ kernel: check
 	@$(SCRIPTS)/kernel $(KERNEL)
 ifneq ($(filter kernel,$(MAKECMDGOALS)),)
 	@echo "moat: $(OUT)/kernel/$(KERNEL)/bzImage"
-	@echo "moat: $(OUT)/kernel/$(KERNEL)/moat.ko"
+	@[ $(KERNEL) = unpatched ] || echo "moat: $(OUT)/kernel/$(KERNEL)/moat.ko"
 endif
 
 # The test kernel starts from the product kernel. Linking keeps one CPU busy: the other
@@ -85,12 +89,16 @@ test: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run $(ONLY)
 
+# Only what compares with the kernel without patches needs it.
 test-full: kernels programs $(OUT)/initramfs.gz
+	@$(SCRIPTS)/kernel unpatched
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run --full $(ONLY)
 
+bench: KERNEL := product
 bench: kernel programs $(OUT)/initramfs.gz
-	@LOG=bench CMD='$$MOAT_OUT/bench/bench' LEVEL=2 ICOUNT=1 $(SCRIPTS)/in-guest $(KERNEL)
+	@$(SCRIPTS)/kernel unpatched
+	@tests/bench/run
 	@LOG=many CMD="\$$MOAT_OUT/bench/many $(MANY)" LEVEL=2 CPUS=4 ICOUNT=1 TIMEOUT=1200 \
 		$(SCRIPTS)/in-guest $(KERNEL)
 

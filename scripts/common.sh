@@ -24,7 +24,8 @@ wait_for() { # descriptor, what: for a lock that another checkout, or run, may h
 	}
 }
 
-patches_of() { # product|test: the files of that series, in order
+patches_of() { # product|test|unpatched: the files of that series, in order
+	[ "$1" != unpatched ] || return 0
 	ls "$top"/patches/[0-9]*.patch 2>/dev/null || die "no patches in $top/patches"
 	[ "$1" = product ] || ls "$top"/patches/test/[0-9]*.patch 2>/dev/null ||
 		die "no patches in $top/patches/test"

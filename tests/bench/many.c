@@ -19,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
-#include "programs.h"
+#include "insns.h"
+#include "packet.h"
 
 #define MOST 16384
 #define BATCH 512

@@ -4,24 +4,19 @@
 #define PROGRAMS_H
 
 #include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include "insns.h"
 
-#define INSN(c, d, s, o, i) \
-	((struct bpf_insn){ .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) })
-#define MOV(d, s)	INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
-#define MOVI(d, i)	INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
-#define ADD(d, s)	INSN(BPF_ALU64 | BPF_ADD | BPF_X, d, s, 0, 0)
-#define ADDI(d, i)	INSN(BPF_ALU64 | BPF_ADD | BPF_K, d, 0, 0, i)
-#define LOAD(sz, d, s, o)	INSN(BPF_LDX | BPF_MEM | (sz), d, s, o, 0)
-#define STORE(sz, d, s, o)	INSN(BPF_STX | BPF_MEM | (sz), d, s, o, 0)
-#define STOREI(sz, d, o, i)	INSN(BPF_ST | BPF_MEM | (sz), d, 0, o, i)
-#define XADD64(d, s, o)	INSN(BPF_STX | BPF_ATOMIC | BPF_DW, d, s, o, BPF_ADD)
-#define JEQI(d, i, o)	INSN(BPF_JMP | BPF_JEQ | BPF_K, d, 0, o, i)
-#define JNEI(d, i, o)	INSN(BPF_JMP | BPF_JNE | BPF_K, d, 0, o, i)
-#define JGT(d, s, o)	INSN(BPF_JMP | BPF_JGT | BPF_X, d, s, o, 0)
-#define CALL(f)		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, f)
-#define EXIT()		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
-#define MAP(d)		INSN(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_FD, 0, 0), \
-			INSN(0, 0, 0, 0, 0)	/* the loader fills in the map */
+/* Maps have keys of 4 bytes and values of 8; each program uses key 0. */
+#define KEY_ON_STACK	STOREI(BPF_W, 10, -4, 0)
+#define POINT_AT_KEY	MAP(1), MOV(2, 10), ADDI(2, -4)
+#define POINT_AT_VALUE	MOV(3, 10), ADDI(3, -16), MOVI(4, BPF_ANY)
+
+/* Looks it up and adds 1: 9 instructions */
+#define LOOKUP_AND_ADD	KEY_ON_STACK, POINT_AT_KEY, CALL(BPF_FUNC_map_lookup_elem), \
+			JEQI(0, 0, 2), MOVI(1, 1), XADD64(0, 1, 0)
+#define UPDATE		KEY_ON_STACK, STOREI(BPF_DW, 10, -16, 1), POINT_AT_KEY, \
+			POINT_AT_VALUE, CALL(BPF_FUNC_map_update_elem)
 
 static const struct bpf_insn p_empty[] = { MOVI(0, 0), EXIT() };
 
@@ -42,59 +37,98 @@ static const struct bpf_insn p_four_helpers[] = {
 	MOVI(0, 0), EXIT(),
 };
 
-static const struct bpf_insn p_array[] = {
-	STOREI(BPF_W, 10, -4, 0),
-	MAP(1),
-	MOV(2, 10),
-	ADDI(2, -4),
-	CALL(BPF_FUNC_map_lookup_elem),
-	JEQI(0, 0, 2),
-	MOVI(1, 1),
-	XADD64(0, 1, 0),
-	MOVI(0, 0),
-	EXIT(),
+static const struct bpf_insn p_local_call[] = {
+	CALL_LOCAL(1), EXIT(),
+	MOVI(0, 0), EXIT(),
 };
 
-static const struct bpf_insn p_hash[] = {
-	STOREI(BPF_W, 10, -4, 0),
-	STOREI(BPF_DW, 10, -16, 1),
-	MAP(1),
-	MOV(2, 10),
-	ADDI(2, -4),
-	MOV(3, 10),
-	ADDI(3, -16),
-	MOVI(4, BPF_ANY),
-	CALL(BPF_FUNC_map_update_elem),
-	MOVI(0, 0),
-	EXIT(),
+static const struct bpf_insn p_add[] = { LOOKUP_AND_ADD, MOVI(0, 0), EXIT() };
+static const struct bpf_insn p_update[] = { UPDATE, MOVI(0, 0), EXIT() };
+
+/* As one counts flows in an LRU hash: what was there, plus 1, is put there. */
+static const struct bpf_insn p_lookup_update[] = {
+	KEY_ON_STACK, POINT_AT_KEY, CALL(BPF_FUNC_map_lookup_elem),
+	JEQI(0, 0, 11),
+	LOAD(BPF_DW, 1, 0, 0), ADDI(1, 1), STORE(BPF_DW, 10, 1, -16),
+	POINT_AT_KEY, POINT_AT_VALUE, CALL(BPF_FUNC_map_update_elem),
+	MOVI(0, 0), EXIT(),
 };
 
 static const struct bpf_insn p_xdp_empty[] = { MOVI(0, XDP_PASS), EXIT() };
 
-/* Ethernet, IPv4, UDP: passes one destination port, drops what is not that. */
+/*
+ * Ethernet, IPv4 without options, UDP to port 53: goes on behind it if the packet is
+ * that, or ends with what is in R0. @data, @end: where the context has the pointers;
+ * @n instructions follow, of which the last leads out.
+ */
+#define PARSE_FIRST(type, data, end) \
+	LOAD(BPF_W, 2, 1, offsetof(type, data)), \
+	LOAD(BPF_W, 3, 1, offsetof(type, end)), \
+	MOV(4, 2), ADDI(4, 14 + 20 + 8)
+#define PARSE(n) \
+	JGT(4, 3, 8 + (n)), \
+	LOAD(BPF_H, 4, 2, 12), JNEI(4, 0x0008, 6 + (n)),	/* htons(ETH_P_IP) */ \
+	LOAD(BPF_B, 4, 2, 14), JNEI(4, 0x45, 4 + (n)), \
+	LOAD(BPF_B, 4, 2, 14 + 9), JNEI(4, 17, 2 + (n)),	/* IPPROTO_UDP */ \
+	LOAD(BPF_H, 4, 2, 14 + 20 + 2), JNEI(4, 0x3500, (n))	/* htons(53) */
+
 static const struct bpf_insn p_xdp_parse[] = {
-	LOAD(BPF_W, 2, 1, offsetof(struct xdp_md, data)),
-	LOAD(BPF_W, 3, 1, offsetof(struct xdp_md, data_end)),
-	MOV(4, 2),
-	ADDI(4, 14 + 20 + 8),
+	PARSE_FIRST(struct xdp_md, data, data_end),
 	MOVI(0, XDP_DROP),
-	JGT(4, 3, 10),
-	LOAD(BPF_H, 4, 2, 12),
-	JNEI(4, 0x0008, 8),	/* htons(ETH_P_IP) */
-	LOAD(BPF_B, 4, 2, 14),
-	JNEI(4, 0x45, 6),	/* IPv4, no options */
-	LOAD(BPF_B, 4, 2, 14 + 9),
-	JNEI(4, 17, 4),		/* IPPROTO_UDP */
-	LOAD(BPF_H, 4, 2, 14 + 20 + 2),
-	JNEI(4, 0x3500, 2),	/* htons(53) */
+	PARSE(2),
 	MOVI(0, XDP_PASS),
 	EXIT(),
 	EXIT(),
 };
 
-static unsigned char packet[64] = {
-	[12] = 0x08, 0x00, [14] = 0x45, 0, 0, 50, [22] = 64, 17,
-	[26] = 10, 0, 0, 1, 10, 0, 0, 2, [34] = 0x30, 0x39, 0, 53, 0, 30,
+static const struct bpf_insn p_xdp_count[] = {
+	PARSE_FIRST(struct xdp_md, data, data_end),
+	MOVI(0, XDP_DROP),
+	PARSE(10),
+	LOOKUP_AND_ADD,
+	MOVI(0, XDP_PASS),
+	EXIT(),
+};
+
+/* The interface is filled in. */
+static const struct bpf_insn p_xdp_redirect[] = {
+	PARSE_FIRST(struct xdp_md, data, data_end),
+	MOVI(0, XDP_DROP),
+	PARSE(3),
+	MOVI(1, 0),
+	MOVI(2, 0),
+	CALL(BPF_FUNC_redirect),
+	EXIT(),
+};
+#define REDIRECT_IFINDEX 14
+
+/* Exchanges source and destination, so that all checksums stay right: 20 bytes. */
+#define SWAP(size, a, b) \
+	LOAD(size, 4, 2, a), LOAD(size, 5, 2, b), STORE(size, 2, 5, a), STORE(size, 2, 4, b)
+
+static const struct bpf_insn p_tc_rewrite[] = {
+	PARSE_FIRST(struct __sk_buff, data, data_end),
+	MOVI(0, TC_ACT_SHOT),
+	PARSE(13),
+	SWAP(BPF_W, 0, 6),
+	SWAP(BPF_H, 4, 10),
+	SWAP(BPF_W, 26, 30),
+	MOVI(0, TC_ACT_OK),
+	EXIT(),
+};
+
+/* Counts datagrams and keeps all of each. */
+static const struct bpf_insn p_socket_count[] = { LOOKUP_AND_ADD, MOVI(0, 0xffff), EXIT() };
+
+/*
+ * Has this CPU interrupt itself: the consumer is to be woken at once, and is by way of
+ * an IPI.
+ */
+static const struct bpf_insn p_interrupt[] = {
+	STOREI(BPF_DW, 10, -8, 1),
+	MAP(1), MOV(2, 10), ADDI(2, -8), MOVI(3, 8), MOVI(4, BPF_RB_FORCE_WAKEUP),
+	CALL(BPF_FUNC_ringbuf_output),
+	MOVI(0, 0), EXIT(),
 };
 
 #endif

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is measured, what it may cost today, and what it is to cost one day. A lower limit
+ * is a change of one line here.
+ */
+#include <bpf/bpf.h>
+#include "bench.h"
+#include "programs.h"
+
+#define PROG(TYPE, INSNS, MAP, VERDICT) \
+	.prog = { BPF_PROG_TYPE_##TYPE, INSNS, ARRAY_SIZE(INSNS), BPF_MAP_TYPE_##MAP, VERDICT }
+#define RUN(TYPE, ...) \
+	.table = PROGRAM, .runs = EBPF, .measure = measure_test_run, PROG(TYPE, __VA_ARGS__)
+#define LOOPBACK(RUNS) .table = END_TO_END, .runs = RUNS, .measure = measure_loopback
+#define VETH(WHICH, ...) \
+	.table = END_TO_END, .runs = EBPF, .measure = measure_veth, .which = VETH_##WHICH, \
+	PROG(__VA_ARGS__)
+#define CALLS(WHICH) .table = END_TO_END, .measure = measure_system_call, .which = CALL_##WHICH
+#define MOST(KEYED, VIEW, PKRS) .keyed = KEYED, .view = VIEW, .pkrs = PKRS
+#define GOAL(KEYED, PKRS) .goal = KEYED, .goal_pkrs = PKRS
+
+const struct row rows[] = {
+	{ "empty", RUN(SOCKET_FILTER, p_empty, UNSPEC, 0),
+	  MOST(73, 97, 2), GOAL(73, 2) },
+	{ "two ctx reads", RUN(SOCKET_FILTER, p_two_ctx, UNSPEC, 64 - 14),
+	  MOST(93, 124, 2), GOAL(85, 2) },
+	{ "one helper", RUN(SOCKET_FILTER, p_helper, UNSPEC, 0),
+	  MOST(113, 173, 4), GOAL(113, 4) },
+	{ "four helpers", RUN(SOCKET_FILTER, p_four_helpers, UNSPEC, 0),
+	  MOST(233, 401, 10), GOAL(233, 10) },
+	{ "local call", RUN(SOCKET_FILTER, p_local_call, UNSPEC, 0),
+	  MOST(130, 164, 4), GOAL(113, 4) },
+	{ "array lookup, add", RUN(SOCKET_FILTER, p_add, ARRAY, 0),
+	  MOST(345, 405, 4), GOAL(85, 2) },
+	{ "per-CPU array lookup, add", RUN(SOCKET_FILTER, p_add, PERCPU_ARRAY, 0),
+	  MOST(363, 423, 4), GOAL(90, 2) },
+	{ "array update", RUN(SOCKET_FILTER, p_update, ARRAY, 0),
+	  MOST(634, 694, 4) },
+	{ "hash lookup, add", RUN(SOCKET_FILTER, p_add, HASH, 0),
+	  MOST(350, 410, 4), GOAL(160, 4) },
+	{ "hash update", RUN(SOCKET_FILTER, p_update, HASH, 0),
+	  MOST(515, 575, 4), GOAL(200, 4) },
+	{ "LRU hash lookup, update", RUN(SOCKET_FILTER, p_lookup_update, LRU_HASH, 0),
+	  MOST(791, 887, 6), GOAL(240, 6) },
+	{ "empty XDP", RUN(XDP, p_xdp_empty, UNSPEC, XDP_PASS),
+	  MOST(73, 97, 2), GOAL(73, 2) },
+	{ "XDP header parse", RUN(XDP, p_xdp_parse, UNSPEC, XDP_PASS),
+	  MOST(265, 286, 2), GOAL(130, 2) },
+	{ "tc parse, rewrite 20 bytes", RUN(SCHED_CLS, p_tc_rewrite, UNSPEC, TC_ACT_OK),
+	  MOST(380, 401, 2), GOAL(200, 2) },
+	{ "udp port 53, packet socket", .table = PROGRAM, .runs = CLASSIC,
+	  .measure = measure_packet_socket, .filter = &udp_port_53,
+	  MOST(944, 1037, 6), GOAL(110, 2) },
+
+	{ "loopback, no filter", LOOPBACK(NOTHING) },
+	{ "loopback, classic filter", LOOPBACK(CLASSIC), .filter = &port_and_data,
+	  MOST(272, 293, 2), GOAL(2, 2) },
+	{ "loopback, count in array", LOOPBACK(EBPF), PROG(SOCKET_FILTER, p_socket_count, ARRAY, 0),
+	  MOST(345, 405, 4), GOAL(2, 2) },
+	{ "veth, XDP parse, count, pass", VETH(SAME, XDP, p_xdp_count, ARRAY, 0),
+	  MOST(537, 594, 4), GOAL(3, 2) },
+	{ "veth, XDP parse, redirect", VETH(REDIRECTED, XDP, p_xdp_redirect, UNSPEC, 0),
+	  MOST(403, 460, 4) },
+	{ "veth, tc rewrite 20 bytes", VETH(SWAPPED, SCHED_CLS, p_tc_rewrite, UNSPEC, 0),
+	  MOST(380, 401, 2), GOAL(4, 2) },
+	{ "system call, no filter", CALLS(ARGUMENT), .runs = NOTHING },
+	{ "system call, argument compared", CALLS(ARGUMENT), .runs = SECCOMP, .filter = &allow_list,
+	  GOAL(8, 2) },
+	{ "system call, ERRNO", CALLS(ERRNO), .runs = SECCOMP, .filter = &allow_list,
+	  GOAL(8, 2) },
+
+	{ "interrupt of kernel code", .table = INTERRUPT, .measure = measure_kernel_interrupt,
+	  PROG(SOCKET_FILTER, p_interrupt, RINGBUF, 0) },
+	{ "interrupt of user code", .table = INTERRUPT, .measure = measure_user_interrupt },
+};
+const int nr_rows = ARRAY_SIZE(rows);

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Programs, and what BPF_PROG_TEST_RUN says that a run of them takes. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "bench.h"
+#include "packet.h"
+
+#define REPEAT 500
+#define ROUNDS 40
+
+int map_for(const struct program *prog)
+{
+	/* An LRU hash is to have its entry still; the others have no use for as many. */
+	int entries = prog->map == BPF_MAP_TYPE_LRU_HASH ? 1024 : 16;
+	unsigned long long value[8] = { 0 };	/* one for each CPU there may be */
+	int map, key = 0;
+
+	switch (prog->map) {
+	case BPF_MAP_TYPE_UNSPEC:
+		return -1;
+	case BPF_MAP_TYPE_RINGBUF:
+		map = bpf_map_create(prog->map, "bench", 0, 0, 1 << 20, NULL);
+		break;
+	default:
+		map = bpf_map_create(prog->map, "bench", 4, 8, entries, NULL);
+	}
+	if (map < 0)
+		die("map");
+	if (prog->map != BPF_MAP_TYPE_RINGBUF && bpf_map_update_elem(map, &key, value, BPF_ANY))
+		die("map update");
+	return map;
+}
+
+int load(const struct program *prog, const char *name, int map)
+{
+	struct bpf_insn insns[64];
+	int fd;
+
+	if (prog->count > ARRAY_SIZE(insns)) {
+		errno = E2BIG;
+		die(name);
+	}
+	memcpy(insns, prog->insns, prog->count * sizeof(insns[0]));
+	for (size_t i = 0; i < prog->count; i++)
+		if (insns[i].src_reg == BPF_PSEUDO_MAP_FD && insns[i].code == (BPF_LD | BPF_IMM | BPF_DW))
+			insns[i].imm = map;
+	fd = bpf_prog_load(prog->type, "bench", "GPL", insns, prog->count, NULL);
+	if (fd < 0)
+		die(name);
+	return fd;
+}
+
+unsigned long long counted(int map)
+{
+	unsigned long long value;
+	int key = 0;
+
+	if (bpf_map_lookup_elem(map, &key, &value))
+		die("map lookup");
+	return value;
+}
+
+struct cost test_run(const char *name, int fd, unsigned int verdict)
+{
+	struct cost best = { -1, -1, -1 };
+
+	for (int i = 0; i < ROUNDS; i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet,
+			    .data_size_in = sizeof(packet), .repeat = REPEAT);
+		struct counters before = read_counters();
+
+		if (bpf_prog_test_run_opts(fd, &run))
+			die("BPF_PROG_TEST_RUN");
+		if (run.retval != verdict) {
+			fprintf(stderr, "bench: %s returned %u, not %u\n", name, run.retval, verdict);
+			exit(1);
+		}
+		keep_quietest(&best, (double)run.duration * REPEAT, &before, REPEAT);
+	}
+	return best;
+}
+
+struct cost measure_test_run(const struct row *row)
+{
+	int map = map_for(&row->prog), fd = load(&row->prog, row->name, map);
+	struct cost cost = test_run(row->name, fd, row->prog.verdict);
+
+	close(fd);
+	if (map >= 0)
+		close(map);
+	return cost;
+}
