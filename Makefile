@@ -20,8 +20,8 @@ help:
 	@echo 'make shell                the same guest, to a prompt'
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
-	@echo 'make test-full            that, and the long ones with more numbers of keys'
-	@echo 'make bench [MANY=1024]    what a run, a packet, a system call costs, isolated or not, also on a'
+	@echo 'make test-full            that, and the long ones: more numbers of keys, a kernel without patches'
+	@echo 'make bench [MANY=1024]    what a run, a packet, a system call costs, isolated or not, and on a'
 	@echo '                          kernel without patches, which it builds; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
 	@echo 'make clean                remove what was built; keeps the unpacked kernel source'
@@ -32,6 +32,7 @@ help:
 	@echo 'MEM=size                  memory of the guest (2G)'
 	@echo 'TESTKERNEL=1              the kernel with patches/test/: a way past the verifier'
 	@echo 'KERNEL=preempt            that, with PREEMPT, lockdep and PROVE_RCU'
+	@echo 'KERNEL=unpatched          the product kernel without patches, for comparison'
 	@echo 'ICOUNT=1                  one CPU, one instruction is one nanosecond'
 	@echo 'NMI=n                     inject n NMIs once the command prints MOAT-NMI-START'
 	@echo 'CPU=model  QEMU_OPTS=...  CPU model (max,+pks), more QEMU options'
@@ -89,7 +90,6 @@ test: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run $(ONLY)
 
-# Only what compares with the kernel without patches needs it.
 test-full: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/kernel unpatched
 	@$(SCRIPTS)/upstream-tests product

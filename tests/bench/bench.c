@@ -87,7 +87,8 @@ static void print_cost(const struct row *row, enum layer layer, const struct cos
 		printf("  not there");
 	if (layer != PLAIN && cost->insns >= 0) {
 		cycles = added + cost->pkrs * pkrs_cycles + cost->cr3 * cr3_cycles;
-		printf("  %+8.*f  %5.1f", row->table == END_TO_END, added, 100 * added / plain->insns);
+		printf("  %+8.*f  %5.1f", row->table == END_TO_END, added,
+		       100 * added / plain->insns);
 		print_number(cost->pkrs, 5, 2);
 		print_number(cost->cr3, 5, 2);
 		printf("  %6.1f", 100 * cycles / plain->insns);
@@ -146,30 +147,35 @@ static const struct cost *find(struct cost (*costs)[LAYERS], const char *name)
 	die(name);
 }
 
+static double added(const struct cost *row)
+{
+	return row[KEYED].insns - row[PLAIN].insns;
+}
+
 /* What the rows have in common, and may not lose */
 static void check_parts(struct cost (*costs)[LAYERS])
 {
 	const struct cost *empty = find(costs, "empty"), *one = find(costs, "one helper");
 	const struct cost *four = find(costs, "four helpers"), *ctx = find(costs, "two ctx reads");
 
-#define ADDED(row) ((row)[KEYED].insns - (row)[PLAIN].insns)
 	printf("\nadded instructions and PKRS writes\n");
-	limit("an empty run", ADDED(empty), 80);
+	limit("an empty run", added(empty), 80);
 	limit("an empty run, PKRS writes", empty[KEYED].pkrs, 2);
-	limit("a helper call", (ADDED(four) - ADDED(one)) / 3, 40);
+	limit("a helper call", (added(four) - added(one)) / 3, 40);
 	limit("a helper call, PKRS writes", (four[KEYED].pkrs - one[KEYED].pkrs) / 3, 2);
-	limit("a context field", (ADDED(ctx) - ADDED(empty)) / 2, 10);
+	limit("a context field", (added(ctx) - added(empty)) / 2, 10);
 	limit("a view, beyond a key", empty[VIEW].insns - empty[KEYED].insns, 30);
 	limit("a view, CR3 writes", empty[VIEW].cr3, 2);
 }
 
-static void usage(void)
+static void refuse(void)
 {
-	fprintf(stderr, "usage: bench [--check] [--plain] [--only NAME] [--pkrs-cycles N] [--cr3-cycles N]\n");
+	fprintf(stderr,
+		"usage: bench [--check] [--plain] [--only NAME] [--{pkrs,cr3}-cycles N]\n");
 	exit(2);
 }
 
-static double cycles(const char *word)
+static double to_number(const char *word)
 {
 	char *end;
 	double n = strtod(word, &end);
@@ -208,17 +214,17 @@ int main(int argc, char **argv)
 			only = optarg;
 			break;
 		case 'p':
-			pkrs_cycles = cycles(optarg);
+			pkrs_cycles = to_number(optarg);
 			break;
 		case 'r':
-			cr3_cycles = cycles(optarg);
+			cr3_cycles = to_number(optarg);
 			break;
 		default:
-			usage();
+			refuse();
 		}
 	}
 	if (optind < argc)
-		usage();
+		refuse();
 	if (check && !moat_loaded()) {
 		fprintf(stderr, "bench: moat.ko is not loaded\n");
 		return 1;

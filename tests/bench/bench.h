@@ -52,7 +52,7 @@ extern const struct row rows[];
 extern const int nr_rows;
 
 /* Says what failed, with errno, and ends the program. */
-void die(const char *what) __attribute__((noreturn));
+_Noreturn void die(const char *what);
 
 /* settings.c */
 bool moat_loaded(void);
@@ -64,6 +64,7 @@ void set_layer(enum layer layer);
 struct counters {
 	double pkrs, cr3;
 };
+
 struct counters read_counters(void);
 /* Keeps in @best the cost of @n operations in @insns, if no round was quieter. */
 void keep_quietest(struct cost *best, double insns, const struct counters *before, int n);
@@ -73,6 +74,7 @@ struct operation {
 	void (*settle)(void *arg);	/* afterwards; may be NULL */
 	void *arg;
 };
+
 #define OPERATIONS 3200	/* so many it does in all */
 struct cost quietest(const struct operation *op);
 

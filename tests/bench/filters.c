@@ -17,9 +17,9 @@
 #define J(OP, K, T, F) BPF_JUMP(BPF_JMP | BPF_##OP | BPF_K, K, T, F)
 #define LD(SIZE, K) S(BPF_LD | BPF_##SIZE | BPF_ABS, K)
 #define RET(K) S(BPF_RET | BPF_K, K)
-#define FILTER(NAME, INSNS) \
+#define FILTER(NAME) \
 	const struct sock_fprog NAME = { \
-		.len = ARRAY_SIZE(INSNS), .filter = (struct sock_filter *)(INSNS), \
+		ARRAY_SIZE(NAME##_insns), (struct sock_filter *)NAME##_insns, \
 	}
 
 /* As `tcpdump -d udp port 53` writes it */
@@ -36,7 +36,8 @@ static const struct sock_filter udp_port_53_insns[] = {
 	S(BPF_LD | BPF_H | BPF_IND, 16), J(JEQ, 53, 0, 1),
 	RET(262144), RET(0),
 };
-FILTER(udp_port_53, udp_port_53_insns);
+
+FILTER(udp_port_53);
 
 /* What a UDP socket is given begins with the UDP header: the port, and `moat` after it. */
 static const struct sock_filter port_and_data_insns[] = {
@@ -44,7 +45,8 @@ static const struct sock_filter port_and_data_insns[] = {
 	LD(W, 8), J(JEQ, 0x6d6f6174, 0, 1),
 	RET(-1), RET(0),
 };
-FILTER(port_and_data, port_and_data_insns);
+
+FILTER(port_and_data);
 
 /*
  * What libseccomp 2.5 writes for 300 rules: system calls 0 to 299 are allowed, but
@@ -68,7 +70,8 @@ static struct sock_filter allow_list_insns[LAST + 8] = {
 	LD(W, offsetof(struct seccomp_data, args)), J(JEQ, 0xffffffff, 1, 0),
 	RET(SECCOMP_RET_ERRNO | EPERM), RET(SECCOMP_RET_ALLOW), RET(SECCOMP_RET_KILL),
 };
-FILTER(allow_list, allow_list_insns);
+
+FILTER(allow_list);
 
 static void complete_allow_list(void)
 {
@@ -122,7 +125,8 @@ struct cost measure_system_call(const struct row *row)
 	pid_t pid;
 
 	complete_allow_list();
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		die("mmap");
 	fflush(stdout);

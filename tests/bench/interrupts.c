@@ -5,7 +5,7 @@
 #include "bench.h"
 
 /* How many interrupts CPU 0 has had by what /proc/interrupts calls @name */
-static long interrupts(const char *name)
+static long nr_interrupts(const char *name)
 {
 	FILE *f = fopen("/proc/interrupts", "r");
 	char line[512], format[16];
@@ -24,10 +24,10 @@ static long interrupts(const char *name)
 /* A program that has an IPI sent to its own CPU in each run */
 struct cost measure_kernel_interrupt(const struct row *row)
 {
-	long before = interrupts("IWI"), after;
+	long before = nr_interrupts("IWI"), after;
 	struct cost cost = measure_test_run(row);
 
-	after = interrupts("IWI");
+	after = nr_interrupts("IWI");
 	if (after - before < 10000) {
 		fprintf(stderr, "bench: %s: only %ld interrupts\n", row->name, after - before);
 		exit(1);

@@ -120,7 +120,7 @@ struct cost measure_loopback(const struct row *row)
 	if (row->filter) {
 		attach_filter(p.rx, row->filter);
 		if (send(p.tx, "another", 8, 0) != 8 || recv(p.rx, in, BYTES, MSG_DONTWAIT) >= 0) {
-			fprintf(stderr, "bench: %s: the filter lets everything through\n", row->name);
+			fprintf(stderr, "bench: %s: the filter lets all through\n", row->name);
 			exit(1);
 		}
 	}

@@ -47,7 +47,8 @@ int load(const struct program *prog, const char *name, int map)
 	}
 	memcpy(insns, prog->insns, prog->count * sizeof(insns[0]));
 	for (size_t i = 0; i < prog->count; i++)
-		if (insns[i].src_reg == BPF_PSEUDO_MAP_FD && insns[i].code == (BPF_LD | BPF_IMM | BPF_DW))
+		if (insns[i].src_reg == BPF_PSEUDO_MAP_FD &&
+		    insns[i].code == (BPF_LD | BPF_IMM | BPF_DW))
 			insns[i].imm = map;
 	fd = bpf_prog_load(prog->type, "bench", "GPL", insns, prog->count, NULL);
 	if (fd < 0)
@@ -77,7 +78,8 @@ struct cost test_run(const char *name, int fd, unsigned int verdict)
 		if (bpf_prog_test_run_opts(fd, &run))
 			die("BPF_PROG_TEST_RUN");
 		if (run.retval != verdict) {
-			fprintf(stderr, "bench: %s returned %u, not %u\n", name, run.retval, verdict);
+			fprintf(stderr, "bench: %s returned %u, not %u\n", name, run.retval,
+				verdict);
 			exit(1);
 		}
 		keep_quietest(&best, (double)run.duration * REPEAT, &before, REPEAT);

@@ -91,6 +91,15 @@ is "make kernel says where the module is" \
 make -s -C "$scratch/A" kernel KERNEL=test >"$scratch/A.said" 2>&1
 is "another variant" $? 0
 is "it is found, too" "$(grep -c "^moat: $a/kernel/test/" "$scratch/A.said")" 2
+
+# And one without patches, which begins so, too.
+make -s -C "$scratch/A" kernel KERNEL=unpatched >"$scratch/A.said" 2>&1
+is "a kernel without patches" $? 0
+is "it has none" "$(cat "$a/kernel/unpatched/bzImage")" nobody
+is "its tree has nothing that a patch made" \
+	"$(diff -rq "$KERNEL_SRC" "$(cat "$a/kernel/unpatched/tree")" | grep -v ': \.moat-')" ""
+is "and there is no module for it" "$(ls "$a/kernel/unpatched" | grep -c moat.ko)" 0
+is "only the kernel is named" "$(grep -c "^moat: $a/kernel/unpatched/" "$scratch/A.said")" 1
 is "nothing is left behind" "$(find "$MOAT_CACHE" -maxdepth 1 -name 'stage.*')" ""
 
 # Cleaning up in one does not take the tree from under a build of the other.
