@@ -141,28 +141,29 @@ struct cost measure_loopback(const struct row *row)
 
 /*
  * va, here, has vb of moat1 for its peer; vc, there, has vd of moat2. Nothing is resolved
- * and nobody speaks IPv6, so that nothing is sent that is not asked for.
+ * and nobody speaks IPv6, so that nothing is sent that is not asked for. There is one
+ * neighbour only, since how long it takes to find one of several is random.
  *
- * 10.9.0.0/24: from va to vb. 10.9.1.0/24: the same, but source and destination are
- * exchanged at vb, whose address is therefore the sender's. 10.9.2.0/24: from va to vd,
- * to which somebody must take it from vb.
+ * 10.9.0.2: from va to vb. 10.9.1.2: the same, but source and destination are exchanged
+ * at vb, whose address is therefore the sender's. 10.9.2.2: from va to vd, to which
+ * somebody must take it from vb.
  */
 static const char veth_up[] =
 	"set -e; mac=02:00:00:00:00:0; ip netns add moat1; ip netns add moat2\n"
 	"for e in '' 'ip netns exec moat1' 'ip netns exec moat2'; do\n"
-	"	$e sh -c 'cd /proc/sys/net/ipv6/conf; for i in all default; do echo 1 >$i/disable_ipv6; done'\n"
+	"	$e sh -c 'cd /proc/sys/net/ipv6/conf; for i in all default; do\n"
+	"		echo 1 >$i/disable_ipv6; done'\n"
 	"	$e ip link set lo up\n"
 	"done\n"
 	"ip link add va address ${mac}a type veth peer name vb address ${mac}b netns moat1\n"
-	"ip -n moat1 link add vc address ${mac}c type veth peer name vd address ${mac}d netns moat2\n"
-	"for i in 0 1 2; do ip addr add 10.9.$i.1/24 dev va; done\n"
+	"ip -n moat1 link add vc address ${mac}c type veth peer name vd address ${mac}b netns moat2\n"
+	"ip addr add 10.9.0.1/24 dev va; ip addr add 10.9.1.1/32 dev va\n"
 	"ip -n moat1 addr add 10.9.0.2/24 dev vb; ip -n moat1 addr add 10.9.1.1/24 dev vb\n"
 	"ip -n moat2 addr add 10.9.2.2/24 dev vd\n"
 	"ip link set va up; ip -n moat1 link set vb up; ip -n moat1 link set vc up\n"
 	"ip -n moat2 link set vd up\n"
-	"for i in 0:b 1:b 2:d; do\n"
-	"	ip neigh add 10.9.${i%:*}.2 dev va nud permanent lladdr $mac${i#*:}\n"
-	"done\n";
+	"ip neigh add 10.9.0.2 dev va nud permanent lladdr ${mac}b\n"
+	"ip route add 10.9.1.2 via 10.9.0.2 src 10.9.1.1; ip route add 10.9.2.2 via 10.9.0.2\n";
 
 static void enter(const char *netns)
 {
