@@ -101,7 +101,7 @@ impl<'a> Map<'a> {
     /// they may not.
     pub fn call(self) -> Option<moat_map_call> {
         let mut call = moat_map_call::default();
-        // SAFETY: liveness by contract of `new`; there is room for what is filled in.
+        // SAFETY: liveness as `Map` says; there is room for what is filled in.
         unsafe { ffi::moat_shim_map_call(self.map.as_ptr(), &mut call) }.then_some(call)
     }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Map operations that sites call straight away: `run/map_calls.S`.
 //!
-//! It does so if the call is for the map that the site knows, and key and value are in the
-//! program's slots, which both stay what they are for as long as it is loaded.  Then it says what
-//! the audit would say.
+//! A site does so if the call is for the map that it knows, and key and value are in the
+//! program's slots.  Both stay what they are for as long as the program is loaded, so that this
+//! says what the audit would say.
 
 #![forbid(unsafe_code)]
 

@@ -9,6 +9,9 @@ use crate::prog_types::Level;
 use crate::setup::{Setup, Size};
 use crate::system::System;
 use kernel::machine::Broken;
+use proptest::prelude::{any, Strategy};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 /// As `run/map_calls.S` compares.
 fn fits(addr: u64, area: u64, last: u64) -> bool {
@@ -18,12 +21,10 @@ fn fits(addr: u64, area: u64, last: u64) -> bool {
 /// Addresses near both ends of the area, and far from it.
 fn addresses((base, len): (u64, u64)) -> impl Iterator<Item = u64> {
     let near = move |at: u64| (0..64).map(move |i| at.wrapping_add(i).wrapping_sub(32));
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut runner = TestRunner::deterministic();
     let far = (0..1000).map(move |_| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random
+        let address = any::<u64>().new_tree(&mut runner);
+        address.expect("any will do").current()
     });
     let ends = [base, base + len, 0, base.wrapping_neg()];
     ends.into_iter().flat_map(near).chain(far)
