@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include "settings.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -51,11 +52,7 @@ struct row {
 extern const struct row rows[];
 extern const int nr_rows;
 
-/* Says what failed, with errno, and ends the program. */
-_Noreturn void die(const char *what);
-
-/* settings.c */
-bool moat_loaded(void);
+/* layers.c */
 bool layer_exists(const struct row *row, enum layer layer);
 /* For what is loaded and attached from now on */
 void set_layer(enum layer layer);

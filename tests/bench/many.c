@@ -21,6 +21,7 @@
 #include <bpf/bpf.h>
 #include "insns.h"
 #include "packet.h"
+#include "settings.h"
 
 #define MOST 16384
 #define BATCH 512
@@ -28,34 +29,18 @@
 
 static int prog[MOST], map[MOST], missed;
 
-static void die(const char *what)
+void die(const char *what)
 {
 	fprintf(stderr, "many: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
-static void sysctl(const char *name, int value)
-{
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/sys/kernel/moat/%s", name);
-	f = fopen(path, "w");
-	if (!f || fprintf(f, "%d", value) < 0 || fclose(f))
-		die(path);
-}
-
 static long counter(const char *name)
 {
-	char path[64];
-	long n = -1;
-	FILE *f;
+	long n = moat_counter(name);
 
-	snprintf(path, sizeof(path), "/sys/kernel/debug/moat/%s", name);
-	f = fopen(path, "r");
-	if (!f || fscanf(f, "%ld", &n) != 1)
-		die(path);
-	fclose(f);
+	if (n < 0)
+		die(name);
 	return n;
 }
 
@@ -179,9 +164,9 @@ static long load_cost(int live, long *added)
 	int i;
 
 	for (i = 0; i < BATCH; i++) {
-		sysctl("socket_filter", 0);
+		set_sysctl("socket_filter", 0);
 		plain[i] = load(live + BATCH + i, 1);
-		sysctl("socket_filter", 2);
+		set_sysctl("socket_filter", 2);
 		added[i] = load(live + i, 1) - plain[i];
 	}
 	*added = median(added, BATCH);
@@ -263,14 +248,14 @@ static long taken(int first, int n, int level)
 	long before;
 	int i;
 
-	sysctl("socket_filter", level);
+	set_sysctl("socket_filter", level);
 	before = settled();
 	for (i = first; i < first + n; i++)
 		load(i, 0);
 	before -= settled();
 	for (i = first; i < first + n; i++)
 		unload(i);
-	sysctl("socket_filter", 2);
+	set_sysctl("socket_filter", 2);
 	return before;
 }
 
@@ -365,8 +350,8 @@ int main(int argc, char **argv)
 		double bytes, views;
 
 		/* All in views: what a keyed one takes less is another matter. */
-		sysctl("socket_filter", 2);
-		sysctl("keys", 0);
+		set_sysctl("socket_filter", 2);
+		set_sysctl("keys", 0);
 		while (live < points[i])
 			load(live++, 1);
 		plain = load_cost(live, added);
@@ -391,7 +376,7 @@ int main(int argc, char **argv)
 			printf(" %9s | %9s\n", "-", "-");
 			continue;
 		}
-		sysctl("keys", 13);
+		set_sysctl("keys", 13);
 		skewed(live, 1);
 		views = skewed(live, 1);
 		in_views = MAX(in_views, views);
@@ -409,6 +394,6 @@ int main(int argc, char **argv)
 	limit("evictions in a second of turns", evictions, EVICTIONS, EVICTIONS);
 	limit("bytes of a program in a view", viewed, 32 * 1024, 32 * 1024);
 	limit("bytes of a program with a key", viewed - VIEW_TABLES, 16 * 1024, 16 * 1024);
-	sysctl("socket_filter", 0);
+	set_sysctl("socket_filter", 0);
 	return check && missed;
 }

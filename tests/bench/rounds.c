@@ -4,33 +4,17 @@
  * no work that the kernel had put off: a round is shorter than the tick's millisecond.
  * The TSC counts instructions, as the guest has ICOUNT=1.
  */
-#include <stdio.h>
 #include <unistd.h>
 #include "bench.h"
 
 #define REPEAT 32
 #define ROUNDS (OPERATIONS / REPEAT)
 
-#define DEBUGFS "/sys/kernel/debug/moat/"
-
-static double counter(const char *path)
-{
-	unsigned long long n;
-	FILE *f = fopen(path, "r");
-
-	if (!f)
-		return -1;
-	if (fscanf(f, "%llu", &n) != 1)
-		die(path);
-	fclose(f);
-	return n;
-}
-
 struct counters read_counters(void)
 {
 	return (struct counters){
-		.pkrs = counter(DEBUGFS "pkrs_writes"),
-		.cr3 = counter(DEBUGFS "cr3_writes"),
+		.pkrs = moat_counter("pkrs_writes"),
+		.cr3 = moat_counter("cr3_writes"),
 	};
 }
 

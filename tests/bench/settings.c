@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Which layer programs run in that are loaded from now on. */
 #include <stdio.h>
 #include <unistd.h>
-#include "bench.h"
+#include "settings.h"
 
 #define SYSCTL "/proc/sys/kernel/moat/"
+#define DEBUGFS "/sys/kernel/debug/moat/"
 
-static bool exists(const char *name)
+bool sysctl_exists(const char *name)
 {
 	char path[64];
 
@@ -14,7 +14,7 @@ static bool exists(const char *name)
 	return !access(path, F_OK);
 }
 
-static void set(const char *name, int value)
+void set_sysctl(const char *name, int value)
 {
 	char path[64];
 	FILE *f;
@@ -27,30 +27,21 @@ static void set(const char *name, int value)
 
 bool moat_loaded(void)
 {
-	return exists("");
+	return sysctl_exists("");
 }
 
-bool layer_exists(const struct row *row, enum layer layer)
+long moat_counter(const char *name)
 {
-	if (layer == PLAIN)
-		return true;
-	if (row->runs == NOTHING || !moat_loaded())
-		return false;
-	if (row->runs == SECCOMP && !exists("seccomp"))
-		return false;
-	return layer != CONFINED || (row->runs != EBPF && exists("confined"));
-}
+	char path[64];
+	long n;
+	FILE *f;
 
-void set_layer(enum layer layer)
-{
-	static const char *const types[] = { "xdp", "sched_cls", "socket_filter", "seccomp" };
-
-	if (!moat_loaded())
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (exists(types[i]))
-			set(types[i], layer == PLAIN ? 0 : 2);
-	if (exists("confined"))
-		set("confined", layer == CONFINED);
-	set("keys", layer == VIEW ? 0 : 13);
+	snprintf(path, sizeof(path), DEBUGFS "%s", name);
+	f = fopen(path, "r");
+	if (!f)
+		return -1;
+	if (fscanf(f, "%ld", &n) != 1)
+		die(path);
+	fclose(f);
+	return n;
 }
