@@ -11,7 +11,7 @@ LIST = os.environ.get("MOAT_USES") or TOP + "/config/kernel-uses.tsv"
 CHANGELOG = "/usr/share/doc/linux-source-6.1/changelog.Debian.gz"
 TARGET = 38  # of 6.1.y: what is younger needs something in its place
 # Where most of what is used is, for names that are not where they were.
-ROOMS = ["include", "arch/x86", "kernel", "mm", "net", "rust", "lib", "scripts"]
+ROOMS = ["include", "arch/Kconfig", "arch/x86", "kernel", "mm", "net", "rust", "lib", "scripts"]
 
 
 def read_list():
@@ -105,7 +105,7 @@ class Tree:
         return self.texts[where]
 
     def grep(self, *how):
-        rooms = [r for r in ROOMS if os.path.isdir("%s/%s" % (self.root, r))]
+        rooms = [r for r in ROOMS if os.path.exists("%s/%s" % (self.root, r))]
         return subprocess.run(["grep", "-r"] + list(how) + rooms, cwd=self.root, check=False,
                               stdout=subprocess.PIPE).stdout.decode(errors="replace").split()
 
