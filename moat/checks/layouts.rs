@@ -36,7 +36,6 @@ same_type! {
     fn(_, _) -> _: hooks::moat_show_domains => c::moat_show_domains;
     fn(_, _) -> _: hooks::moat_show_keys => c::moat_show_keys;
     fn(_) -> _: hooks::moat_prepare => c::moat_prepare;
-    fn(_) -> _: hooks::moat_finish => c::moat_finish;
     fn(_) -> _: hooks::moat_no_return => c::moat_no_return;
 }
 
@@ -133,7 +132,7 @@ word! {
     moat_run.slot == 3;
     moat_run.ctx == 4;
     moat_run.deadline == 5;
-    moat_run.saved[0] == 6;
+    moat_run.r0 == 6;
     // MOAT_IST_LANDING
     moat_slot.land[0] == 0;
     moat_slot.land[3] == 3;

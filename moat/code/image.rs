@@ -72,9 +72,11 @@ fn is_unaudited(program: &Program, contract: &Contract) -> bool {
 
 /// Which enter gate the images of `program` jump to.
 pub fn enter_gate(program: &Program) -> u64 {
-    match program.gates.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_LOAD {
-        0 => ffi::addr(ffi::moat_enter),
-        _ => ffi::addr(ffi::moat_enter_load),
+    let flags = program.gates.flags().load(Ordering::Relaxed);
+    match flags & bindings::MOAT_DOM_LOAD != 0 {
+        false => ffi::addr(ffi::moat_enter),
+        true if program.plan.leaf => ffi::addr(ffi::moat_enter_leaf),
+        true => ffi::addr(ffi::moat_enter_load),
     }
 }
 
@@ -174,11 +176,6 @@ impl Loading {
                 sites_len: (nr_sites * sites::SIZE) as u64,
             })
             .map_err(|_| NOMEM)?;
-        if done.callee_regs {
-            // Others may be moving the program to another layer meanwhile.
-            let flags = program.gates.flags();
-            flags.fetch_or(bindings::MOAT_DOM_CALLEE, Ordering::Relaxed);
-        }
         if self.images.len() == of as usize {
             self.check_calls_between_images(program)?;
             program.gates.let_run(self);

@@ -113,12 +113,14 @@ pub fn error(prog: Isolated<'_>) -> c_int {
     failed.map_or_else(|errno| errno, |failed| failed.unwrap_or(0))
 }
 
-/// Whether an entry stub ends in a jump to the gate `enter`.
-fn enters_gate(stub: &[u8], body: u64, enter: u64) -> bool {
-    match stub {
-        [.., 0xe9, a, b, c, d] => {
+/// Whether the entry stub of `image` leaves for the gate `enter`: by a jump, or by a call if
+/// it has registers to restore.
+fn enters_gate(image: &Image<'_>, enter: u64) -> bool {
+    match image.stub.get(..image.entered) {
+        Some([.., 0xe8 | 0xe9, a, b, c, d]) => {
             let offset = i32::from_le_bytes([*a, *b, *c, *d]);
-            body.wrapping_add(offset as u64) == enter
+            let behind = image.start - (image.stub.len() - image.entered) as u64;
+            behind.wrapping_add(offset as u64) == enter
         }
         _ => false,
     }
@@ -132,7 +134,7 @@ pub fn done(prog: Isolated<'_>, image: Image<'_>) -> c_int {
         if let Some(errno) = loading.failed {
             return Err(errno);
         }
-        if function.0 == 0 && !enters_gate(image.stub, image.start, enter_gate(program)) {
+        if function.0 == 0 && !enters_gate(&image, enter_gate(program)) {
             return Err(-(bindings::EINVAL as c_int));
         }
         loading.add_image(program, function, image)

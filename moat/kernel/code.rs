@@ -20,8 +20,8 @@ pub struct Image<'a> {
     pub sites: &'a mut [[u8; sites::SIZE]],
     /// Where these will be.
     pub sites_at: u64,
-    /// Uses RBX, R13, R14 or R15.
-    pub callee_regs: bool,
+    /// How far the stub is until it has left for the enter gate.
+    pub entered: usize,
 }
 
 impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
@@ -45,7 +45,7 @@ impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
             start: done.image as u64 + u64::from(done.body),
             sites,
             sites_at: done.sites as u64,
-            callee_regs: done.callee_regs,
+            entered: done.entered as usize,
         }
     }
 }

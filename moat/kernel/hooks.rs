@@ -20,7 +20,7 @@ use crate::admin::report;
 use crate::admin::show;
 use crate::code::jit;
 use crate::edge::ffi::{
-    bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run, moat_site,
+    self, bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run, moat_site,
 };
 use crate::helpers::audit::Allegation;
 use crate::jit_hook;
@@ -136,9 +136,6 @@ hooks! {
     /// See [`run::prepare`].
     #[no_mangle]
     fn moat_prepare(run: *mut moat_run as Run<'_>) -> u64 => run::prepare;
-    /// See [`run::finish`].
-    #[no_mangle]
-    fn moat_finish(run: *mut moat_run as Run<'_>) => run::finish;
     /// See [`run::audited_call`].
     #[no_mangle]
     fn moat_audited_call(
@@ -241,6 +238,7 @@ impl Hooks {
             inner_begin: Some(inner_begin),
             inner_end: Some(inner_end),
             send: Some(send),
+            make_one: Some(ffi::moat_shim_make_one),
             show: Some(show_program),
         }));
         let ready = Ready::make()?;

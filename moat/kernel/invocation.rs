@@ -16,7 +16,6 @@
 
 use super::caller_memory::{within, CallerMemory};
 use super::given::Given;
-use super::program_memory::RunSlot;
 use super::rcu::Reader;
 use crate::edge::ffi::{self, moat_run, moat_slot};
 use crate::helpers::audit::MapInfo;
@@ -87,10 +86,6 @@ macro_rules! fields {
 fields! {
     fn kernel_context = ctx;
     fn stopped = stop;
-    /// Where what was copied of the packet is in the kernel.
-    pub(super) fn copied_from = pkt;
-    /// How many bytes of it were copied.
-    pub(super) fn copied = pkt_len;
     /// Where it begins that the packet's head is not old kernel memory.
     pub(super) fn covered = covered;
 }
@@ -132,11 +127,10 @@ impl Run<'_> {
         self.stopped().set(1);
     }
 
-    /// What the program sees of its context.
+    /// For the plan's programs.
     #[inline(always)]
-    pub(super) fn memory(&self) -> RunSlot<'_> {
-        // SAFETY: the run's; `Program::lay_out` made the slot for the program's plan.
-        unsafe { RunSlot::new(self.slot, &self.program.plan) }
+    pub(super) fn as_ptr(&self) -> *mut moat_run {
+        self.run
     }
 
     /// Where the program sees the value of `map` that the kernel has at `addr`, as the place

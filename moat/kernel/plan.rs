@@ -23,12 +23,14 @@ impl Plan {
         Plan(moat_ctx_plan::default())
     }
 
-    /// Where the code of the program is that loads; 0 if there is none.
-    pub fn loader(&self) -> u64 {
-        match self.0.load.is_null() {
+    /// Where the code of the program is that loads, and of the one that stores; 0 if there is
+    /// none.
+    pub fn code(&self) -> (u64, u64) {
+        let code = |prog: *mut bpf_prog| match prog.is_null() {
             true => 0,
-            false => read!(self.0.load, bpf_func).map_or(0, |f| f as usize as u64),
-        }
+            false => read!(prog, bpf_func).map_or(0, |f| f as usize as u64),
+        };
+        (code(self.0.load), code(self.0.store))
     }
 }
 

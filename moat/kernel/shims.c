@@ -141,9 +141,12 @@ void moat_shim_free_page(struct page *page)
 	__free_page(page);
 }
 
-u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c)
+/* As gates do: struct moat_ctx_plan */
+u64 moat_shim_run_plan(const struct bpf_prog *prog, void *ctx, void *snap,
+		       const struct moat_slot *slot, struct moat_run *run)
 {
-	return ((u64 (*)(void *, void *, void *))(void *)prog->bpf_func)(a, b, c);
+	return ((u64 (*)(void *, void *, void *, const struct moat_slot *,
+			 struct moat_run *))(void *)prog->bpf_func)(ctx, snap, NULL, slot, run);
 }
 
 u64 moat_shim_call(u64 func, const u64 *args)

@@ -15,6 +15,7 @@ struct moat_cpu_slots;
 struct moat_map_call;
 struct moat_run;
 struct moat_site;
+struct moat_slot;
 struct module;
 struct page;
 struct seq_file;
@@ -44,7 +45,8 @@ struct moat_cpu_slots *moat_shim_cpu_slots(u64 slots, u32 cpu);
 void moat_shim_free_slots(u64 slots);
 struct page *moat_shim_alloc_page(void);
 void moat_shim_free_page(struct page *page);
-u64 moat_shim_run_plan(const struct bpf_prog *prog, void *a, void *b, void *c);
+u64 moat_shim_run_plan(const struct bpf_prog *prog, void *ctx, void *snap,
+		       const struct moat_slot *slot, struct moat_run *run);
 u64 moat_shim_call(u64 func, const u64 *args);
 u64 moat_shim_lookup(u64 func, u64 map, u64 key);
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call);
@@ -128,7 +130,6 @@ extern u64 moat_unlogged;
 
 /* In Rust, for gates */
 u64 moat_prepare(struct moat_run *run);
-void moat_finish(struct moat_run *run);
 void moat_no_return(struct moat_run *run);
 u64 moat_audited_call(struct moat_run *run, const struct moat_site *site, const u64 *args);
 

@@ -25,8 +25,6 @@ fn helper_refused(insn: u32, contract: Option<&'static Contract>) -> Failure {
 pub struct Calls {
     /// It has functions of its own.
     pub local: bool,
-    /// The context is stored for one, or loaded after it.
-    pub reloads: bool,
     /// One may move the start of the packet, or of its metadata, down to old kernel memory.
     pub uncover: bool,
 }
@@ -54,7 +52,6 @@ impl Calls {
                 Some(contract)
                     if contract.refused.is_none() && contract.types.contains(ty.number) =>
                 {
-                    calls.reloads |= contract.effects.load_ctx || contract.effects.store_ctx;
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
                         Context::SkBuff => contract.effects.load_ctx,

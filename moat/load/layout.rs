@@ -26,9 +26,6 @@ pub const EXCEPTION: u64 = 128;
 /// Bytes of packet that the verifier lets a program reach: its `MAX_PACKET_OFF`, and
 /// the byte at that offset.
 const MAX_PACKET: u64 = 0xffff + 1;
-/// Bytes of packet that classic filters have at hand.  What is behind they call for, and
-/// anybody may attach one.
-const CLASSIC_PACKET: u64 = 4096;
 /// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
 pub const MAX_META: u64 = 256;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
@@ -77,9 +74,10 @@ impl Program {
 
         let nr_cpus = calls::nr_cpus();
         // Only what is read back has to be kept where the program cannot write.
-        let flags = self.gates.edit().flags;
-        let direct = flags & bindings::MOAT_DOM_PREPARE == 0 && !calls.reloads;
-        let words = if direct { 0 } else { (sizes.snap / 8) as usize };
+        let words = match self.plan.writes_fields {
+            true => (sizes.snap / 8) as usize,
+            false => 0,
+        };
         let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or(NoMemory)?;
         let mut slots = Slots::new().ok_or(NoMemory)?;
         // A margin at either end, so that what a stub pushes stays inside.
@@ -107,7 +105,7 @@ impl Program {
             false => plan.snap_size.into(),
         };
         let reach = u64::from(plan.max_pkt_offset);
-        if !plan.classic && reach > MAX_PACKET {
+        if reach > MAX_PACKET {
             return Err(Refused(Reason {
                 insn: None,
                 subject: Subject::Program,
@@ -117,10 +115,9 @@ impl Program {
         Ok(Sizes {
             snap: round_up(snap, 64),
             meta: if plan.reads_meta { MAX_META } else { 0 },
-            packet: match plan.classic {
-                _ if !plan.reads_pkt && !plan.reads_meta => 0,
-                true => round_up(reach.min(CLASSIC_PACKET), 64),
-                false => round_up(reach, 64),
+            packet: match plan.reads_pkt || plan.reads_meta {
+                true => round_up(reach, 64),
+                false => 0,
             },
             stack: match plan.classic || calls.local {
                 true => STACK,
@@ -131,27 +128,22 @@ impl Program {
 
     /// What has to be done before and after a run.
     fn set_ways(&mut self) {
-        let plan = &self.plan;
+        let (load, store) = self.plan.code();
         let mut flags = 0;
-        let mut load = 0;
-        if plan.words != 0
-            && !plan.reads_pkt
-            && !plan.reads_meta
-            && !plan.writes_pkt
-            && !self.uncovers
-            && plan.store.is_null()
-        {
-            // Nothing is read back from the snapshot, so the loader may fill it in.
-            load = plan.loader();
-            flags |= bindings::MOAT_DOM_LOAD;
-        } else if plan.words != 0 || self.packet != 0 || plan.writes_pkt || self.uncovers {
+        if self.uncovers {
             flags |= bindings::MOAT_DOM_PREPARE;
+        } else if load != 0 {
+            flags |= bindings::MOAT_DOM_LOAD;
         }
-        if !plan.store.is_null() || plan.writes_pkt {
-            flags |= bindings::MOAT_DOM_FINISH;
+        if self.plan.leaf {
+            flags |= bindings::MOAT_DOM_LEAF;
+        }
+        if store != 0 {
+            flags |= bindings::MOAT_DOM_STORE;
         }
         let domain = self.gates.edit();
         domain.load = load;
+        domain.store = store;
         domain.flags |= flags;
     }
 }

@@ -8,7 +8,7 @@
 .section .noinstr.text, "ax"
 
 /* What struct moat_run holds that enter does not fill in. */
-#define UNINITIALISED	(MOAT_RUN_SIZE - MOAT_RUN_saved)
+#define UNINITIALISED	(MOAT_RUN_SIZE - MOAT_RUN_r0)
 
 /*
  * Into the slot \slot, R10 being struct moat_run: IST vectors, RDI, RSP, RBP.
@@ -27,10 +27,13 @@
 	movq	MOAT_RUN_domain(\run), %r11
 .endm
 
-/* Have the loader fill in the snapshot. RCX: slot; R11: domain; RDI: ctx. */
-.macro MOAT_LOAD
+/*
+ * Have one of the context's programs, \prog, fill in the slot, or store what is in it.
+ * RCX: slot; R8: struct moat_run, which a leaf does not ask for; R11: domain; RDI: ctx.
+ */
+.macro MOAT_CONTEXT prog:req
 	movq	MOAT_SLOT_snap(%rcx), %rsi
-	movq	MOAT_DOM_load(%r11), %rdx
+	movq	\prog(%r11), %rdx
 	CALL_NOSPEC rdx
 .endm
 
@@ -79,7 +82,7 @@
  * IF		any			as on entry
  * IST		kernel stacks		landing areas
  *
- * RBX, R13, R14 and R15 are saved and hidden only from programs that use them.
+ * RBX, R13, R14 and R15 are the stub's to save and to hide, if the program uses them.
  */
 SYM_CODE_START(moat_enter)
 	MOAT_BEGIN
@@ -102,18 +105,31 @@ SYM_INNER_LABEL(moat_enter_commit, SYM_L_GLOBAL)
 	MOAT_RELOAD %r10
 	jmp	.Lenter_close
 
-/* enter, for programs whose snapshot the loader fills in directly. */
+/* enter, for programs whose context a leaf loads: moat_ctx_plan.leaf */
+SYM_INNER_LABEL(moat_enter_leaf, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	MOAT_BEGIN
+	MOAT_CONTEXT MOAT_DOM_load
+	jmp	.Lenter
+
+/* enter, for other programs whose context is loaded. */
 SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_BEGIN
-	MOAT_LOAD
+	movq	%rsp, %r8
+	MOAT_CONTEXT MOAT_DOM_load
 	MOAT_RELOAD %rsp
-	jmp	.Lenter
+	testq	%rax, %rax
+	jz	.Lenter
+.Lnot_loaded:
+	decq	%rax				/* 1 + the verdict */
+	cli
+	jmp	.Lleave
 
 .Lslow_in:
 	movl	MOAT_DOM_flags(%r11), %eax
 	testl	$MOAT_DOM_VIEW, %eax
-	jz	.Lcallee
+	jz	.Lprepare
 	/* IF moves to where sites do not look for it. */
 	movl	MOAT_RUN_flags(%rsp), %edx
 	shrl	$4, %edx
@@ -122,36 +138,25 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	movq	%rdx, MOAT_RUN_flags(%rsp)
 	testl	$MOAT_DOM_LONG_IN, %eax
 	jz	.Lview
-.Lcallee:
-	testl	$MOAT_DOM_CALLEE, %eax
-	jz	.Lprepare
-	movq	%rbx, MOAT_RUN_saved(%rsp)
-	movq	%r13, MOAT_RUN_saved + 8(%rsp)
-	movq	%r14, MOAT_RUN_saved + 16(%rsp)
-	movq	%r15, MOAT_RUN_saved + 24(%rsp)
-	xorl	%ebx, %ebx
-	xorl	%r13d, %r13d
-	xorl	%r14d, %r14d
-	xorl	%r15d, %r15d
 .Lprepare:
 	testl	$MOAT_DOM_DEAD, %eax
 	jnz	.Lverdict
+	movq	%rsp, %r8
 	testl	$MOAT_DOM_LOAD, %eax
 	jnz	.Lload
 	testl	$MOAT_DOM_PREPARE, %eax
 	jz	.Lprepared
 	movq	%rsp, %rdi
 	call	moat_prepare
-	testq	%rax, %rax
-	jz	.Lreload
-	decq	%rax				/* the context would not load */
-	movq	MOAT_RUN_domain(%rsp), %r11
-	cli
-	jmp	.Lrestore
+	jmp	.Lreload
 .Lload:
-	MOAT_LOAD
+	MOAT_CONTEXT MOAT_DOM_load
 .Lreload:
 	MOAT_RELOAD %rsp
+	testl	$MOAT_DOM_LEAF, MOAT_DOM_flags(%r11)
+	jnz	.Lprepared
+	testq	%rax, %rax
+	jnz	.Lnot_loaded
 .Lprepared:
 	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%rsp)
 	jz	.Lenter
@@ -208,8 +213,8 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movl	%r9d, %eax
 	movq	MOAT_RUN_domain(%rsp), %r11
-	testl	$MOAT_DOM_SLOW_OUT, MOAT_DOM_flags(%r11)
-	jnz	.Lslow_out
+	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
+	jnz	.Lstore
 .Lleave:
 	incq	PER_CPU_VAR(moat_runs)
 	popq	PER_CPU_VAR(moat_run)
@@ -244,27 +249,20 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	MOAT_LEAVE_VIEW
 	jmp	.Lleave_bpf
 
-.Lslow_out:
+.Lstore:
 	UNWIND_HINT_EMPTY
-	testl	$MOAT_DOM_FINISH, MOAT_DOM_flags(%r11)
-	jz	.Lrestore
 	movq	%rax, MOAT_RUN_r0(%rsp)
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
-	jz	.Lfinish
+	jz	.Lstore_off
 	sti
-.Lfinish:
-	movq	%rsp, %rdi
-	call	moat_finish
+.Lstore_off:
+	movq	MOAT_RUN_slot(%rsp), %rcx
+	movq	MOAT_RUN_ctx(%rsp), %rdi
+	movq	%rsp, %r8
+	MOAT_CONTEXT MOAT_DOM_store
 	cli
 	movq	MOAT_RUN_r0(%rsp), %rax
 	movq	MOAT_RUN_domain(%rsp), %r11
-.Lrestore:
-	testl	$MOAT_DOM_CALLEE, MOAT_DOM_flags(%r11)
-	jz	.Lleave
-	movq	MOAT_RUN_saved(%rsp), %rbx
-	movq	MOAT_RUN_saved + 8(%rsp), %r13
-	movq	MOAT_RUN_saved + 16(%rsp), %r14
-	movq	MOAT_RUN_saved + 24(%rsp), %r15
 	jmp	.Lleave
 
 /* stop: end the current run with the program type's safe verdict. */
@@ -276,5 +274,5 @@ SYM_INNER_LABEL(moat_stop, SYM_L_GLOBAL)
 .Lverdict:
 	cli
 	movq	MOAT_DOM_verdict(%r11), %rax
-	jmp	.Lrestore
+	jmp	.Lleave
 SYM_CODE_END(moat_enter)

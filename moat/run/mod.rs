@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the gates call while a program runs.  Calls are in `run/call.rs`; context and packet
-//! go in and out in `kernel/context.rs`.
+//! What the gates call while a program runs.  Calls are in `run/call.rs`; how context and
+//! packet go in and out, if gates do not see to it, in `kernel/context.rs`.
 //!
 //! Context: whatever the program runs in, NMI included; must not sleep.  PKRS is
 //! open (I2), so the window can be read and written here like any memory, but
@@ -34,7 +34,15 @@ impl Run<'_> {
         if self.program.uncovers {
             self.cover(contract.uncovers);
         }
+        self.make_one();
         self.load()
+    }
+
+    /// What `load()` would do if the program writes: it may move the packet.
+    fn make_one(&self) {
+        if self.program.rewrites && self.skb().make_one() && self.program.uncovers {
+            self.begin_at_start();
+        }
     }
 
     /// Whether the run has to end.  Called after helpers that may take long: a program
@@ -96,20 +104,9 @@ impl Caller for Run<'_> {
 /// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
 #[inline(always)]
 pub fn prepare(run: Run<'_>) -> u64 {
-    run.begin();
-    if run.program.rewrites {
-        run.skb().make_one();
-    }
-    if run.program.uncovers {
-        run.begin_at_start();
-    }
+    run.make_one();
+    run.begin_at_start();
     run.load()
-}
-
-/// Called by `moat_exit` for programs with MOAT_DOM_FINISH.
-#[inline(always)]
-pub fn finish(run: Run<'_>) {
-    run.store()
 }
 
 /// Called by `moat_audit`: `site` is one of the program's, `args` are five registers saved in

@@ -16,33 +16,7 @@ use proptest::prelude::*;
 #[path = "../kernel/program_memory.rs"]
 mod program_memory;
 
-use program_memory::{first_u32, Copying, KernelCopy, RunSlot};
-
-/// What the file needs of the kernel's structures.
-mod ffi {
-    #![allow(non_camel_case_types)]
-
-    pub struct moat_slot {
-        pub snap: u64,
-        pub pkt: u64,
-        pub shadow: u64,
-    }
-
-    #[derive(Default)]
-    pub struct moat_ctx_plan {
-        pub words: u64,
-        pub pkt_off: u32,
-        pub len_off: u32,
-        pub data_len_off: u32,
-        pub data_off: u32,
-    }
-}
-
-mod edge {
-    pub(crate) use super::ffi;
-}
-
-use ffi::{moat_ctx_plan, moat_slot};
+use program_memory::{first_u32, KernelCopy};
 
 const MAP: u64 = 0x1000;
 
@@ -104,35 +78,6 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_packet_is_copied_and_nothing_else(
-        len in 0_usize..1600, from in 0_usize..16, meta in 0_usize..=256,
-    ) {
-        let meta = meta.min(len);
-        let packet = pattern(from + len, 1);
-        let mut area = pattern(256 + 1600 + 16, 2);
-        let want = area.clone();
-        let slot = moat_slot { snap: 0, pkt: area.as_mut_ptr() as u64 + 256, shadow: 0 };
-        let plan = moat_ctx_plan::default();
-        // SAFETY: nothing loads or stores a context.
-        let copy = unsafe { RunSlot::new(&slot, &plan) }.packet(meta as u64);
-        let source = packet[from..].as_ptr() as u64;
-        // SAFETY: there is room for all of it.
-        unsafe { Copying::new(source, copy, len as u64) }.all();
-        let (first, last) = (256 - meta, 256 - meta + len);
-        prop_assert_eq!(&area[first..last], &packet[from..]);
-        prop_assert_eq!(&area[..first], &want[..first]);
-        prop_assert_eq!(&area[last..], &want[last..]);
-
-        let mut back = pattern(from + len + 16, 3);
-        let target = back[from..].as_mut_ptr() as u64;
-        // SAFETY: as above.
-        unsafe { Copying::new(copy, target, len as u64) }.all();
-        prop_assert_eq!(&back[from..from + len], &packet[from..]);
-        prop_assert_eq!(&back[..from], &pattern(from, 3)[..]);
-        prop_assert_eq!(&back[from + len..], &pattern(from + len + 16, 3)[from + len..]);
-    }
-
-    #[test]
     fn a_bounced_argument_is_as_long_as_it_was_granted(
         told in 1_u32..400, bytes in 0_u16..400, at in 0_usize..16, back: bool,
     ) {
@@ -175,62 +120,4 @@ proptest! {
         let want = u32::from_ne_bytes(theirs[at..at + 4].try_into().unwrap());
         prop_assert_eq!(first_u32(key), (key_size >= 4).then_some(want));
     }
-
-    #[test]
-    fn what_is_hidden_is_not_shown(words: u64, hidden: u64) {
-        let shadow: Vec<u64> = (0..64).map(|i| 1000 + i).collect();
-        let mut snap = vec![7_u64; 64];
-        let slot = moat_slot {
-            snap: snap.as_mut_ptr() as u64,
-            pkt: 0,
-            shadow: shadow.as_ptr() as u64,
-        };
-        let plan = moat_ctx_plan { words, ..Default::default() };
-        // SAFETY: both have 64 words.
-        unsafe { RunSlot::new(&slot, &plan) }.show(hidden);
-        for i in 0..64 {
-            let shown = words & !hidden & 1 << i != 0;
-            prop_assert_eq!(snap[i], if shown { shadow[i] } else { 7 });
-        }
-    }
-}
-
-#[test]
-fn packet_pointers_lead_to_the_copy() {
-    let shadow = [0_u64, 11, 22, 33];
-    let mut snap = [0_u64; 4];
-    let slot = moat_slot {
-        snap: snap.as_mut_ptr() as u64,
-        pkt: 0x1_0000,
-        shadow: shadow.as_ptr() as u64,
-    };
-    let plan = moat_ctx_plan {
-        pkt_off: 8,
-        ..Default::default()
-    };
-    // SAFETY: both have three words at `pkt_off`.
-    let slot = unsafe { RunSlot::new(&slot, &plan) };
-    assert_eq!(slot.packet_pointers(), [11, 22, 33]);
-    slot.show_packet(100, 8);
-    assert_eq!(snap, [0, 0x1_0000, 0x1_0064, 0xfff8]);
-}
-
-#[test]
-fn a_classic_filter_is_told_what_is_left() {
-    let shadow = [100_u32, 5, 0, 0];
-    let mut snap = [0_u32; 4];
-    let slot = moat_slot {
-        snap: snap.as_mut_ptr() as u64,
-        pkt: 0x1_0000,
-        shadow: shadow.as_ptr() as u64,
-    };
-    let plan = moat_ctx_plan {
-        len_off: 0,
-        data_len_off: 4,
-        data_off: 8,
-        ..Default::default()
-    };
-    // SAFETY: both have these fields.
-    unsafe { RunSlot::new(&slot, &plan) }.show_classic_packet(64);
-    assert_eq!(snap, [0, 36, 0x1_0000, 0]);
 }

@@ -8,7 +8,7 @@ use crate::load::calls::Calls;
 use crate::load::Facts;
 use crate::run::program::Program;
 use kernel::bindings::{
-    moat_ctx_plan, moat_slot, new_prog, MOAT_DOM_FINISH, MOAT_DOM_LOAD, MOAT_DOM_PREPARE,
+    moat_ctx_plan, moat_slot, new_prog, MOAT_DOM_LOAD, MOAT_DOM_PREPARE, MOAT_DOM_STORE,
     MOAT_LANDING_SIZE, MOAT_NEST,
 };
 use std::sync::atomic::Ordering;
@@ -55,7 +55,6 @@ impl Kind {
             Kind::Reader => {
                 let plan = moat_ctx_plan {
                     load: new_prog(),
-                    words: 0b101,
                     snap_size: 192,
                     ..none
                 };
@@ -65,13 +64,13 @@ impl Kind {
                 let plan = moat_ctx_plan {
                     load: new_prog(),
                     store: new_prog(),
-                    words: 0b1011,
                     snap_size: 216,
                     pkt_off: 192,
                     max_pkt_offset: 3000,
                     reads_pkt: true,
                     reads_meta: true,
                     writes_pkt: true,
+                    writes_fields: true,
                     ..none
                 };
                 (SCHED_CLS, plan)
@@ -79,9 +78,8 @@ impl Kind {
             Kind::Filter => {
                 let plan = moat_ctx_plan {
                     load: new_prog(),
-                    words: 0b10,
                     snap_size: 232,
-                    max_pkt_offset: u32::MAX,
+                    max_pkt_offset: 4096,
                     reads_pkt: true,
                     classic: true,
                     ..none
@@ -102,8 +100,8 @@ impl Kind {
         match self {
             Kind::Blind => 0,
             Kind::Reader => MOAT_DOM_LOAD,
-            Kind::Writer => MOAT_DOM_PREPARE | MOAT_DOM_FINISH,
-            Kind::Filter => MOAT_DOM_PREPARE,
+            Kind::Writer => MOAT_DOM_PREPARE | MOAT_DOM_STORE,
+            Kind::Filter => MOAT_DOM_LOAD,
         }
     }
 }
@@ -113,7 +111,7 @@ pub fn check_slots(program: &Program, kind: Kind) -> Checked {
     let plan = &program.plan;
     let (base, len) = program.gates.area();
     let flags = program.gates.flags().load(Ordering::Relaxed);
-    if flags & (MOAT_DOM_LOAD | MOAT_DOM_PREPARE | MOAT_DOM_FINISH) != kind.ways() {
+    if flags & (MOAT_DOM_LOAD | MOAT_DOM_PREPARE | MOAT_DOM_STORE) != kind.ways() {
         return Err(format!("{kind:?} has flags {flags:x}"));
     }
     // Bytes at either end are nobody's.
@@ -150,10 +148,10 @@ pub fn check_slots(program: &Program, kind: Kind) -> Checked {
         let below = |&top: &u64| (top - u64::from(MOAT_LANDING_SIZE), top);
         taken.extend(lands.iter().flatten().map(below));
     }
-    // Only who is prepared for has them.
-    let size = match kind.ways() & MOAT_DOM_PREPARE {
-        0 => 0,
-        _ => u64::from(plan.snap_size),
+    // Only who writes fields has them.
+    let size = match plan.writes_fields {
+        false => 0,
+        true => u64::from(plan.snap_size),
     };
     shadows.sort_unstable();
     if shadows.windows(2).any(|pair| pair[1] - pair[0] < size) {

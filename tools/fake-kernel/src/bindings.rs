@@ -21,8 +21,9 @@ pub const MOAT_LANDING_SIZE: u32 = 96;
 pub const MOAT_NEST: u32 = 3;
 pub const MOAT_DOM_DEAD: u32 = 0x1;
 pub const MOAT_DOM_PREPARE: u32 = 0x2;
-pub const MOAT_DOM_FINISH: u32 = 0x4;
+pub const MOAT_DOM_STORE: u32 = 0x4;
 pub const MOAT_DOM_LOAD: u32 = 0x8;
+pub const MOAT_DOM_LEAF: u32 = 0x10;
 pub const MOAT_DOM_VIEW: u32 = 0x20;
 pub const MAX_BPF_STACK: u32 = 512;
 pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
@@ -87,17 +88,15 @@ pub struct bpf_prog {
 pub struct moat_ctx_plan {
     pub load: *mut bpf_prog,
     pub store: *mut bpf_prog,
-    pub words: u64,
     pub snap_size: u32,
     pub pkt_off: u32,
     pub max_pkt_offset: u32,
+    pub leaf: bool,
     pub reads_pkt: bool,
     pub reads_meta: bool,
     pub writes_pkt: bool,
+    pub writes_fields: bool,
     pub classic: bool,
-    pub len_off: u32,
-    pub data_len_off: u32,
-    pub data_off: u32,
 }
 
 impl Default for moat_ctx_plan {
@@ -177,6 +176,7 @@ pub struct moat_domain {
     pub slots: u64,
     pub verdict: u64,
     pub load: u64,
+    pub store: u64,
     pub returns: u64,
     pub nr_returns: u64,
     pub sites: u64,
