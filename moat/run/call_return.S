@@ -14,7 +14,8 @@
  * PKRS		closed			closed
  * RSP		window, or anything	what the call expects
  * RAX		result			result
- * R11		number, untrusted	clobbered, as are RDI, RSI, R8 and R10
+ * R11		number, untrusted	clobbered, as are RSI, R8 and R10
+ * RDI					the number, or zero
  * IF		as before enter		as before enter
  * IST		landing areas		landing areas
  */
@@ -22,19 +23,44 @@ SYM_CODE_START(moat_return)
 	UNWIND_HINT_EMPTY
 	cli
 	movq	%rax, %r9
+	movq	%r11, %rdi
 	leaq	moat_return_open(%rip), %r12
+	/* Without a view the kernel's stack is not needed: all of this can start over. */
 SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_OPEN_PKRS
+	movq	PER_CPU_VAR(moat_run), %r10
+	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%r10)
+	jnz	.Lreturn_long
+	movq	MOAT_RUN_domain(%r10), %rdx
+	cmpq	MOAT_DOM_nr_returns(%rdx), %rdi
+	jae	.Lreturn_long
+	movq	%rdi, %rsi
+	shlq	$4, %rsi			/* sizeof(struct moat_return) */
+	addq	MOAT_DOM_returns(%rdx), %rsi
+	movq	%rsi, MOAT_RUN_ret(%r10)	/* for moat_return_commit */
+	incq	PER_CPU_VAR(moat_calls)
+	movq	%rbp, %rsp
+	subq	MOAT_RETURN_frame(%rsi), %rsp
+	movq	MOAT_RETURN_ip(%rsi), %r11
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
+	movl	MOAT_DOM_pkrs(%rdx), %eax
+.Lreturn_close:
+	MOAT_CLOSE
+	movq	%r9, %rax
+	MOAT_JUMP moat_return_jmp
+
+.Lreturn_long:
+	UNWIND_HINT_EMPTY
 	MOAT_LEAVE_VIEW
 	MOAT_IST_KERNEL
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movq	MOAT_RUN_domain(%rsp), %rax
-	cmpq	MOAT_DOM_nr_returns(%rax), %r11
+	cmpq	MOAT_DOM_nr_returns(%rax), %rdi
 	jae	.Lno_return
-	shlq	$4, %r11			/* sizeof(struct moat_return) */
-	addq	MOAT_DOM_returns(%rax), %r11
-	movq	%r11, MOAT_RUN_ret(%rsp)
+	shlq	$4, %rdi
+	addq	MOAT_DOM_returns(%rax), %rdi
+	movq	%rdi, MOAT_RUN_ret(%rsp)
 	movq	%r9, %rax
 
 .Lreturn:
@@ -60,9 +86,7 @@ SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	movl	%ecx, %eax
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
 	movl	$0, %edi
-	MOAT_CLOSE
-	movq	%r9, %rax
-	MOAT_JUMP moat_return_jmp
+	jmp	.Lreturn_close
 
 .Lno_return:
 	movq	%rsp, %rdi

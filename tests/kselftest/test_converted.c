@@ -345,6 +345,27 @@ static u64 symbol(const char *name)
 	return addr;
 }
 
+static struct bpf_insn call_of(const char *function)
+{
+	return INSN(BPF_JMP | BPF_CALL, 0, 0, 0, symbol(function) - symbol("__bpf_call_base"));
+}
+
+/* A load that filters have by a call: what is to be the packet is kernel memory. */
+static void loads(void)
+{
+	u64 data = target("data");
+	const struct bpf_insn insns[] = {
+		LD_IMM64(R2, data), MOV_IMM(R3, 8), MOV_IMM(R4, 1), MOV_REG(R4, R4),
+		call_of("bpf_skb_load_helper_32"),
+		LD_IMM64(R4, __builtin_bswap32(canary("data") >> 8)),
+		MOV_REG(R3, R0), MOV_IMM(R0, SECCOMP_RET_ALLOW),
+		JMP_REG(BPF_JEQ, R3, R4, 1), MOV_IMM(R0, 0), EXIT(),
+	};
+
+	one(&(struct attack){ .what = "loads kernel memory", .report = ": read of ", .reads = true,
+			      .code = { insns, ARRAY_SIZE(insns) } }, false);
+}
+
 static int takes(const void *code)
 {
 	return -jail_of(code);
@@ -358,7 +379,7 @@ static void calls(void)
 	for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
 		const struct bpf_insn insns[] = {
 			JA(1),	/* it need not be called to be looked at */
-			INSN(BPF_JMP | BPF_CALL, 0, 0, 0, symbol(functions[i]) - symbol("__bpf_call_base")),
+			call_of(functions[i]),
 			PASS(),
 		};
 		const struct code code = { insns, ARRAY_SIZE(insns) };
@@ -384,6 +405,7 @@ int main(void)
 		kernel_memory();
 		control();
 		context();
+		loads();
 		calls();
 	}
 	close(ask[1]);

@@ -242,6 +242,25 @@ static void loads(void)
 	}
 }
 
+/* Each at where the one before it says: of more than a few, some have no call (moat_filter.c). */
+static void many_loads(void)
+{
+	static const int counts[] = { 1, 2, 63, 64, 65, 66, 300, 1300 };
+	static const u16 sizes[] = { BPF_B, BPF_H, BPF_W };
+	u32 wrong = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		struct classic c = {};
+
+		for (int n = 0; n < counts[i]; n++)
+			ADD(&c, C(BPF_LD | sizes[n % 3] | BPF_IND, n % 7),
+			    C(BPF_ALU | BPF_AND | BPF_K, 0x1f), C(BPF_MISC | BPF_TAX, 0));
+		show_a(&c);
+		wrong += !right(c.insns, c.n, LOADS);
+	}
+	ok(!wrong, "up to %d loads, each where the one before it says", counts[ARRAY_SIZE(counts) - 1]);
+}
+
 static void others(void)
 {
 	static const u16 lens[] = { BPF_LD | BPF_W | BPF_LEN, BPF_LDX | BPF_W | BPF_LEN };
@@ -496,6 +515,7 @@ int main(int argc, char **argv)
 	runs = moat_counter("runs");
 	filters = sent = 0;
 	loads();
+	many_loads();
 	others();
 	arithmetic();
 	jumps();
