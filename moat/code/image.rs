@@ -74,8 +74,8 @@ fn is_unaudited(program: &Program, contract: &Contract) -> bool {
 pub fn enter_gate(program: &Program) -> u64 {
     let flags = program.gates.flags().load(Ordering::Relaxed);
     match flags & bindings::MOAT_DOM_LOAD != 0 {
-        false => ffi::addr(ffi::moat_enter),
-        true if program.plan.leaf => ffi::addr(ffi::moat_enter_leaf),
+        false => ffi::addr(ffi::moat_enter_bare),
+        true if program.plan.leaf => ffi::addr(ffi::moat_enter),
         true => ffi::addr(ffi::moat_enter_load),
     }
 }

@@ -20,7 +20,7 @@ extern "C" {
     pub fn moat_enter_commit();
     pub fn moat_enter_jmp();
     pub fn moat_enter_jmp_end();
-    pub fn moat_enter_leaf();
+    pub fn moat_enter_bare();
     pub fn moat_enter_load();
     pub fn moat_view_commit();
     pub fn moat_view_jmp();

@@ -109,6 +109,7 @@ bool moat_blind;
 bool moat_shim_make_one(void *ctx)
 {
 	struct sk_buff *skb = ctx;
+	const void *head = skb->head;
 	const struct sk_buff *frag;
 	u8 metadata;
 
@@ -125,7 +126,7 @@ bool moat_shim_make_one(void *ctx)
 		skb_linearize(skb);
 		skb_shinfo(skb)->meta_len = metadata;
 		bpf_compute_data_pointers(skb);
-		return true;
+		return skb->head != head;
 	}
 	return false;
 }

@@ -73,8 +73,8 @@ of_packets! { SkBuff:
     pub fn set_line(self, bits: u32) = moat_shim_set_skb_line(bits);
     /// Whether nothing is special about it that helpers which write have to know.
     pub fn is_simple(self) -> bool = moat_shim_skb_is_simple();
-    /// Makes one buffer of a list that cannot be segmented once it is written to.  True if it
-    /// was one; the context has to be loaded again then.
+    /// Makes one buffer of a list that cannot be segmented once it is written to, if there is
+    /// memory.  True if it is another one now; the context has to be loaded again then.
     pub fn make_one(self) -> bool = moat_shim_make_one();
     /// A helper has broken it: makes it one that can be dropped.
     pub fn defuse(self) = moat_shim_defuse();
@@ -146,7 +146,7 @@ impl Run<'_> {
     }
 
     /// Where what the program may see begins: the metadata, or the packet.
-    fn start(&self) -> u64 {
+    pub fn start(&self) -> u64 {
         match self.packet() {
             Packet::Skb(skb) => skb.start(),
             Packet::Xdp(xdp) => xdp.start(true),

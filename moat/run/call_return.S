@@ -25,16 +25,11 @@ SYM_CODE_START(moat_return)
 	movq	%rax, %r9
 	movq	%r11, %rdi
 	leaq	moat_return_open(%rip), %r12
-	/* Without a view the kernel's stack is not needed: all of this can start over. */
-SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
-	ANNOTATE_NOENDBR
 	MOAT_OPEN_PKRS
 	movq	PER_CPU_VAR(moat_run), %r10
-	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%r10)
-	jnz	.Lreturn_long
 	movq	MOAT_RUN_domain(%r10), %rdx
 	cmpq	MOAT_DOM_nr_returns(%rdx), %rdi
-	jae	.Lreturn_long
+	jae	.Lreturn_over
 	movq	%rdi, %rsi
 	shlq	$4, %rsi			/* sizeof(struct moat_return) */
 	addq	MOAT_DOM_returns(%rdx), %rsi
@@ -43,15 +38,26 @@ SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 	movq	%rbp, %rsp
 	subq	MOAT_RETURN_frame(%rsi), %rsp
 	movq	MOAT_RETURN_ip(%rsi), %r11
-	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
 	movl	MOAT_DOM_pkrs(%rdx), %eax
+	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%r10)
+	jz	.Lreturn_close
+	movl	MOAT_DOM_view_pkrs(%rdx), %eax
 .Lreturn_close:
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
+	MOAT_HIDE
 	MOAT_CLOSE
 	movq	%r9, %rax
 	MOAT_JUMP moat_return_jmp
 
-.Lreturn_long:
+/*
+ * What interrupts this has the view left and IST vectors at kernel stacks: all that was
+ * spared above is to be done then.
+ */
+.Lreturn_over:
+SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
 	UNWIND_HINT_EMPTY
+	MOAT_OPEN_PKRS
 	MOAT_LEAVE_VIEW
 	MOAT_IST_KERNEL
 	movq	PER_CPU_VAR(moat_run), %rsp
@@ -61,14 +67,20 @@ SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 	shlq	$4, %rdi
 	addq	MOAT_DOM_returns(%rax), %rdi
 	movq	%rdi, MOAT_RUN_ret(%rsp)
-	movq	%r9, %rax
+	jmp	.Lreturn
 
+.Lno_return:
+	movq	%rsp, %rdi
+	call	moat_no_return
+	jmp	moat_stop
+
+	/* R9: what is returned. */
 .Lreturn:
-	movq	%rax, %r9
 	incq	PER_CPU_VAR(moat_calls)
 	leaq	moat_return_commit(%rip), %r12
 SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
+	UNWIND_HINT_EMPTY
 	movq	PER_CPU_VAR(moat_run), %r10
 	movq	MOAT_RUN_slot(%r10), %rcx
 	MOAT_IST_LANDING %rcx
@@ -77,21 +89,13 @@ SYM_INNER_LABEL(moat_return_commit, SYM_L_GLOBAL)
 	subq	MOAT_RETURN_frame(%rdx), %rsp
 	movq	MOAT_RETURN_ip(%rdx), %r11
 	movq	MOAT_RUN_domain(%r10), %rdx
-	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%r10)
-	movl	MOAT_DOM_pkrs(%rdx), %ecx
-	jz	.Lclose
-	MOAT_ENTER_VIEW %rdx
-	movl	MOAT_DOM_view_pkrs(%rdx), %ecx
-.Lclose:
-	movl	%ecx, %eax
-	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
 	movl	$0, %edi
+	movl	MOAT_DOM_pkrs(%rdx), %eax
+	testl	$MOAT_RUN_VIEW, MOAT_RUN_flags(%r10)
+	jz	.Lreturn_close
+	MOAT_ENTER_VIEW %rdx
+	movl	MOAT_DOM_view_pkrs(%rdx), %eax
 	jmp	.Lreturn_close
-
-.Lno_return:
-	movq	%rsp, %rdi
-	call	moat_no_return
-	jmp	moat_stop
 
 /*
  * From a site, in a view or with interrupts off: PKRS open, IST vectors at the
@@ -115,6 +119,7 @@ SYM_INNER_LABEL(moat_call_long, SYM_L_GLOBAL)
 	movq	MOAT_RUN_domain(%rsp), %rcx
 	testl	$MOAT_DOM_DEAD, MOAT_DOM_flags(%rcx)
 	jnz	moat_stop
+	movq	%rax, %r9
 	jmp	.Lreturn
 SYM_CODE_END(moat_return)
 

@@ -72,7 +72,8 @@
 .endm
 
 /*
- * enter: u64 (void *ctx), jumped to by the entry stub of an image
+ * enter: u64 (void *ctx), jumped to by the entry stub of an image whose context a leaf
+ * loads: moat_ctx_plan.leaf
  *
  *		on entry		in the program
  * PKRS		open			closed
@@ -86,12 +87,14 @@
  */
 SYM_CODE_START(moat_enter)
 	MOAT_BEGIN
+	MOAT_CONTEXT MOAT_DOM_load
 .Lenter:
 	movq	%rsp, %r10
 	cli
 	leaq	moat_enter_commit(%rip), %r12
 .Lenter_close:
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
+	MOAT_HIDE
 	MOAT_TO_SLOT %rcx
 	movl	MOAT_DOM_pkrs(%r11), %eax
 	movq	MOAT_DOM_body(%r11), %r11
@@ -105,17 +108,17 @@ SYM_INNER_LABEL(moat_enter_commit, SYM_L_GLOBAL)
 	MOAT_RELOAD %r10
 	jmp	.Lenter_close
 
-/* enter, for programs whose context a leaf loads: moat_ctx_plan.leaf */
-SYM_INNER_LABEL(moat_enter_leaf, SYM_L_GLOBAL)
+/* enter, for programs that have no context to load */
+SYM_INNER_LABEL(moat_enter_bare, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_BEGIN
-	MOAT_CONTEXT MOAT_DOM_load
 	jmp	.Lenter
 
-/* enter, for other programs whose context is loaded. */
+/* enter, for programs whose context no leaf loads */
 SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	MOAT_BEGIN
+	orl	$MOAT_RUN_STORE, MOAT_RUN_flags(%rsp)
 	movq	%rsp, %r8
 	MOAT_CONTEXT MOAT_DOM_load
 	MOAT_RELOAD %rsp
@@ -124,7 +127,7 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 .Lnot_loaded:
 	decq	%rax				/* 1 + the verdict */
 	cli
-	jmp	.Lleave
+	jmp	.Lleave_early
 
 .Lslow_in:
 	movl	MOAT_DOM_flags(%r11), %eax
@@ -155,6 +158,7 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	MOAT_RELOAD %rsp
 	testl	$MOAT_DOM_LEAF, MOAT_DOM_flags(%r11)
 	jnz	.Lprepared
+	orl	$MOAT_RUN_STORE, MOAT_RUN_flags(%rsp)
 	testq	%rax, %rax
 	jnz	.Lnot_loaded
 .Lprepared:
@@ -168,6 +172,7 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	cli
 	leaq	moat_view_commit(%rip), %r12
 .Lview_close:
+	MOAT_HIDE
 	MOAT_TO_SLOT %rcx
 	MOAT_ENTER_VIEW %r11
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%r10)
@@ -213,13 +218,13 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movl	%r9d, %eax
 	movq	MOAT_RUN_domain(%rsp), %r11
-	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
-	jnz	.Lstore
-.Lleave:
 	incq	PER_CPU_VAR(moat_runs)
+	testl	$(MOAT_RUN_IF | MOAT_RUN_STORE), MOAT_RUN_flags(%rsp)
+	js	.Lstore
+	/* ZF: clear if the caller had interrupts on. */
+.Lleave:
 	popq	PER_CPU_VAR(moat_run)
 	/* The fields of struct moat_run are 8 bytes nearer from here on. */
-	testl	$MOAT_RUN_IF, MOAT_RUN_flags - 8(%rsp)
 	movq	MOAT_RUN_slot - 8(%rsp), %rcx
 	movq	MOAT_DOM_slots(%r11), %rdx
 	movq	%rcx, %gs:(%rdx)
@@ -251,6 +256,8 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 
 .Lstore:
 	UNWIND_HINT_EMPTY
+	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
+	jz	.Lstored
 	movq	%rax, MOAT_RUN_r0(%rsp)
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
 	jz	.Lstore_off
@@ -263,6 +270,8 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	cli
 	movq	MOAT_RUN_r0(%rsp), %rax
 	movq	MOAT_RUN_domain(%rsp), %r11
+.Lstored:
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
 	jmp	.Lleave
 
 /* stop: end the current run with the program type's safe verdict. */
@@ -274,5 +283,7 @@ SYM_INNER_LABEL(moat_stop, SYM_L_GLOBAL)
 .Lverdict:
 	cli
 	movq	MOAT_DOM_verdict(%r11), %rax
-	jmp	.Lleave
+.Lleave_early:
+	incq	PER_CPU_VAR(moat_runs)
+	jmp	.Lstored
 SYM_CODE_END(moat_enter)

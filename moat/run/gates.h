@@ -50,13 +50,17 @@ SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
 .endm
 
 /*
- * Hide what the kernel has in registers, and close: EAX is PKRS. By MOV, which
- * leaves the flags to MOAT_JUMP.
+ * Hide what the kernel has in registers: EDX, which a landing area may get to see,
+ * before IST vectors point there. By MOV, which leaves the flags to MOAT_JUMP.
  */
-.macro MOAT_CLOSE
+.macro MOAT_HIDE
 	movl	$0, %edx
 	movl	$0, %esi
 	movl	$0, %r8d
+.endm
+
+/* Hide what was needed up to here, and close: EAX is PKRS, EDX zero. */
+.macro MOAT_CLOSE
 	movl	$0, %r10d
 	movl	$MSR_IA32_PKRS, %ecx
 	wrmsr

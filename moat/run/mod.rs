@@ -29,20 +29,19 @@ pub use crate::edge::invocation::Run;
 const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 
 impl Run<'_> {
-    /// Loads context and packet again after a helper that may have changed them.
+    /// Loads context and packet again after a helper that may have changed them.  If the
+    /// program writes, that may move the packet to another buffer.
     fn reload(&self, contract: &Contract) -> u64 {
-        if self.program.uncovers {
-            self.cover(contract.uncovers);
+        if !self.program.uncovers {
+            return self.load();
         }
-        self.make_one();
-        self.load()
-    }
-
-    /// What `load()` would do if the program writes: it may move the packet.
-    fn make_one(&self) {
-        if self.program.rewrites && self.skb().make_one() && self.program.uncovers {
+        self.cover(contract.uncovers);
+        let start = self.start();
+        let ret = self.load();
+        if self.start() != start {
             self.begin_at_start();
         }
+        ret
     }
 
     /// Whether the run has to end.  Called after helpers that may take long: a program
@@ -104,9 +103,9 @@ impl Caller for Run<'_> {
 /// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
 #[inline(always)]
 pub fn prepare(run: Run<'_>) -> u64 {
-    run.make_one();
+    let ret = run.load();
     run.begin_at_start();
-    run.load()
+    ret
 }
 
 /// Called by `moat_audit`: `site` is one of the program's, `args` are five registers saved in

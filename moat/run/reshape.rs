@@ -9,7 +9,7 @@ use crate::edge::counters::{moat_kept_packets, moat_mispredicted};
 use crate::edge::packet::{is_blind, SkBuff};
 use crate::edge::site::Site;
 use crate::helpers::contract::Contract;
-use crate::helpers::geometry::{self, Geometry, Shape};
+use crate::helpers::geometry::{self, Geometry, Shape, Why};
 use crate::run::violation;
 use crate::run::Run;
 use core::sync::atomic::Ordering;
@@ -39,10 +39,15 @@ fn judge(
     if cfg!(CONFIG_BPF_MOAT_TEST) && is_blind() {
         return Ok(());
     }
+    Err(keep(run, site, contract, shape, why))
+}
+
+/// The answer to a helper that is not given the packet.
+fn keep(run: &Run<'_>, site: Site<'_>, contract: &Contract, shape: Shape, why: Why) -> u64 {
     let answer = shape.answer(why);
     moat_kept_packets.fetch_add(1, Ordering::Relaxed);
     violation::kept(run, site, contract, why, answer);
-    Err(answer as u64)
+    answer as u64
 }
 
 /// Before a call after which nothing is to be looked at: see [`judge`].
@@ -74,8 +79,12 @@ pub fn before(
     let mut was = run.geometry();
     judge(run, site, contract, &was, shape, args)?;
     if was.is_to_be_one() && shape != Shape::Level {
-        // The context is loaded again after such a helper. What the program itself writes
-        // was not copied from a list: see `moat_prepare`.
+        // What the program writes was copied from this buffer, and goes back there after the
+        // call: it has to stay.  It is no list, unless there was no memory for one buffer.
+        if run.program.rewrites {
+            return Err(keep(run, site, contract, shape, Why::List));
+        }
+        // The context is loaded again after such a helper.
         if skb.map_or(false, SkBuff::make_one) && run.program.uncovers {
             run.begin_at_start();
         }

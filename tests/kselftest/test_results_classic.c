@@ -245,7 +245,7 @@ static void loads(void)
 /* Each at where the one before it says: of more than a few, some have no call (moat_filter.c). */
 static void many_loads(void)
 {
-	static const int counts[] = { 1, 2, 63, 64, 65, 66, 300, 1300 };
+	static const int counts[] = { 1, 2, 63, 64, 65, 75 };
 	static const u16 sizes[] = { BPF_B, BPF_H, BPF_W };
 	u32 wrong = 0;
 
