@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -139,6 +140,66 @@ static int load(int i)
 	return fd;
 }
 
+/*
+ * A program that writes is given one buffer. If there was no memory for that, helpers
+ * are not to make one after all: what it writes goes back to where it was copied from.
+ */
+static void no_memory(void)
+{
+	int told = map_of_words(0), switches, prog, parts = 0, wholes = 0, wrong = 0, n, failed;
+	char text[32];
+
+	switches = open("/sys/kernel/debug/moat_test/fail_alloc", O_RDWR | O_CLOEXEC);
+	if (told < 0 || switches < 0)
+		bail("fail_alloc: %s", strerror(errno));
+	cnt = 0;
+	E(MOV_REG(R6, R1), LD_MAP_VALUE(R9, told, 0),
+	  LDX(BPF_W, R7, R1, offsetof(struct __sk_buff, data_end)),
+	  LDX(BPF_W, R8, R1, offsetof(struct __sk_buff, data)), ALU64_REG(BPF_SUB, R7, R8),
+	  STX(BPF_DW, R9, R7, 0));
+	write_byte(29, 9);
+	E(MOV_IMM(R2, sizeof(data)), CALL(skb_pull_data), STX(BPF_DW, R9, R0, 8),
+	  MOV_IMM(R0, sched_cls.pass), EXIT());
+	prog = prog_load(BPF_PROG_TYPE_SCHED_CLS, "lists", insns, cnt);
+	if (prog < 0)
+		bail("lists: %s\n%s", strerror(errno), prog_log);
+
+	/* Each allocation in turn, those for the packet itself included */
+	for (n = 0; n < 200; n++) {
+		struct moat_test_packet p;
+		s64 pulled;
+		int ret;
+
+		snprintf(text, sizeof(text), "%d now", n);
+		if (write(switches, text, strlen(text)) < 0)
+			bail("fail_alloc: %s", strerror(errno));
+		ret = run(prog, LINEAR, SG | HW_CSUM, &p);
+		memset(text, 0, sizeof(text));
+		if (pread(switches, text, sizeof(text) - 1, 0) <= 0 ||
+		    sscanf(text, "%*u %d", &failed) != 1)
+			bail("fail_alloc: %s", strerror(errno));
+		if (write(switches, "off", 3) < 0)
+			bail("fail_alloc: %s", strerror(errno));
+		pulled = map_word(told, 1);
+		if (!ret && map_word(told, 0) == sizeof(data)) {
+			wholes += !pulled;
+		} else if (!ret && map_word(told, 0)) {
+			parts++;
+			wrong += pulled >= 0;
+		}
+		wrong += !ret && p.foreign;
+		if (!failed)
+			break;
+	}
+	ok(!wrong && parts && wholes, "2: no memory for one buffer: helpers leave the list alone");
+	if (wrong || !parts || !wholes)
+		diag("%d lists, %d of which were pulled; %d buffers; %d allocations", parts, wrong,
+		     wholes, n);
+	close(prog);
+	close(switches);
+	close(told);
+}
+
 int main(void)
 {
 	static const u64 features[] = { SG | HW_CSUM, HW_CSUM };
@@ -175,5 +236,7 @@ int main(void)
 		ok(all == (level || changes[i].harmless), "%d: %s: can%s be segmented", level,
 		   changes[i].what, level || changes[i].harmless ? "" : "not always");
 	}
+	if (level)
+		no_memory();
 	return finish();
 }
