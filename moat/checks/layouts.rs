@@ -36,6 +36,7 @@ same_type! {
     fn(_, _) -> _: hooks::moat_show_domains => c::moat_show_domains;
     fn(_, _) -> _: hooks::moat_show_keys => c::moat_show_keys;
     fn(_) -> _: hooks::moat_prepare => c::moat_prepare;
+    fn(_, _) -> _: hooks::moat_name_of_map => c::moat_name_of_map;
     fn(_) -> _: hooks::moat_no_return => c::moat_no_return;
 }
 

@@ -111,7 +111,8 @@ impl Loading {
             return Err(INVAL);
         }
         let map = program.map_call(map);
-        let entry = match map.and_then(|map| sites::map_entry(id as u32, map)) {
+        let known = map.and_then(|(info, call)| sites::map_entry(id as u32, info, call));
+        let entry = match known {
             Some(entry) => entry,
             None if is_unaudited(program, contract) => func,
             None => ffi::addr(ffi::moat_audit),
@@ -122,7 +123,7 @@ impl Loading {
             func,
             contract: contract as *const Contract as u64,
             id: id as u64,
-            map: map.map_or(0, |map| map as *const _ as u64),
+            map: map.map_or(0, |(_, call)| call as *const _ as u64),
         };
         let entry = entry_of(&site);
         let before = self.sites.len();

@@ -6,6 +6,8 @@
 
 use crate::edge::code::site_template;
 use crate::edge::ffi::{self, addr};
+use crate::helpers::audit::MapInfo;
+use crate::maps::types;
 use core::sync::atomic::AtomicU32;
 use kernel::bindings;
 
@@ -31,10 +33,12 @@ pub fn entry(lean: bool) -> usize {
     }
 }
 
-/// What the site of a call of helper `id` for the map of `call` calls straight away; none if
-/// that is to be audited.
-pub fn map_entry(id: u32, call: &ffi::moat_map_call) -> Option<u64> {
+/// What the site of a call of helper `id` for the map `info` with `call` calls straight away;
+/// none if that is to be audited.
+pub fn map_entry(id: u32, info: &MapInfo, call: &ffi::moat_map_call) -> Option<u64> {
     let entry = match id {
+        LOOKUP if info.ty == types::ARRAY_OF_MAPS => ffi::moat_map_lookup_outer_array,
+        LOOKUP if info.ty == types::HASH_OF_MAPS => ffi::moat_map_lookup_outer,
         LOOKUP if call.cpu_size != 0 => ffi::moat_map_lookup_percpu,
         LOOKUP => ffi::moat_map_lookup,
         UPDATE if call.update != 0 => ffi::moat_map_update,

@@ -36,6 +36,8 @@ extern "C" {
     pub fn moat_audit();
     pub fn moat_map_lookup();
     pub fn moat_map_lookup_percpu();
+    pub fn moat_map_lookup_outer();
+    pub fn moat_map_lookup_outer_array();
     pub fn moat_map_update();
     pub fn moat_map_delete();
     pub fn moat_stop();

@@ -143,6 +143,10 @@ hooks! {
         site: *const moat_site as Site<'_>,
         args: *const [Allegation; 5] as &[Allegation; 5]
     ) -> u64 => run::audited_call;
+    /// See [`run::name_of_map`].
+    #[no_mangle]
+    fn moat_name_of_map(run: *mut moat_run as Run<'_>, found: u64 as u64) -> u64
+        => run::name_of_map;
     /// See [`run::no_return`].
     #[no_mangle]
     fn moat_no_return(run: *mut moat_run as Run<'_>) => run::no_return;

@@ -162,8 +162,8 @@ u64 moat_shim_lookup(u64 func, u64 map, u64 key)
 }
 
 /*
- * What the kernel knows of a hash map that programs may call straight away; false of
- * all others. Arrays would be given indices that they may read twice.
+ * What the kernel knows of a hash map, or a map of maps, that programs may call straight
+ * away; false of all others. Arrays would be given indices that they may read twice.
  */
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 {
@@ -180,6 +180,12 @@ bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 			return false;
 		call->to_window = -(__force u64)map->moat.blocks[0];
 		call->cpu_size = map->moat.size;
+		break;
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
+		/* What is found is no value. */
+		call->to_window = 0;
+		call->cpu_size = 0;
 		break;
 	default:
 		return false;

@@ -130,6 +130,7 @@ extern u64 moat_unlogged;
 
 /* In Rust, for gates */
 u64 moat_prepare(struct moat_run *run);
+u64 moat_name_of_map(struct moat_run *run, u64 found);
 void moat_no_return(struct moat_run *run);
 u64 moat_audited_call(struct moat_run *run, const struct moat_site *site, const u64 *args);
 

@@ -10,11 +10,11 @@
 use crate::edge::ffi::moat_map_call;
 use crate::edge::gates::Gates;
 use crate::edge::maps::Map;
-use crate::helpers::audit::{value_span, MapInfo};
+use crate::helpers::audit::value_span;
 use crate::load::reason::Failure::NoMemory;
 use crate::load::reason::Tried;
-use crate::maps::types::RDONLY_PROG;
-use crate::run::program::{UsedMap, Values};
+use crate::maps::types::{MapTypes, RDONLY_PROG};
+use crate::run::program::UsedMap;
 use kernel::prelude::*;
 
 /// Copying more than this takes long enough to look at the clock, which the audited way does.
@@ -24,22 +24,19 @@ const MOST: u64 = 4096;
 pub fn all(gates: &Gates, used: &[UsedMap], maps: &[Map<'_>]) -> Tried<Vec<moat_map_call>> {
     let mut calls = Vec::new();
     for (used, map) in used.iter().zip(maps) {
-        let known = map.call().zip(used.values);
-        let known =
-            known.and_then(|(call, values)| complete(call, gates.area(), &used.info, values));
-        if let Some(call) = known {
+        let call = map.call();
+        if let Some(call) = call.and_then(|call| complete(call, gates.area(), used)) {
             calls.try_push(call).map_err(|_| NoMemory)?;
         }
     }
     Ok(calls)
 }
 
-/// `call` for a program whose slots are the `len` bytes at `area`.
+/// `call` of a map that a program uses whose slots are the `len` bytes at `area`.
 fn complete(
     mut call: moat_map_call,
     (area, len): (u64, u64),
-    info: &MapInfo,
-    values: Values,
+    UsedMap { info, values }: &UsedMap,
 ) -> Option<moat_map_call> {
     let (key, value) = (info.key_size.into(), value_span(info));
     if value > MOST {
@@ -48,7 +45,11 @@ fn complete(
     call.area = area;
     call.last_key = len.checked_sub(key)?;
     call.last_value = len.checked_sub(value)?;
-    call.to_window = call.to_window.wrapping_add(values.base);
+    match values {
+        Some(values) => call.to_window = call.to_window.wrapping_add(values.base),
+        None if MapTypes::OF_MAPS.contains(info.ty) => {}
+        None => return None,
+    }
     if info.flags & RDONLY_PROG != 0 {
         call.update = 0;
         call.delete = 0;

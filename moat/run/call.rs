@@ -137,16 +137,19 @@ impl Run<'_> {
         }))
     }
 
-    /// What the program may know of a map that it found in `map`.
+    /// What the program may know of what it found in `map`, if that is a map.
     #[cold]
     fn name(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
         match map {
-            Some(map) if MapTypes::OF_MAPS.contains(map.ty) => self
-                .program
-                .used(addr, self)
-                .map_or(0, |inner| inner.info.kernel),
+            Some(map) if MapTypes::OF_MAPS.contains(map.ty) => self.name_of_map(addr),
             _ => 0,
         }
+    }
+
+    /// What the program may know of a map that it found.
+    pub(super) fn name_of_map(&self, addr: u64) -> u64 {
+        let inner = self.program.used(addr, self);
+        inner.map_or(0, |inner| inner.info.kernel)
     }
 
     /// Where the program sees a value that the kernel has at `addr`.

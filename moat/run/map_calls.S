@@ -51,6 +51,33 @@ SYM_CODE_START(moat_map_lookup_percpu)
 	RET
 SYM_CODE_END(moat_map_lookup_percpu)
 
+/* What was found, RAX, is a map: has the program it, too? */
+.macro MOAT_NAME
+	leaq	8(%rsp), %rdi			/* struct moat_run * */
+	movq	%rax, %rsi
+	jmp	moat_name_of_map
+.endm
+
+SYM_CODE_START(moat_map_lookup_outer)
+	MOAT_LOOKUP
+	jz	.Lno_map
+	MOAT_NAME
+.Lno_map:
+	RET
+SYM_CODE_END(moat_map_lookup_outer)
+
+/* An array may read its index twice: that is where the program cannot write. */
+SYM_CODE_START(moat_map_lookup_outer_array)
+	MOAT_KNOWN
+	movl	(%rsi), %edx
+	pushq	%rdx
+	movq	%rsp, %rsi
+	movq	MOAT_MAP_lookup(%rax), %rax
+	CALL_NOSPEC rax
+	popq	%rdx
+	MOAT_NAME
+SYM_CODE_END(moat_map_lookup_outer_array)
+
 SYM_CODE_START(moat_map_update)
 	MOAT_KNOWN
 	movq	%r10, %rdx

@@ -126,6 +126,12 @@ pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64
     }
 }
 
+/// Called by `moat_map_lookup_outer` with what it has found, or zero.
+#[inline(always)]
+pub fn name_of_map(run: Run<'_>, found: u64) -> u64 {
+    run.name_of_map(found)
+}
+
 /// Called by `moat_return` for a number the program does not have.
 #[inline(always)]
 pub fn no_return(run: Run<'_>) {

@@ -179,11 +179,12 @@ impl Program {
         self.used(map, reader).is_some()
     }
 
-    /// How it calls the map with number `number`, from 1, straight away.
-    pub fn map_call(&self, number: u32) -> Option<&ffi::moat_map_call> {
-        let used = self.own_maps().get((number as usize).checked_sub(1)?)?;
+    /// The map with number `number`, from 1, and how it calls that straight away.
+    pub fn map_call(&self, number: u32) -> Option<(&MapInfo, &ffi::moat_map_call)> {
+        let info = &self.own_maps().get((number as usize).checked_sub(1)?)?.info;
         let mut calls = self.maps.get()?.calls.iter();
-        calls.find(|call| call.map == used.info.kernel)
+        let call = calls.find(|call| call.map == info.kernel)?;
+        Some((info, call))
     }
 
     /// Which image `ip` is in, and where in it.

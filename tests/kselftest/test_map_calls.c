@@ -32,6 +32,10 @@ static const char *const place_name[] = {
 };
 
 static int mine, mine_too, foreign, values;
+/* Maps of maps hold these, in this order. */
+static int inner[3];
+static bool of_maps;
+static u64 key_word = KEY;
 
 /* What became of a run, and of the maps */
 struct outcome {
@@ -42,9 +46,11 @@ struct outcome {
 
 static u64 content(int fd)
 {
-	u64 key = KEY, v[MOST_CPUS] = {}, sum = 0;
+	u64 key = key_word, v[MOST_CPUS] = {}, sum = 0;
 	int i;
 
+	if (of_maps)
+		return 0;
 	if (map_lookup(fd, &key, v))
 		return ~0ULL;
 	for (i = 0; i < MOST_CPUS; i++)
@@ -58,6 +64,8 @@ static void fill(int fd, u64 with)
 	u64 key, v[MOST_CPUS];
 	int i;
 
+	if (of_maps)
+		return;
 	while (!bpf_map_get_next_key(fd, NULL, &key))
 		map_delete(fd, &key);
 	key = KEY;
@@ -90,7 +98,7 @@ static struct outcome attempt(enum op op, bool known, u64 map, enum place key, e
 	};
 	struct bpf_insn insns[80] = {
 		MOV_REG(R6, R1),
-		LD_IMM64(R3, KEY),
+		LD_IMM64(R3, key_word),
 		STX(BPF_DW, R10, R3, -64),
 		/* the program uses both */
 		LD_MAP_FD(R1, mine_too),
@@ -122,7 +130,7 @@ static struct outcome attempt(enum op op, bool known, u64 map, enum place key, e
 	n += point(insns + n, R3, value);
 	APPEND(replaced);
 	APPEND(call);
-	if (op == LOOKUP)
+	if (op == LOOKUP && !of_maps)
 		APPEND(read);
 	else
 		APPEND(result);
@@ -179,12 +187,30 @@ static bool works(enum op op, u64 before)
 		return false;
 	switch (op) {
 	case LOOKUP:
+		if (of_maps)
+			return out.loot == map_address(inner[0]);
 		return out.loot == 11 && out.in_mine == before;
 	case UPDATE:
 		return out.loot == 0 && out.in_mine != before && out.in_mine != ~0ULL;
 	default:
 		return out.loot == 0 && out.in_mine == ~0ULL;
 	}
+}
+
+/* A map of type @type, with what belongs to @inner's map @n if it is one of maps */
+static int make_map(enum bpf_map_type type, int n)
+{
+	int fd;
+
+	if (!of_maps)
+		return map_create(type, 8, 8, 16);
+	inner[n] = map_create(BPF_MAP_TYPE_HASH, 8, 8, 16);
+	LIBBPF_OPTS(bpf_map_create_opts, like, .inner_map_fd = inner[n]);
+	fd = bpf_map_create(type, "outer", type == BPF_MAP_TYPE_ARRAY_OF_MAPS ? 4 : 8, 4, 16,
+			    &like);
+	if (fd >= 0 && map_update(fd, &key_word, &inner[n]))
+		bail("a map of maps: %s", strerror(errno));
+	return fd;
 }
 
 static void compare(enum bpf_map_type type, const char *name)
@@ -196,9 +222,17 @@ static void compare(enum bpf_map_type type, const char *name)
 	enum op op;
 	size_t i;
 
-	mine = map_create(type, 8, 8, 16);
-	mine_too = map_create(type, 8, 8, 16);
-	foreign = map_create(type, 8, 8, 16);
+	u64 keys[8];
+	u32 zero = 0;
+
+	of_maps = type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
+	key_word = type == BPF_MAP_TYPE_ARRAY_OF_MAPS ? 3 : KEY;
+	keys[0] = key_word;
+	keys[1] = key_word;
+	map_update(values, &zero, keys);
+	mine = make_map(type, 0);
+	mine_too = make_map(type, 1);
+	foreign = make_map(type, 2);
 	if (mine < 0 || mine_too < 0 || foreign < 0)
 		bail("maps: %s", strerror(errno));
 	addr[0] = map_address(mine);
@@ -206,7 +240,7 @@ static void compare(enum bpf_map_type type, const char *name)
 	addr[2] = map_address(foreign);
 	addr[3] = target("data");
 	fill(mine, 11);
-	for (op = 0; op < NR_OPS; op++) {
+	for (op = 0; op < (of_maps ? UPDATE : NR_OPS); op++) {
 		int wrong = 0, all = 0;
 		enum place key, value;
 
@@ -227,6 +261,8 @@ static void compare(enum bpf_map_type type, const char *name)
 	close(mine);
 	close(mine_too);
 	close(foreign);
+	for (i = 0; of_maps && i < ARRAY_SIZE(inner); i++)
+		close(inner[i]);
 }
 
 /* The index that is in kernel memory from the last byte of a canary on */
@@ -265,9 +301,6 @@ static void rogue_index(enum bpf_map_type type, int helper, const char *name, co
 
 static void attacks(void)
 {
-	u64 keys[8] = { KEY, KEY };
-	u32 zero = 0;
-
 	rogue_index(BPF_MAP_TYPE_ARRAY, BPF_FUNC_map_lookup_elem, "rogue_index",
 		    "an array's index is kernel memory");
 	rogue_index(BPF_MAP_TYPE_PERCPU_ARRAY, BPF_FUNC_map_lookup_elem, "rogue_pindex",
@@ -277,11 +310,12 @@ static void attacks(void)
 	if (level != 2)
 		return;
 	values = array_of(64);
-	map_update(values, &zero, keys);
 	compare(BPF_MAP_TYPE_HASH, "hash");
 	compare(BPF_MAP_TYPE_LRU_HASH, "LRU hash");
 	compare(BPF_MAP_TYPE_PERCPU_HASH, "per-CPU hash");
 	compare(BPF_MAP_TYPE_LRU_PERCPU_HASH, "per-CPU LRU hash");
+	compare(BPF_MAP_TYPE_ARRAY_OF_MAPS, "array of maps");
+	compare(BPF_MAP_TYPE_HASH_OF_MAPS, "hash of maps");
 	close(values);
 }
 

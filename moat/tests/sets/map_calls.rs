@@ -49,7 +49,7 @@ fn sites_compare_as_audits_do() {
         books(|books| {
             let program = books.programs[0].get();
             let area = program.gates.area();
-            let calls = [1, 2].map(|n| program.map_call(n).expect("a hash map"));
+            let calls = [1, 2].map(|n| program.map_call(n).expect("a hash map").1);
             for (call, used) in calls.into_iter().zip(program.own_maps()) {
                 assert_eq!(call.map, used.info.kernel);
                 let values = used.values.expect("it has a place");
