@@ -62,17 +62,17 @@ static int udp_socket(void)
 	return s;
 }
 
-static struct sockaddr_in port_53(const char *address)
+static struct sockaddr_in at_port(const char *address, int port)
 {
 	return (struct sockaddr_in){
-		.sin_family = AF_INET, .sin_port = htons(PORT),
+		.sin_family = AF_INET, .sin_port = htons(port),
 		.sin_addr.s_addr = inet_addr(address),
 	};
 }
 
 static void listen_at(int s, const char *address)
 {
-	struct sockaddr_in at = port_53(address);
+	struct sockaddr_in at = at_port(address, PORT);
 
 	if (bind(s, (void *)&at, sizeof(at)))
 		die(address);
@@ -80,9 +80,10 @@ static void listen_at(int s, const char *address)
 
 static void send_to(int s, const char *address)
 {
-	struct sockaddr_in to = port_53(address);
+	/* Not any: which others it meets in hash tables is not to change. */
+	struct sockaddr_in from = at_port("0.0.0.0", PORT + 1), to = at_port(address, PORT);
 
-	if (connect(s, (void *)&to, sizeof(to)))
+	if (bind(s, (void *)&from, sizeof(from)) || connect(s, (void *)&to, sizeof(to)))
 		die(address);
 }
 
