@@ -98,9 +98,9 @@ test-full: kernels programs $(OUT)/initramfs.gz
 bench: KERNEL := product
 bench: kernel programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/kernel unpatched
-	@tests/bench/run
-	@LOG=many CMD="\$$MOAT_OUT/bench/many $(MANY)" LEVEL=2 CPUS=4 ICOUNT=1 TIMEOUT=1200 \
-		$(SCRIPTS)/in-guest $(KERNEL)
+	@tests/bench/run; status=$$?; \
+	LOG=many CMD="\$$MOAT_OUT/bench/many $(MANY)" LEVEL=2 CPUS=4 ICOUNT=1 TIMEOUT=1200 \
+		$(SCRIPTS)/in-guest $(KERNEL) && exit $$status
 
 clean:
 	@$(SCRIPTS)/clean

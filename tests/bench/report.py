@@ -59,6 +59,15 @@ ALLOWED = {
 SAME = 0.05  # of an instruction: rounds divide evenly
 
 
+def other_configuration(kernels):
+    """How the unpatched kernel below @kernels is configured otherwise, MOAT's own apart."""
+    options = [set(), set()]
+    for variant, found in zip(("unpatched", "product"), options):
+        with open("%s/%s/config" % (kernels, variant)) as f:
+            found.update(line.strip() for line in f if re.match(r"CONFIG_|# CONFIG_", line))
+    return sorted(line for line in options[0] ^ options[1] if "MOAT" not in line)
+
+
 def compare(unpatched, without, level0):
     """(line to print, whether it may be) for each row."""
     if set(unpatched) != set(without) or set(unpatched) != set(level0):
@@ -93,7 +102,8 @@ def markdown(heads, lines):
 
 def table_of_runs(rows):
     return markdown(
-        ["program", "plain", "keyed", "PKRS writes", "view", "PKRS, CR3 writes", "confined", "goal, keyed"],
+        ["program", "plain", "keyed", "PKRS writes", "view", "PKRS, CR3 writes", "confined",
+         "goal, keyed"],
         [[r.name, cell(r, "plain", "insns"), cell(r, "keyed", "added", "+"),
           cell(r, "keyed", "pkrs"), cell(r, "view", "added", "+"),
           ", ".join(filter(None, (cell(r, "view", "pkrs"), cell(r, "view", "cr3")))),

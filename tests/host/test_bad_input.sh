@@ -72,6 +72,8 @@ refused "CPUS that is no number" 'CPUS=many: not a number' \
 	env CMD=true CPUS=many "$top/scripts/in-guest" product
 refused "too many CPUs" 'CPUS=99: ' \
 	env CMD=true CPUS=99 QUIET=1 "$top/scripts/in-guest" product
+refused "cycles that are no number" 'PKRS_CYCLES=few: not a number of cycles' \
+	env PKRS_CYCLES=few "$top/tests/bench/run"
 
 echo "1..$n"
 echo "$passed passed, $failed failed, 0 skipped"
