@@ -106,6 +106,8 @@ class Kernel:
         where = self.where(source)
         root = os.path.dirname(where if where.startswith("/") else "%s/%s" % (self.build, where))
         name = os.path.basename(where).rsplit(".", 1)[0]
+        if not os.path.isdir(root):
+            return None
         own = "%s/.%s.o.cmd" % (root, name)
         found = [own] if os.path.exists(own) else [
             "%s/%s" % (root, f) for f in sorted(os.listdir(root)) if f.endswith(".cmd") and
