@@ -29,13 +29,20 @@ pub use crate::edge::invocation::Run;
 const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 
 impl Run<'_> {
-    /// Loads context and packet again after a helper that may have changed them.  If the
-    /// program writes, that may move the packet to another buffer.
+    /// Loads context and packet again after a helper that may have changed them.
     fn reload(&self, contract: &Contract) -> u64 {
+        if self.program.uncovers {
+            self.cover(contract.uncovers);
+        }
+        self.load_here()
+    }
+
+    /// Loads context and packet.  If the program writes, that may move the packet to another
+    /// buffer.
+    fn load_here(&self) -> u64 {
         if !self.program.uncovers {
             return self.load();
         }
-        self.cover(contract.uncovers);
         let start = self.start();
         let ret = self.load();
         if self.start() != start {
@@ -103,9 +110,9 @@ impl Caller for Run<'_> {
 /// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
 #[inline(always)]
 pub fn prepare(run: Run<'_>) -> u64 {
-    let ret = run.load();
+    // Metadata that is not sound is given up, which the program is not to see before.
     run.begin_at_start();
-    ret
+    run.load_here()
 }
 
 /// Called by `moat_audit`: `site` is one of the program's, `args` are five registers saved in
