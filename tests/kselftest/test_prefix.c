@@ -254,11 +254,10 @@ static void dump_metadata(int lvl)
 }
 
 /* Each byte within reach is another one then. */
-static int changes(int reach, bool forge, u64 where)
+static void change_each(int reach)
 {
-	int loop, out, snap = type == &xdp ? 24 : 192;
+	int loop, out;
 
-	start();
 	E(MOV_IMM(R5, 0));
 	loop = cnt;
 	E(MOV_REG(R3, R7), ALU64_REG(BPF_ADD, R3, R5), MOV_REG(R1, R3), ALU64_IMM(BPF_ADD, R1, 1));
@@ -267,6 +266,14 @@ static int changes(int reach, bool forge, u64 where)
 	  STX(BPF_B, R3, R2, 0), ALU64_IMM(BPF_ADD, R5, 1),
 	  JMP_IMM(BPF_JLT, R5, reach, loop - cnt - 6));
 	insns[out].off = cnt - out - 1;
+}
+
+static int changes(int reach, bool forge, u64 where)
+{
+	int snap = type == &xdp ? 24 : 192;
+
+	start();
+	change_each(reach);
 	if (forge)
 		E(LD_IMM64(R1, where), STX(BPF_DW, R6, R1, snap), STX(BPF_DW, R6, R1, snap + 16),
 		  ALU64_IMM(BPF_ADD, R1, 4096), STX(BPF_DW, R6, R1, snap + 8));
@@ -313,7 +320,7 @@ static void change_all(int reach, int lvl)
  */
 static int forger(int reach)
 {
-	int loop, out, victim, snap = type == &xdp ? 24 : 192;
+	int victim, snap = type == &xdp ? 24 : 192;
 
 	start();
 	reach_to(reach);
@@ -325,14 +332,8 @@ static int forger(int reach)
 	  ALU64_IMM(BPF_SUB, R5, 1), JMP_IMM(BPF_JNE, R5, 0, -4),
 	  MOV_IMM(R0, type->pass), EXIT());
 	insns[victim].off = cnt - victim - 1;
-	E(STX(BPF_DW, R9, R6, 8 * FOUND), MOV_IMM(R5, 0));
-	loop = cnt;
-	E(MOV_REG(R3, R7), ALU64_REG(BPF_ADD, R3, R5), MOV_REG(R1, R3), ALU64_IMM(BPF_ADD, R1, 1));
-	out = cnt;
-	E(JMP_REG(BPF_JGT, R1, R8, 0), LDX(BPF_B, R2, R3, 0), ALU64_IMM(BPF_XOR, R2, 0x5a),
-	  STX(BPF_B, R3, R2, 0), ALU64_IMM(BPF_ADD, R5, 1),
-	  JMP_IMM(BPF_JLT, R5, reach, loop - cnt - 6));
-	insns[out].off = cnt - out - 1;
+	E(STX(BPF_DW, R9, R6, 8 * FOUND));
+	change_each(reach);
 	return loaded("forger");
 }
 
