@@ -27,7 +27,7 @@ pub const EXCEPTION: u64 = 128;
 /// the byte at that offset.
 const MAX_PACKET: u64 = 0xffff + 1;
 /// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
-pub const MAX_META: u64 = 256;
+const MAX_META: u64 = 256;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
 const NR_IST: usize = bindings::MOAT_NR_IST as usize;
 const NEST: usize = bindings::MOAT_NEST as usize;

@@ -12,7 +12,7 @@ pub mod map_calls;
 pub mod reason;
 
 pub use crate::edge::loaded::Loaded;
-pub use layout::{EXCEPTION, MARGIN, MAX_META};
+pub use layout::{EXCEPTION, MARGIN};
 
 use crate::edge::counters::{moat_confined, moat_freed};
 use crate::edge::ffi;

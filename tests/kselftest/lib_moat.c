@@ -213,6 +213,16 @@ static void restore(void)
 	write_file(CONFINED, "%ld", confined_before);
 }
 
+/* Whoever changes something first has it put back, once. */
+static void restore_at_exit(void)
+{
+	static bool will;
+
+	if (!will)
+		atexit(restore);
+	will = true;
+}
+
 static void remember(void)
 {
 	size_t i;
@@ -225,7 +235,7 @@ static void remember(void)
 	confined_before = read_number(CONFINED);
 	for (i = 0; i < ARRAY_SIZE(types); i++)
 		level_before[i] = read_number(level_path(i));
-	atexit(restore);
+	restore_at_exit();
 }
 
 bool moat_set_level(int level)
@@ -356,10 +366,42 @@ bool test_kernel(void)
 
 bool bypass_verifier(bool on)
 {
-	if (on && !bypassed)
-		atexit(restore);
+	if (on)
+		restore_at_exit();
 	bypassed |= on;
 	return !write_file(MOAT_TEST "bypass_verifier", "%d", on);
+}
+
+/* Open all the time: what opens allocates. */
+static int allocs = -1;
+
+bool can_fail_allocs(void)
+{
+	if (allocs < 0)
+		allocs = open(MOAT_TEST "fail_alloc", O_RDWR | O_CLOEXEC);
+	return allocs >= 0;
+}
+
+void fail_alloc(int n, const char *which)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%d %s", n, which);
+
+	if (n < 0)
+		len = snprintf(text, sizeof(text), "off");
+	if (!can_fail_allocs() || write(allocs, text, len) != len)
+		bail("fail_alloc: %s", strerror(errno));
+}
+
+int failed_allocs(void)
+{
+	char text[64] = "";
+	int failed;
+
+	if (!can_fail_allocs() || pread(allocs, text, sizeof(text) - 1, 0) <= 0 ||
+	    sscanf(text, "%*d %d", &failed) != 1)
+		bail("fail_alloc: %s", strerror(errno));
+	return failed;
 }
 
 static u64 named(const char *path, const char *name)

@@ -16,9 +16,8 @@
 #include <unistd.h>
 #include "moat_test.h"
 
-#define SPOIL "/sys/kernel/debug/moat_test/spoil"
 /* "spoil me": the ten bytes of the instruction that loads it are replaced */
-#define SPOIL_HERE LD_IMM64(R1, 0x656d206c696f7073ULL)
+#define SPOIL_HERE LD_IMM64(R1, SPOIL_ME)
 
 /* One image, with a call of a helper that needs no audit */
 static const struct bpf_insn single[] = {

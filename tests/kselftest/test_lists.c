@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -146,12 +145,8 @@ static int load(int i)
  */
 static void no_memory(void)
 {
-	int told = map_of_words(0), switches, prog, parts = 0, wholes = 0, wrong = 0, n, failed;
-	char text[32];
+	int told = map_of_words(0), prog, parts = 0, wholes = 0, wrong = 0, n;
 
-	switches = open("/sys/kernel/debug/moat_test/fail_alloc", O_RDWR | O_CLOEXEC);
-	if (told < 0 || switches < 0)
-		bail("fail_alloc: %s", strerror(errno));
 	cnt = 0;
 	E(MOV_REG(R6, R1), LD_MAP_VALUE(R9, told, 0),
 	  LDX(BPF_W, R7, R1, offsetof(struct __sk_buff, data_end)),
@@ -170,16 +165,9 @@ static void no_memory(void)
 		s64 pulled;
 		int ret;
 
-		snprintf(text, sizeof(text), "%d now", n);
-		if (write(switches, text, strlen(text)) < 0)
-			bail("fail_alloc: %s", strerror(errno));
+		fail_alloc(n, "now");
 		ret = run(prog, LINEAR, SG | HW_CSUM, &p);
-		memset(text, 0, sizeof(text));
-		if (pread(switches, text, sizeof(text) - 1, 0) <= 0 ||
-		    sscanf(text, "%*u %d", &failed) != 1)
-			bail("fail_alloc: %s", strerror(errno));
-		if (write(switches, "off", 3) < 0)
-			bail("fail_alloc: %s", strerror(errno));
+		fail_alloc(-1, "");
 		pulled = map_word(told, 1);
 		if (!ret && map_word(told, 0) == sizeof(data)) {
 			wholes += !pulled;
@@ -188,7 +176,7 @@ static void no_memory(void)
 			wrong += pulled >= 0;
 		}
 		wrong += !ret && p.foreign;
-		if (!failed)
+		if (!failed_allocs())
 			break;
 	}
 	ok(!wrong && parts && wholes, "2: no memory for one buffer: helpers leave the list alone");
@@ -196,7 +184,6 @@ static void no_memory(void)
 		diag("%d lists, %d of which were pulled; %d buffers; %d allocations", parts, wrong,
 		     wholes, n);
 	close(prog);
-	close(switches);
 	close(told);
 }
 

@@ -16,8 +16,6 @@
 #include <bpf/bpf.h>
 #include "attack.h"
 
-#define SPOIL "/sys/kernel/debug/moat_test/spoil"
-#define SPOIL_HERE 0x656d206c696f7073ULL
 #define KEY 0x1122334455667788ULL
 #define MOST_CPUS 64
 
@@ -109,7 +107,7 @@ static struct outcome attempt(enum op op, bool known, u64 map, enum place key, e
 		JMP_IMM(BPF_JNE, R3, 0x7fff, 2),
 		LD_MAP_FD(R1, mine_too),
 	};
-	const struct bpf_insn replaced[] = { LD_IMM64(R5, SPOIL_HERE) };
+	const struct bpf_insn replaced[] = { LD_IMM64(R5, SPOIL_ME) };
 	const struct bpf_insn call[] = {
 		MOV_IMM(R4, 0), INSN(BPF_JMP | BPF_CALL, 0, 0, 0, funcs[op]),
 	};

@@ -24,30 +24,7 @@
 /* What the kernel says without MOAT */
 static bool usual[1024] = { [ENOMEM] = true };
 
-static int fail_alloc, outer, inner, values, hash, sockets[2];
-
-static void arm(int n, bool all)
-{
-	char text[32];
-	int len = snprintf(text, sizeof(text), all ? "%d all" : "%d", n);
-
-	if (n < 0)
-		len = snprintf(text, sizeof(text), "off");
-	if (write(fail_alloc, text, len) != len)
-		bail("fail_alloc: %s", strerror(errno));
-}
-
-/* How many allocations failed */
-static int failures(void)
-{
-	char text[64] = "";
-	int seen, failed;
-
-	if (pread(fail_alloc, text, sizeof(text) - 1, 0) <= 0 ||
-	    sscanf(text, "%d %d", &seen, &failed) != 2)
-		bail("fail_alloc: %s", strerror(errno));
-	return failed;
-}
+static int outer, inner, values, hash, sockets[2];
 
 /* What is tried returns a descriptor to be closed, 0, or -1 with errno. */
 
@@ -145,11 +122,11 @@ static void try(const char *what, int (*attempt)(void), bool program, bool all)
 	int n, fd, err, failed = 1, enomem = 0, others = 0, well = 0, wrong = 0;
 
 	for (n = 0; failed && n < MOST; n++) {
-		arm(n, all);
+		fail_alloc(n, all ? "all" : "");
 		fd = attempt();
 		err = errno;
-		arm(-1, false);
-		failed = failures();
+		fail_alloc(-1, "");
+		failed = failed_allocs();
 		if (fd >= 0) {
 			well++;
 			if (program && moat_layer(fd) == NONE) {
@@ -189,12 +166,12 @@ static void plainly(int (*attempt)(void))
 	int fd, failed = 1;
 
 	for (int n = 0; failed && n < MOST; n++) {
-		arm(n, false);
+		fail_alloc(n, "");
 		fd = attempt();
 		if (fd < 0 && errno < (int)ARRAY_SIZE(usual))
 			usual[errno] = true;
-		arm(-1, false);
-		failed = failures();
+		fail_alloc(-1, "");
+		failed = failed_allocs();
 		if (fd > 0)
 			close(fd);
 	}
@@ -227,8 +204,7 @@ int main(void)
 
 	if (!moat_present())
 		skip_all("no MOAT");
-	fail_alloc = open("/sys/kernel/debug/moat_test/fail_alloc", O_RDWR);
-	if (fail_alloc < 0)
+	if (!can_fail_allocs())
 		skip_all("not the test kernel");
 	pin_to_cpu(0);
 

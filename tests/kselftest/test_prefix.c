@@ -87,15 +87,12 @@ static int loaded(const char *name)
 	return fd;
 }
 
-#define SPOIL "/sys/kernel/debug/moat_test/spoil"
-#define SPOIL_HERE 0x656d206c696f7073ULL
-
 /* R5 = R7, in the image, whatever the verifier takes R5 for: movq %r13, %r8, and a NOP */
 static void take_packet(void)
 {
 	if (write_file(SPOIL, "0 4d89e80f1f8000000000"))
 		bail("%s: %s", SPOIL, strerror(errno));
-	E(LD_IMM64(R1, SPOIL_HERE));
+	E(LD_IMM64(R1, SPOIL_ME));
 }
 
 /*
@@ -155,9 +152,15 @@ static s64 run_in_foreign(int fd, u8 *data, u32 len, u32 linear, u32 meta, u32 f
 	return p.verdict;
 }
 
+/* Of packets for a program that reaches so far */
+static u32 longest(u32 reach)
+{
+	return 2 * reach > 14 ? 2 * reach : 15;
+}
+
 static u32 length_of_run(u32 i, u32 reach)
 {
-	u32 most = 2 * reach > 14 ? 2 * reach : 15;
+	u32 most = longest(reach);
 
 	/* Up, down, and about */
 	if (i < most)
@@ -170,7 +173,7 @@ static u32 length_of_run(u32 i, u32 reach)
 /* What is in the slot is the packet, and what was there before, byte by byte. */
 static void dump_all(int reach, int lvl)
 {
-	u32 room = round_64(reach), most = 2 * reach > 14 ? 2 * reach : 15, i, k;
+	u32 room = round_64(reach), most = longest(reach), i, k;
 	u32 step = reach > 256 ? 7 : 1;
 	u8 slot[ROOM] = {}, data[2 * ROOM], *found = (u8 *)&words[FOUND];
 	int fd = dumps(reach, false, lvl), wrong = 0, foreign = 0, runs = 0;
@@ -296,7 +299,7 @@ static bool changed_well(int fd, int reach, u32 len, u32 seed)
 
 static void change_all(int reach, int lvl)
 {
-	u32 most = 2 * reach > 14 ? 2 * reach : 15, step = reach > 256 ? 13 : 1, wrong = 0;
+	u32 most = longest(reach), step = reach > 256 ? 13 : 1, wrong = 0;
 	int fd = changes(reach, false, 0);
 	u8 data[2 * ROOM];
 
