@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "bugs.h"
+
+#define JMP32_IMM(OP, DST, IMM, OFF) INSN(BPF_JMP32 | (OP) | BPF_K, DST, 0, OFF, IMM)
+#define ALU32_MOV(DST, SRC) ALU32_REG(BPF_MOV, DST, SRC)
+
+int mine;
+
+/* Leaves the program if the instruction before it does not jump. */
+#define LEAVE() MOV_IMM(R0, 0), EXIT()
+
+/* R6 = 1 - R2 */
+#define ONE_LESS_R2() MOV_IMM(R6, 1), ALU64_REG(BPF_SUB, R6, R2)
+
+/* MOV32 of -1 was taken for -1, which plus 1 has no upper half. */
+static void sign_of_immediate(void)
+{
+	E(ALU32_IMM(BPF_MOV, R6, -1),
+	  ALU64_IMM(BPF_ADD, R6, 1),
+	  ALU64_IMM(BPF_RSH, R6, 32));
+}
+
+/* From 0xffffff80 to 0x10000007f; the lower bound outlived the truncation. */
+static void size_of_register(void)
+{
+	E(GIVEN(R2, VALUE),
+	  ALU64_IMM(BPF_AND, R2, 0xff),
+	  ALU64_IMM(BPF_ADD, R2, 0x7fffffc0),
+	  ALU64_IMM(BPF_ADD, R2, 0x7fffffc0),
+	  ALU32_MOV(R2, R2),
+	  ALU64_IMM(BPF_RSH, R2, 31),
+	  ONE_LESS_R2());
+}
+
+/* Truncated before it was computed, not after. */
+static void carry_of_32_bits(void)
+{
+	E(ALU32_IMM(BPF_MOV, R2, -1),
+	  ALU32_IMM(BPF_ADD, R2, 1),
+	  ALU64_IMM(BPF_RSH, R2, 32),
+	  ONE_LESS_R2());
+}
+
+/* Not above 0 when signed, still so when the sign has been shifted in. */
+static void signed_shift(void)
+{
+	E(GIVEN(R6, VALUE),
+	  JMP_IMM(BPF_JSLE, R6, 0, 2),
+	  LEAVE(),
+	  ALU64_IMM(BPF_RSH, R6, 63));
+}
+
+/* The bit above the 32 was shifted into them. */
+static void shift_of_32_bits(void)
+{
+	E(MOV_IMM(R2, 2),
+	  ALU64_IMM(BPF_LSH, R2, 31),
+	  ALU32_IMM(BPF_RSH, R2, 31),
+	  ALU64_IMM(BPF_RSH, R2, 1),
+	  ONE_LESS_R2());
+}
+
+/* R2 = the value, from 1 to @most */
+#define FROM_ONE_TO(MOST) \
+	JMP_IMM(BPF_JGE, R2, 1, 2), \
+	LEAVE(), \
+	LD_IMM64(R3, MOST), \
+	JMP_REG(BPF_JLE, R2, R3, 2), \
+	LEAVE()
+
+/* From 1 to 0x100000001: the lower halves of both are 1. */
+static void halves_of_bounds(void)
+{
+	E(GIVEN(R2, VALUE),
+	  FROM_ONE_TO(0x100000001),
+	  JMP32_IMM(BPF_JLE, R2, 100, 2),
+	  LEAVE(),
+	  ALU32_MOV(R6, R2),
+	  ALU64_IMM(BPF_SUB, R6, 1));
+}
+
+/* The same, by way of an OR. */
+static void bounds_of_or(void)
+{
+	E(GIVEN(R2, VALUE),
+	  LD_IMM64(R3, 0x77fffffff),
+	  ALU64_REG(BPF_AND, R2, R3),
+	  FROM_ONE_TO(0x600000001),
+	  ALU64_IMM(BPF_OR, R2, 0),
+	  ALU32_MOV(R6, R2),
+	  ALU64_IMM(BPF_SUB, R6, 1));
+}
+
+/* The lower half 1 AND 2 is 0, from 1 to 0; that and up to 1 is 1. */
+static void bounds_of_and(void)
+{
+	E(GIVEN(R2, VALUE),
+	  JMP32_IMM(BPF_JEQ, R2, 1, 2),
+	  LEAVE(),
+	  LD_IMM64(R3, 0x100000002),
+	  ALU64_REG(BPF_AND, R2, R3),
+	  GIVEN(R3, OTHER),
+	  ALU64_IMM(BPF_AND, R3, 1),
+	  ALU32_REG(BPF_ADD, R2, R3),
+	  ONE_LESS_R2());
+}
+
+/* Anything less the largest number is from 1 to 0; that and up to 1 is 1. */
+static void overflow_of_difference(void)
+{
+	E(GIVEN(R2, VALUE),
+	  LD_IMM64(R3, INT64_MAX),
+	  ALU64_REG(BPF_SUB, R2, R3),
+	  GIVEN(R3, OTHER),
+	  ALU64_IMM(BPF_AND, R3, 1),
+	  ALU64_REG(BPF_ADD, R2, R3),
+	  ONE_LESS_R2());
+}
+
+/* At least 1, so its lower half is. */
+static void half_of_a_bound(void)
+{
+	E(GIVEN(R2, VALUE),
+	  JMP_IMM(BPF_JGE, R2, 1, 2),
+	  LEAVE(),
+	  JMP32_IMM(BPF_JLE, R2, 1, 2),
+	  LEAVE(),
+	  ALU32_MOV(R2, R2),
+	  ONE_LESS_R2());
+}
+
+/* Modulo 0 leaves a number of 64 bits alone, where 32 are expected. */
+static void modulo_zero(void)
+{
+	E(GIVEN(R6, VALUE),
+	  MOV_IMM(R3, 0),
+	  ALU32_REG(BPF_MOD, R6, R3),
+	  ALU64_IMM(BPF_RSH, R6, 32));
+}
+
+/* The divisor lost its upper half. */
+static void divisor(void)
+{
+	E(LD_IMM64(R2, 0x100000001),
+	  MOV_IMM(R3, 1),
+	  ALU32_REG(BPF_DIV, R3, R2),
+	  ALU64_IMM(BPF_RSH, R2, 32),
+	  ONE_LESS_R2());
+}
+
+/*
+ * The upper half of R6 is to be cleared since it is shifted down, which nobody knows any
+ * more once R1 is found to be the same. The kernel leaves something at random there.
+ */
+static void upper_half(void)
+{
+	E(GIVEN(R1, VALUE),
+	  ALU64_IMM(BPF_AND, R1, 0x7fffffff),
+	  MOV_REG(R2, R1),
+	  STX(BPF_W, R10, R1, -8),
+	  LDX(BPF_W, R6, R10, -8),
+	  JMP_IMM(BPF_JGE, R1, 10, 2),
+	  LEAVE(),
+	  ALU64_IMM(BPF_RSH, R6, 32),
+	  ALU64_IMM(BPF_MUL, R6, -1),
+	  ALU64_IMM(BPF_RSH, R6, 63));
+}
+
+/* The second jump is where R9 matters; who comes from the first one has another. */
+static void precision_of_jump(void)
+{
+	E(MOV_IMM(R6, 1024),
+	  MOV_IMM(R9, INT32_MIN),
+	  ALU64_IMM(BPF_MOD, R6, 1025),
+	  JA(0),
+	  JMP_REG(BPF_JLE, R6, R9, 2),
+	  ALU64_IMM(BPF_MOD, R6, 1),
+	  MOV_IMM(R9, 0),
+	  JMP_REG(BPF_JLE, R6, R9, 1),
+	  MOV_IMM(R6, 0),
+	  ALU64_IMM(BPF_RSH, R6, 10));
+}
+
+/*
+ * R6 gets what is on the stack, 1 where the verifier comes by first. It then took what
+ * R6 was before for what matters.
+ */
+static void precision_of_fetch(void)
+{
+	E(GIVEN(R2, VALUE),
+	  MOV_IMM(R3, 2),
+	  STX(BPF_DW, R10, R3, -8),
+	  JMP_IMM(BPF_JNE, R2, 0, 2),
+	  MOV_IMM(R3, 1),
+	  STX(BPF_DW, R10, R3, -8),
+	  MOV_IMM(R6, 0),
+	  ATOMIC(BPF_DW, BPF_ADD | BPF_FETCH, R10, R6, -8),
+	  ALU64_IMM(BPF_SUB, R6, 1));
+}
+
+/* The same, where what is on the stack is read through another register than R10. */
+static void precision_of_fill(void)
+{
+	E(GIVEN(R2, VALUE),
+	  MOV_IMM(R3, 2),
+	  STX(BPF_DW, R10, R3, -8),
+	  JMP_IMM(BPF_JNE, R2, 0, 2),
+	  MOV_IMM(R3, 1),
+	  STX(BPF_DW, R10, R3, -8),
+	  MOV_REG(R4, R10),
+	  LDX(BPF_DW, R6, R4, -8),
+	  ALU64_IMM(BPF_SUB, R6, 1));
+}
+
+/* There is no element 1: one more than NULL. */
+static void arithmetic_on_null(void)
+{
+	E(ST(BPF_W, R10, -4, 1),
+	  LD_MAP_FD(R1, mine),
+	  MOV_REG(R2, R10),
+	  ALU64_IMM(BPF_ADD, R2, -4),
+	  CALL(map_lookup_elem),
+	  MOV_REG(R6, R0),
+	  ALU64_IMM(BPF_ADD, R6, 1),
+	  JMP_IMM(BPF_JEQ, R0, 0, 2),
+	  LEAVE());
+}
+
+/* A load beyond the packet returns 0 from the function that it is in. */
+int call_at;
+
+static void call_that_loads(void)
+{
+	E(CALL_REL(0));
+	call_at = cnt - 1;
+	E(LD_MAP_VALUE(R7, mine, 0),
+	  MOV_REG(R2, R0),
+	  ONE_LESS_R2());
+}
+
+static void loads_beyond(void)
+{
+	E(MOV_REG(R6, R1),
+	  LD_ABS(BPF_W, 0x1000),
+	  MOV_IMM(R0, 1),
+	  EXIT());
+}
+
+const struct bug bugs[] = {
+	{ .cve = "CVE-2017-16995", .t = &xdp, .number = sign_of_immediate },
+	{ .cve = "CVE-2017-16996", .t = &xdp, .number = size_of_register, .value = 0x80 },
+	{ .cve = "CVE-2017-17852", .t = &xdp, .number = carry_of_32_bits },
+	{ .cve = "CVE-2017-17853", .t = &xdp, .number = signed_shift, .value = -1 },
+	{ .cve = "CVE-2018-18445", .t = &xdp, .number = shift_of_32_bits },
+	{ .cve = "CVE-2020-8835", .t = &xdp, .number = halves_of_bounds, .value = 2 },
+	{ .cve = "CVE-2020-27194", .t = &xdp, .number = bounds_of_or, .value = 2 },
+	{ .cve = "CVE-2021-20268", .t = &xdp, .number = overflow_of_difference,
+	  .value = INT64_MAX },
+	{ .cve = "CVE-2021-31440", .t = &xdp, .number = half_of_a_bound, .value = 0x100000000 },
+	{ .cve = "CVE-2021-3444", .t = &xdp, .number = modulo_zero, .value = 0x100000000,
+	  .harmless = true },
+	{ .cve = "CVE-2021-3490", .t = &xdp, .number = bounds_of_and, .value = 1 },
+	{ .cve = "CVE-2021-3600", .t = &xdp, .number = divisor, .harmless = true },
+	{ .cve = "CVE-2022-23222", .t = &xdp, .number = arithmetic_on_null },
+	{ .cve = "CVE-2023-2163", .t = &xdp, .number = precision_of_jump },
+	{ .cve = "CVE-2023-52920", .t = &xdp, .number = precision_of_fill, .value = 1,
+	  .flags = BPF_F_TEST_STATE_FREQ },
+	{ .cve = "CVE-2024-53125", .t = &xdp, .number = upper_half, .value = 11, .harmless = true,
+	  .flags = BPF_F_TEST_RND_HI32 },
+	{ .cve = "CVE-2026-43009", .t = &xdp, .number = precision_of_fetch, .value = 1,
+	  .flags = BPF_F_TEST_STATE_FREQ },
+	{ .cve = "CVE-2026-53090", .t = &socket_filter, .number = call_that_loads,
+	  .function = loads_beyond },
+};
+
+const size_t nr_bugs = ARRAY_SIZE(bugs);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Bugs of the verifier, and for each a program that comes by a number which the verifier
+ * takes for 0 and which is 1.
+ */
+#ifndef BUGS_H
+#define BUGS_H
+
+#include "build.h"
+
+/* What the programs are given, and where they leave what they got; R7 points to it. */
+enum { SELF, VICTIM, VALUE, OTHER, GOT, WENT_ON, WORDS = 16 };
+
+#define GIVEN(DST, WORD) LDX(BPF_DW, DST, R7, 8 * (WORD))
+
+struct bug {
+	const char *cve;
+	const struct prog_type *t;
+	/* R6 = the number. R1 and R7 are given; uses the stack down to -8. */
+	void (*number)(void);
+	/* A function of the program, which the call at call_at goes to */
+	void (*function)(void);
+	u64 value, other;	/* for which the number is 1 */
+	u32 flags;		/* of the load */
+	bool harmless;		/* without the bug the program is accepted, the number 0 */
+};
+
+extern const struct bug bugs[];
+extern const size_t nr_bugs;
+
+extern int mine;	/* the map of the programs */
+extern int call_at;
+
+#endif

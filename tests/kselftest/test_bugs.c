@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,1,0 timeout=300 */
+/*
+ * Does it matter that the verifier has a bug?
+ *
+ * Here by bugs that Linux once had, which the test kernel puts back. Each has a program
+ * that comes by a number which the verifier takes for 0 and which is 1. With that as a
+ * factor, anything is 0 to the verifier, too: the distance from the program's own memory
+ * to the canary, which is then added to the pointer.
+ *
+ * Without the bug the verifier refuses the program, or the number is 0 after all. With it
+ * the program is accepted; at level 0 it reads the canary, writes it, and has a helper
+ * write it; at level 1 it only reads, at level 2 none of that.
+ */
+#include <errno.h>
+#include <linux/btf.h>
+#include <linux/unistd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "attack.h"
+#include "bugs.h"
+
+/* What is done to the canary */
+enum way { READ, WRITE, HELPER, WAYS };
+
+static const char *const way_name[] = { "read", "write", "helper" };
+
+static void put_back(const struct bug *bug, bool back)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/moat_test/bugs/%s", bug->cve);
+	if (write_file(path, "%d", back))
+		bail("%s: %s", path, strerror(errno));
+}
+
+/* What functions return, as BTF: without it none may use LD_ABS. */
+static int types(void)
+{
+	static const struct {
+		struct btf_header header;
+		struct btf_type number;
+		u32 bits;
+		struct btf_type proto, function;
+		char strings[8];
+	} btf = {
+		.header = {
+			.magic = BTF_MAGIC, .version = BTF_VERSION, .hdr_len = sizeof(btf.header),
+			.type_len = offsetof(typeof(btf), strings) - sizeof(btf.header),
+			.str_off = offsetof(typeof(btf), strings) - sizeof(btf.header),
+			.str_len = sizeof(btf.strings),
+		},
+		.number = { .name_off = 1, .info = BTF_KIND_INT << 24, .size = 4 },
+		.bits = BTF_INT_SIGNED << 24 | 32,
+		.proto = { .info = BTF_KIND_FUNC_PROTO << 24, .type = 1 },
+		.function = { .name_off = 5, .info = BTF_KIND_FUNC << 24, .type = 2 },
+		.strings = "\0int\0f",
+	};
+	union bpf_attr attr = { .btf = (uintptr_t)&btf, .btf_size = sizeof(btf) };
+	int fd = syscall(__NR_bpf, BPF_BTF_LOAD, &attr, sizeof(attr));
+
+	if (fd < 0)
+		bail("BTF: %s", strerror(errno));
+	return fd;
+}
+
+/* The program of @bug, which goes to what VICTIM says. */
+static int load_for(const struct bug *bug, const char *name, enum way way)
+{
+	union bpf_attr attr = {
+		.prog_type = bug->t->type,
+		.insns = (uintptr_t)insns,
+		.license = (uintptr_t)"GPL",
+		.log_buf = (uintptr_t)prog_log,
+		.log_size = sizeof(prog_log),
+		.log_level = 1,
+		.prog_flags = bug->flags,
+	};
+	struct bpf_func_info functions[2] = { { .type_id = 3 }, { .type_id = 3 } };
+	int fd;
+
+	cnt = 0;
+	E(LD_MAP_VALUE(R7, mine, 0),
+	  STX(BPF_DW, R10, R1, -16));
+	bug->number();
+	E(LD_MAP_VALUE(R7, mine, 0),
+	  /* how far from where it sees its own memory, which is elsewhere at each level */
+	  STX(BPF_DW, R7, R7, 8 * SELF),
+	  GIVEN(R3, SELF),
+	  GIVEN(R8, VICTIM),
+	  ALU64_REG(BPF_SUB, R8, R3),
+	  ALU64_REG(BPF_MUL, R8, R6),
+	  MOV_REG(R9, R7),
+	  ALU64_REG(BPF_ADD, R9, R8));
+	if (way == READ)
+		E(LDX(BPF_DW, R3, R9, 0),
+		  STX(BPF_DW, R7, R3, 8 * GOT));
+	else if (way == WRITE)
+		E(LD_IMM64(R3, MARK),
+		  STX(BPF_DW, R9, R3, 0));
+	else
+		E(LDX(BPF_DW, R1, R10, -16),
+		  MOV_IMM(R2, 0),
+		  MOV_REG(R3, R9),
+		  MOV_IMM(R4, 8),
+		  bug->t == &xdp ? CALL(xdp_load_bytes) : CALL(skb_load_bytes));
+	E(MOV_IMM(R3, 1),
+	  STX(BPF_DW, R7, R3, 8 * WENT_ON),
+	  MOV_IMM(R0, bug->t->pass),
+	  EXIT());
+	if (bug->function) {
+		insns[call_at].imm = cnt - call_at - 1;
+		functions[1].insn_off = cnt;
+		bug->function();
+		attr.prog_btf_fd = types();
+		attr.func_info = (uintptr_t)functions;
+		attr.func_info_cnt = ARRAY_SIZE(functions);
+		attr.func_info_rec_size = sizeof(functions[0]);
+	}
+
+	strcpy(attr.prog_name, name);
+	attr.insn_cnt = cnt;
+	prog_log[0] = 0;
+	fd = syscall(__NR_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+	if (bug->function) {
+		int err = errno;
+
+		close(attr.prog_btf_fd);
+		errno = err;
+	}
+	return fd;
+}
+
+static void give(const struct bug *bug)
+{
+	u64 given[WORDS] = {
+		[VICTIM] = target("data"), [VALUE] = bug->value, [OTHER] = bug->other,
+	};
+	u32 zero = 0;
+
+	if (map_update(mine, &zero, given))
+		bail("map: %s", strerror(errno));
+	canary_reset();
+}
+
+/* Runs @fd, which has to be let through, or stopped on its way to the canary. */
+static void run(const struct bug *bug, int fd, const char *name, enum way way, bool stopped)
+{
+	const char *access = way < HELPER ? way_name[way] :
+			     bug->t == &xdp ? "xdp_load_bytes" : "skb_load_bytes";
+	s64 violations = moat_counter("violations"), verdict;
+	u64 was, is;
+	bool landed;
+
+	give(bug);
+	was = canary("data");
+	kmsg_mark();
+	verdict = prog_run_once(fd);
+	if (!ok(verdict == (stopped ? bug->t->safe : bug->t->pass) &&
+		slot(mine, WENT_ON) == !stopped, "%d: %s, %s: %s", level, bug->cve,
+		way_name[way], stopped ? "stopped" : "runs"))
+		diag("verdict %ld", verdict);
+	is = canary("data");
+	/* The packet is zeros. */
+	landed = way == READ ? slot(mine, GOT) == was : is == (way == WRITE ? MARK : 0);
+	if (!ok(stopped ? is == was && !slot(mine, GOT) : landed, "%d: %s, %s: the canary is %s",
+		level, bug->cve, way_name[way],
+		stopped ? "neither read nor changed" : way == READ ? "read" : "changed"))
+		diag("canary %lx, now %lx; got %lx", was, is, slot(mine, GOT));
+	if (!level)
+		return;
+	if (stopped)
+		ok(reported(kmsg_stopped(fd, name), access, target("data")),
+		   "%d: %s, %s: reported", level, bug->cve, way_name[way]);
+	ok(moat_counter("violations") == violations + stopped, "%d: %s, %s: %s counted", level,
+	   bug->cve, way_name[way], stopped ? "that is" : "nothing is");
+}
+
+static void with(const struct bug *bug, enum way way)
+{
+	char name[16];
+	int fd, err;
+
+	snprintf(name, sizeof(name), "bug_%s", bug->cve + strlen("CVE-"));
+	*strchr(name, '-') = '_';
+	put_back(bug, true);
+	fd = load_for(bug, name, way);
+	err = errno;
+	put_back(bug, false);
+	if (!ok(fd >= 0, "%d: %s, %s: the verifier accepts it", level, bug->cve, way_name[way])) {
+		diag("%s\n%s", strerror(err), prog_log);
+		return;
+	}
+	run(bug, fd, name, way, level == 2 || (level == 1 && way != READ));
+	close(fd);
+	if (level)
+		ok(others_run(), "%d: %s, %s: other programs run as before", level, bug->cve,
+		   way_name[way]);
+}
+
+static void without(const struct bug *bug, enum way way)
+{
+	int fd = load_for(bug, "fixed", way), err = errno;
+	u64 was;
+
+	if (!bug->harmless) {
+		ok(fd < 0 && (err == EACCES || err == EINVAL) && *prog_log,
+		   "%d: %s, %s: refused without the bug", level, bug->cve, way_name[way]);
+	} else {
+		give(bug);
+		was = canary("data");
+		ok(fd >= 0 && prog_run_once(fd) == bug->t->pass && slot(mine, WENT_ON) &&
+		   canary("data") == was && slot(mine, GOT) != was,
+		   "%d: %s, %s: harmless without the bug", level, bug->cve, way_name[way]);
+	}
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	enum way way;
+	size_t i;
+
+	if (!test_kernel())
+		skip_all("needs the test kernel");
+	pin_to_cpu(0);
+	loot = array_of(128);
+	mine = array_of(8 * WORDS);
+	for (level = 0; level <= 2; level++) {
+		if (!moat_set_level(level)) {
+			skip("no moat.ko", "level %d", level);
+			continue;
+		}
+		for (i = 0; i < nr_bugs; i++) {
+			if (argc > 1 && strcmp(argv[1], bugs[i].cve))
+				continue;
+			for (way = READ; way < WAYS; way++) {
+				without(&bugs[i], way);
+				with(&bugs[i], way);
+			}
+		}
+	}
+	canary_reset();
+	return finish();
+}
