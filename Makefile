@@ -39,7 +39,8 @@ help:
 	@echo 'BOOT=...                  more of the kernel command line'
 	@echo 'KERNEL_SRC=DIR            build on this 6.1.y tree (it is not modified)'
 	@echo 'JOBS=n                    parallel compilers (all CPUs)'
-	@echo 'UPDATE=1                  make bench writes docs/cost.md and docs/cost.svg anew'
+	@echo 'UPDATE=1                  make bench writes docs/cost.md and docs/cost.svg anew,'
+	@echo '                          make test ONLY=bugs the table of docs/security.md'
 	@echo 'PKRS_CYCLES=n CR3_CYCLES=n  what its model takes a write of these registers for'
 	@echo 'MOAT_CACHE=DIR            where everything is built (~/.cache/moat)'
 

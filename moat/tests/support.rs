@@ -142,6 +142,9 @@ with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
 - Machine checks that come together with NMIs: in QEMU's order Linux itself does not
   survive them.
 - PREEMPT_RT, and hypervisors that pass PKS on, have not been tried.
+
+Nothing of this page holds for test kernels (`patches/test/`): they let root load programs past
+the verifier, and put bugs of the verifier back.
 ";
 
 fn placed(types: MapTypes) -> bool {

@@ -14,7 +14,9 @@ enum { SELF, VICTIM, VALUE, OTHER, GOT, WENT_ON, WORDS = 16 };
 #define GIVEN(DST, WORD) LDX(BPF_DW, DST, R7, 8 * (WORD))
 
 struct bug {
-	const char *cve;
+	const char *cve, *family;
+	const char *fixed;	/* by which release, of 6.1.y if it is one */
+	const char *wrong;	/* what the verifier is wrong about */
 	const struct prog_type *t;
 	/* R6 = the number. R1 and R7 are given; uses the stack down to -8. */
 	void (*number)(void);
@@ -27,6 +29,15 @@ struct bug {
 
 extern const struct bug bugs[];
 extern const size_t nr_bugs;
+
+/*
+ * What is seen of a bug: what a program did at level 0 (a list), what stopped it at level 2
+ * (a list, without what is in it). print_bugs() has a line for each bug, which tests/run
+ * compares with docs/security.md.
+ */
+void bug_lost(const struct bug *bug, const char *what);
+void bug_stopped(const struct bug *bug, const char *by);
+void print_bugs(void);
 
 extern int mine;	/* the map of the programs */
 extern int call_at;

@@ -26,6 +26,7 @@
 enum way { READ, WRITE, HELPER, WAYS };
 
 static const char *const way_name[] = { "read", "write", "helper" };
+static const char *const done[] = { "read", "written", "written by a helper" };
 
 static void put_back(const struct bug *bug, bool back)
 {
@@ -145,6 +146,21 @@ static void give(const struct bug *bug)
 	canary_reset();
 }
 
+/* What MOAT's @report of a stop at level 2 says that stopped it */
+static void stopped_by(const struct bug *bug, enum way way, const char *access, const char *report)
+{
+	const char *argument = report ? strstr(report, " argument ") : NULL;
+	char by[64];
+	int n;
+
+	if (way < HELPER && report && strstr(report, "(key)"))
+		bug_stopped(bug, "PKRS");
+	else if (argument && sscanf(argument, " argument %d", &n) == 1) {
+		snprintf(by, sizeof(by), "the audit of `%s` (argument %d)", access, n);
+		bug_stopped(bug, by);
+	}
+}
+
 /* Runs @fd, which has to be let through, or stopped on its way to the canary. */
 static void run(const struct bug *bug, int fd, const char *name, enum way way, bool stopped)
 {
@@ -169,11 +185,19 @@ static void run(const struct bug *bug, int fd, const char *name, enum way way, b
 		level, bug->cve, way_name[way],
 		stopped ? "neither read nor changed" : way == READ ? "read" : "changed"))
 		diag("canary %lx, now %lx; got %lx", was, is, slot(mine, GOT));
-	if (!level)
+	if (!level) {
+		if (landed)
+			bug_lost(bug, done[way]);
 		return;
-	if (stopped)
-		ok(reported(kmsg_stopped(fd, name), access, target("data")),
-		   "%d: %s, %s: reported", level, bug->cve, way_name[way]);
+	}
+	if (stopped) {
+		const char *report = kmsg_stopped(fd, name);
+
+		ok(reported(report, access, target("data")), "%d: %s, %s: reported", level,
+		   bug->cve, way_name[way]);
+		if (level == 2)
+			stopped_by(bug, way, access, report);
+	}
 	ok(moat_counter("violations") == violations + stopped, "%d: %s, %s: %s counted", level,
 	   bug->cve, way_name[way], stopped ? "that is" : "nothing is");
 }
@@ -243,5 +267,6 @@ int main(int argc, char **argv)
 		}
 	}
 	canary_reset();
+	print_bugs();
 	return finish();
 }
