@@ -7,11 +7,7 @@
 #ifndef CLASSIC_H
 #define CLASSIC_H
 
-#include <linux/filter.h>
 #include "moat_test.h"
-
-#define C(CODE, K) ((struct sock_filter)BPF_STMT(CODE, K))
-#define CJ(CODE, K, T, F) ((struct sock_filter)BPF_JUMP(CODE, K, T, F))
 
 #define CELLS 16
 

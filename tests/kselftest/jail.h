@@ -4,7 +4,6 @@
 #define JAIL_H
 
 #include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include "classic.h"
 

@@ -8,6 +8,7 @@
 #define MOAT_TEST_H
 
 #include <linux/bpf.h>
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +24,10 @@ typedef int64_t s64;
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Instructions */
+/* Instructions; of classic filters: C(), CJ() */
+
+#define C(CODE, K) ((struct sock_filter)BPF_STMT(CODE, K))
+#define CJ(CODE, K, T, F) ((struct sock_filter)BPF_JUMP(CODE, K, T, F))
 
 #define INSN(CODE, DST, SRC, OFF, IMM) \
 	((struct bpf_insn){ .code = (CODE), .dst_reg = (DST), .src_reg = (SRC), \

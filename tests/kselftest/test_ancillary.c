@@ -11,7 +11,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -24,7 +23,6 @@
 #include <unistd.h>
 #include "moat_test.h"
 
-#define C(CODE, K) ((struct sock_filter)BPF_STMT(CODE, K))
 #define MARK 0x12345678
 #define TAG 0x2abc
 #define PORT 4712

@@ -9,7 +9,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -19,8 +18,6 @@
 #include <unistd.h>
 #include "moat_test.h"
 
-#define C(CODE, K) ((struct sock_filter)BPF_STMT(CODE, K))
-#define CJ(CODE, K, T, F) ((struct sock_filter)BPF_JUMP(CODE, K, T, F))
 /* the low byte of A as length, so that it shows */
 #define RET_A C(BPF_ALU | BPF_AND | BPF_K, 0xff), C(BPF_ALU | BPF_ADD | BPF_K, 1), \
 	C(BPF_RET | BPF_A, 0)

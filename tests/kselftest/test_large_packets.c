@@ -10,7 +10,6 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -368,7 +367,6 @@ static void by_test_run(const struct prog_type *of)
 		diag("%d ran", ran);
 }
 
-#define C(CODE, K) ((struct sock_filter)BPF_STMT(CODE, K))
 /* Not 0, and no more than there is, whatever A is */
 #define LOW_BYTE C(BPF_ALU | BPF_AND | BPF_K, 0xff)
 #define ADD_ONE C(BPF_ALU | BPF_ADD | BPF_K, 1)

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

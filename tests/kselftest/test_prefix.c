@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <net/if.h>
 #include <pthread.h>
@@ -407,8 +406,6 @@ static int filtered(int s[2], u32 len, u32 seed)
 		diag("write: %s", strerror(errno));
 	return read(s[1], data, sizeof(data));
 }
-
-#define C(CODE, K) ((struct sock_filter)BPF_STMT(CODE, K))
 
 /* A byte at the end, one that is further than it, and the length, all in what it returns */
 static void classic(int reach)

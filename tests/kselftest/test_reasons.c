@@ -6,7 +6,6 @@
  * though loaders load it again to have a log.
  */
 #include <errno.h>
-#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,6 @@
  * Do programs do the same with context and packet when they are isolated, by
  * themselves and through helpers?
  */
-#include <linux/filter.h>
 #include "results.h"
 
 static const struct {
