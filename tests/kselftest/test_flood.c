@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 keys=13,1,0 timeout=300 */
+/* moat-test: kernel=test,preempt levels=2 keys=13 full=1,0 timeout=300 */
 /*
  * Can a user write over the kernel's log? Whatever it is that he repeats, some lines
  * are his and no more, and all users have no more together; what root does is still
