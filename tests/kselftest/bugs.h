@@ -14,7 +14,7 @@ enum { SELF, VICTIM, VALUE, OTHER, GOT, WENT_ON, WORDS = 16 };
 #define GIVEN(DST, WORD) LDX(BPF_DW, DST, R7, 8 * (WORD))
 
 struct bug {
-	const char *cve;
+	const char *cve;	/* and, after a comma, which program it is */
 	const struct prog_type *t;
 	/* R6 = the number. R1 and R7 are given; uses the stack down to -8. */
 	void (*number)(void);
@@ -23,6 +23,9 @@ struct bug {
 	u64 value, other;	/* for which the number is 1 */
 	u32 flags;		/* of the load */
 	bool harmless;		/* without the bug the program is accepted, the number 0 */
+	/* The JIT's: without the bug there is no image; with it MOAT refuses it, as this says */
+	bool jit;
+	const char *refused;
 };
 
 extern const struct bug bugs[];
@@ -30,5 +33,23 @@ extern const size_t nr_bugs;
 
 extern int mine;	/* the map of the programs */
 extern int call_at;
+
+void put_back(const struct bug *bug, bool back);
+/* Whether @bug is @only, which may be NULL: all of them */
+bool is_chosen(const struct bug *bug, const char *only);
+/* The name of its programs */
+void name_of(const struct bug *bug, char name[16]);
+
+/* int f(struct __sk_buff *), static and global: type IDs */
+enum { STATIC, GLOBAL };
+struct btf *types(u32 ids[2]);
+
+/* Whose programs come by no number: */
+void maps(const char *only);
+void packets(const char *only);
+
+/* Numbers of bugs_jit.c */
+void jump_before(void);
+void jump_into(void);
 
 #endif
