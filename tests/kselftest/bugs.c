@@ -291,8 +291,9 @@ static void change_saved(void)
 		E(MOV_REG(R3, R2),
 		  ALU64_IMM(BPF_ADD, R3, 8 * i),
 		  ALU64_IMM(BPF_AND, R3, 0x78),
+		  ALU64_IMM(BPF_SUB, R3, 0x78),
 		  MOV_REG(R4, R1),
-		  ALU64_REG(BPF_SUB, R4, R3),
+		  ALU64_REG(BPF_ADD, R4, R3),
 		  LDX(BPF_DW, R5, R4, 0),
 		  JMP_IMM(BPF_JNE, R5, KEPT, 1),
 		  ST(BPF_DW, R4, 0, KEPT + 1));
