@@ -169,6 +169,7 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
         Why::NotItsMap => "is not a map of the program",
         Why::MapType => "is a map of another type",
         Why::Memory => "is memory outside of the program",
+        Why::ReadOnly => "is memory it may only read",
         Why::ReadOnlyMap => "is a map it may only read",
         Why::Size => "is out of range",
         Why::Contract => "has no contract",
