@@ -319,6 +319,8 @@ const struct bug bugs[] = {
 	  .harmless = true },
 	{ .cve = "CVE-2021-3490", .t = &xdp, .number = bounds_of_and, .value = 1 },
 	{ .cve = "CVE-2021-3600", .t = &xdp, .number = divisor, .harmless = true },
+	{ .cve = "CVE-2021-4001", .t = &xdp, .number = constant, .before = freeze_too_early,
+	  .after = change_frozen },
 	{ .cve = "CVE-2022-23222", .t = &xdp, .number = arithmetic_on_null },
 	{ .cve = "CVE-2023-2163", .t = &xdp, .number = precision_of_jump },
 	{ .cve = "CVE-2023-52452", .t = &xdp, .number = call_that_saves,

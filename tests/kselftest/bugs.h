@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Bugs of the verifier, and for each a program that comes by a number which the verifier
- * takes for 0 and which is 1.
+ * Bugs of the verifier and of the JIT, and for each a program that comes by a number which
+ * the verifier takes for 0 and which is 1, or one that needs none.
  */
 #ifndef BUGS_H
 #define BUGS_H
@@ -18,6 +18,8 @@ struct bug {
 	const struct prog_type *t;
 	/* R6 = the number. R1 and R7 are given; uses the stack down to -8. */
 	void (*number)(void);
+	/* What is done before the program is loaded, and after */
+	void (*before)(void), (*after)(void);
 	/* A function of the program, which the call at call_at goes to */
 	void (*function)(void);
 	u64 value, other;	/* for which the number is 1 */
@@ -47,6 +49,11 @@ struct btf *types(u32 ids[2]);
 /* Whose programs come by no number: */
 void maps(const char *only);
 void packets(const char *only);
+
+/* Of bugs_frozen.c */
+void freeze_too_early(void);
+void constant(void);
+void change_frozen(void);
 
 /* Numbers of bugs_jit.c */
 void jump_before(void);

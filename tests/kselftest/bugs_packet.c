@@ -36,9 +36,12 @@ static void data(int reg)
 	  EXIT());
 }
 
-static int load_stale(const char *name, bool write)
+/* What the function does */
+enum function { SENDS, HAS_IT_SENT, LETS_IT_BE };
+
+static int load_stale(const char *name, bool write, enum function function)
 {
-	struct bpf_func_info functions[2] = {};
+	struct bpf_func_info functions[3] = {};
 	u32 ids[2];
 	struct btf *btf = types(ids);
 	union bpf_attr attr = {
@@ -50,7 +53,7 @@ static int load_stale(const char *name, bool write)
 		.log_level = 1,
 		.prog_btf_fd = btf__fd(btf),
 		.func_info = (uintptr_t)functions,
-		.func_info_cnt = ARRAY_SIZE(functions),
+		.func_info_cnt = function == HAS_IT_SENT ? 3 : 2,
 		.func_info_rec_size = sizeof(functions[0]),
 	};
 	int call, fd, err;
@@ -77,10 +80,19 @@ static int load_stale(const char *name, bool write)
 	functions[0].type_id = ids[STATIC];
 	functions[1].type_id = ids[GLOBAL];
 	functions[1].insn_off = cnt;
-	E(MOV_IMM(R2, if_nametoindex("lo")),
-	  MOV_IMM(R3, 0),
-	  CALL(clone_redirect),
-	  EXIT());
+	if (function == HAS_IT_SENT) {
+		E(CALL_REL(1),
+		  EXIT());
+		functions[2].type_id = ids[STATIC];
+		functions[2].insn_off = cnt;
+	}
+	if (function == LETS_IT_BE)
+		E(CALL(ktime_get_ns));
+	else
+		E(MOV_IMM(R2, if_nametoindex("lo")),
+		  MOV_IMM(R3, 0),
+		  CALL(clone_redirect));
+	E(EXIT());
 
 	strcpy(attr.prog_name, name);
 	attr.insn_cnt = cnt;
@@ -143,12 +155,20 @@ void packets(const char *only)
 	}
 	name_of(&stale, name);
 	for (write = 0; write < 2; write++) {
-		fd = load_stale("fixed", write);
+		fd = load_stale("fixed", write, SENDS);
 		ok(fd < 0 && errno == EACCES, "%d: %s, %s: refused without the bug", level,
 		   stale.cve, write ? "write" : "read");
 		close(fd);
+		fd = load_stale("fixed", write, HAS_IT_SENT);
+		ok(fd < 0 && errno == EACCES, "%d: %s, %s: by a function of the function, too",
+		   level, stale.cve, write ? "write" : "read");
+		close(fd);
+		fd = load_stale("fixed", write, LETS_IT_BE);
+		ok(fd >= 0, "%d: %s, %s: not if the packet is what it was", level, stale.cve,
+		   write ? "write" : "read");
+		close(fd);
 		put_back(&stale, true);
-		fd = load_stale(name, write);
+		fd = load_stale(name, write, SENDS);
 		put_back(&stale, false);
 		if (!ok(fd >= 0, "%d: %s, %s: the verifier accepts it", level, stale.cve,
 			write ? "write" : "read"))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,1,0 timeout=300 */
 /*
- * Does it matter that the verifier has a bug?
+ * Does it matter that the verifier or the JIT has a bug?
  *
  * Here by bugs that Linux once had, which the test kernel puts back. Each has a program
  * that comes by a number which the verifier takes for 0 and which is 1. With that as a
@@ -11,6 +11,11 @@
  * Without the bug the verifier refuses the program, or the number is 0 after all. With it
  * the program is accepted; at level 0 it reads the canary, writes it, and has a helper
  * write it; at level 1 it only reads, at level 2 none of that.
+ *
+ * The JIT's bug makes the number 1 by a jump to another instruction than the one meant;
+ * into the middle of one, MOAT refuses the image (bugs_jit.c). For one bug a map is frozen
+ * too early, and the number in it changes (bugs_frozen.c). Other bugs lead to maps that
+ * are read-only (bugs_maps.c) or to packets that were given away (bugs_packet.c).
  */
 #include <bpf/btf.h>
 #include <errno.h>
@@ -81,6 +86,8 @@ static int load_for(const struct bug *bug, const char *name, enum way way)
 	u32 ids[2];
 	int fd, err;
 
+	if (bug->before)
+		bug->before();
 	cnt = 0;
 	E(LD_MAP_VALUE(R7, mine, 0),
 	  STX(BPF_DW, R10, R1, -16));
@@ -128,6 +135,8 @@ static int load_for(const struct bug *bug, const char *name, enum way way)
 	prog_log[0] = 0;
 	fd = syscall(__NR_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
 	err = errno;
+	if (bug->after)
+		bug->after();
 	btf__free(btf);
 	errno = err;
 	return fd;
