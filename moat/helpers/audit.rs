@@ -129,8 +129,10 @@ pub enum Why {
     ReadOnlyMap,
     /// Not the context of this invocation.
     Context,
-    /// Memory outside the program's domains, or not writable there.
+    /// Memory outside the program's domains.
     Memory,
+    /// What would be written is memory that programs may only read.
+    ReadOnly,
     /// A size out of range.
     Size,
     /// The contract itself is wrong.  The table's tests exclude this.
@@ -303,7 +305,7 @@ fn memory<C: Caller>(
     caller: &C,
 ) -> Result<Memory<'_>, Why> {
     if len >> 32 != 0 || !caller.contains(addr.0, len, writable) {
-        return Err(Why::Memory);
+        return Err(not_granted(addr.0, len, writable, caller));
     }
     Ok(Memory {
         addr: addr.0,
@@ -311,6 +313,15 @@ fn memory<C: Caller>(
         writable,
         caller: PhantomData,
     })
+}
+
+#[cold]
+#[inline(never)]
+fn not_granted<C: Caller>(addr: u64, len: u64, writable: bool, caller: &C) -> Why {
+    match writable && len >> 32 == 0 && caller.contains(addr, len, false) {
+        true => Why::ReadOnly,
+        false => Why::Memory,
+    }
 }
 
 /// Memory of a size the program chose.  No bytes are granted as NULL, so that an

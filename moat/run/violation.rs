@@ -169,6 +169,7 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
         Why::NotItsMap => "is not a map of the program",
         Why::MapType => "is a map of another type",
         Why::Memory => "is memory outside of the program",
+        Why::ReadOnly => "is memory it may only read",
         Why::ReadOnlyMap => "is a map it may only read",
         Why::Size => "is out of range",
         Why::Contract => "has no contract",
@@ -251,19 +252,18 @@ pub fn not_sent(program: &Program) {
     }
 }
 
-/// Tells why an image is refused, which only a JIT that this module does not know
-/// makes.  Returns the error for that.
+/// Tells why an image is refused, which only a JIT that this module does not know, or that
+/// is wrong, makes.  Returns the error for that.
 pub fn bad_image(program: &Program, image: u32, (at, what): Found) -> i32 {
     moat_refused.fetch_add(1, Ordering::Relaxed);
     let who = Who(program);
     let say = |what: fmt::Arguments<'_>| {
         if program.by.may_log() {
             pr_err!(
-                "{}: refused: its image has {} at {}; with kernel.moat.{}=0 it runs plainly\n",
+                "{}: refused: its image has {} at {}, which the JIT should not have made\n",
                 who,
                 what,
-                Place(image as usize, at as u64),
-                report::type_name(program.row.number)
+                Place(image as usize, at as u64)
             );
         }
     };

@@ -274,6 +274,29 @@ fn a_read_only_map_is_not_changed() {
 }
 
 #[test]
+fn nothing_is_written_to_read_only_memory() {
+    let caller = Test {
+        map: MapInfo {
+            kernel: MAP,
+            ty: types::ARRAY,
+            key_size: 4,
+            value_size: 8,
+            flags: 0,
+        },
+    };
+    let strtol = contract(105).unwrap();
+    let into = |to| audit(strtol, &[RW, 2, 0, to, 0].map(Allegation), &caller);
+    let error = |why| AuditError { arg: 3, why };
+    assert!(into(RW + SIZE - 8).is_ok());
+    for to in [RW + SIZE - 7, RW + SIZE, RW + 2 * SIZE - 8] {
+        assert_eq!(into(to).unwrap_err(), error(Why::ReadOnly), "{to:#x}");
+    }
+    for to in [RW - 8, RW + 2 * SIZE - 7] {
+        assert_eq!(into(to).unwrap_err(), error(Why::Memory), "{to:#x}");
+    }
+}
+
+#[test]
 fn a_percpu_update_needs_whole_words() {
     let mut caller = Test {
         map: MapInfo {

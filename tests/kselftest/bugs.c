@@ -226,6 +226,25 @@ static void arithmetic_on_null(void)
 	  LEAVE());
 }
 
+/*
+ * Who has found R2 to be beyond the end leaves. Who has not compared them was taken to
+ * do the same.
+ */
+static void end_of_packet(void)
+{
+	E(LDX(BPF_W, R2, R1, offsetof(struct xdp_md, data)),
+	  LDX(BPF_W, R3, R1, offsetof(struct xdp_md, data_end)),
+	  ALU64_IMM(BPF_ADD, R2, 8),
+	  GIVEN(R4, VALUE),
+	  MOV_IMM(R6, 1),
+	  JMP_IMM(BPF_JEQ, R4, 1, 3),
+	  JMP_REG(BPF_JGT, R2, R3, 2),
+	  MOV_IMM(R6, 0),
+	  JA(3),
+	  JMP_REG(BPF_JLE, R2, R3, 2),
+	  LEAVE());
+}
+
 /* A load beyond the packet returns 0 from the function that it is in. */
 int call_at;
 
@@ -243,6 +262,42 @@ static void loads_beyond(void)
 	E(MOV_REG(R6, R1),
 	  LD_ABS(BPF_W, 0x1000),
 	  MOV_IMM(R0, 1),
+	  EXIT());
+}
+
+#define KEPT 0x6b657074
+
+/*
+ * How deep into its stack a program goes was not counted if the verifier does not know how
+ * deep. What is there is the stack of the function that it calls, and what that saves.
+ */
+static void call_that_saves(void)
+{
+	E(MOV_IMM(R6, KEPT),
+	  MOV_REG(R1, R10),
+	  ALU64_IMM(BPF_ADD, R1, -24),
+	  GIVEN(R2, VALUE),
+	  CALL_REL(0));
+	call_at = cnt - 1;
+	E(ALU64_IMM(BPF_SUB, R6, KEPT));
+}
+
+static void change_saved(void)
+{
+	int i;
+
+	E(MOV_IMM(R6, 0));
+	for (i = 0; i < 16; i++)
+		E(MOV_REG(R3, R2),
+		  ALU64_IMM(BPF_ADD, R3, 8 * i),
+		  ALU64_IMM(BPF_AND, R3, 0x78),
+		  ALU64_IMM(BPF_SUB, R3, 0x78),
+		  MOV_REG(R4, R1),
+		  ALU64_REG(BPF_ADD, R4, R3),
+		  LDX(BPF_DW, R5, R4, 0),
+		  JMP_IMM(BPF_JNE, R5, KEPT, 1),
+		  ST(BPF_DW, R4, 0, KEPT + 1));
+	E(MOV_IMM(R0, 0),
 	  EXIT());
 }
 
@@ -272,6 +327,13 @@ const struct bug bugs[] = {
 	  .wrong = "overflows of a 64-bit difference",
 	  .t = &xdp, .number = overflow_of_difference,
 	  .value = INT64_MAX },
+	{ .cve = "CVE-2021-29154", .family = "JIT", .fixed = "before 6.1",
+	  .wrong = "how far a jump is, to a boundary",
+	  .t = &xdp, .number = jump_before, .value = 1, .jit = true },
+	{ .cve = "CVE-2021-29154, into an instruction", .family = "JIT", .fixed = "before 6.1",
+	  .wrong = "how far a jump is",
+	  .t = &xdp, .number = jump_into, .value = 1, .jit = true,
+	  .refused = "no instruction where a jump leads, at main+" },
 	{ .cve = "CVE-2021-31440", .family = "bounds", .fixed = "before 6.1",
 	  .wrong = "32-bit bounds, if one of 64 bits fits",
 	  .t = &xdp, .number = half_of_a_bound, .value = 0x100000000 },
@@ -285,12 +347,18 @@ const struct bug bugs[] = {
 	{ .cve = "CVE-2021-3600", .family = "fix-ups", .fixed = "before 6.1",
 	  .wrong = "the upper half of a 32-bit divisor",
 	  .t = &xdp, .number = divisor, .harmless = true },
+	{ .cve = "CVE-2021-4001", .family = "maps", .fixed = "before 6.1",
+	  .wrong = "that nobody changes a frozen map",
+	  .t = &xdp, .number = constant, .before = freeze_too_early, .after = change_frozen },
 	{ .cve = "CVE-2022-23222", .family = "pointer types", .fixed = "before 6.1",
 	  .wrong = "arithmetic on what may be NULL",
 	  .t = &xdp, .number = arithmetic_on_null },
 	{ .cve = "CVE-2023-2163", .family = "pruning", .fixed = "6.1.26",
 	  .wrong = "which registers a jump depends on",
 	  .t = &xdp, .number = precision_of_jump },
+	{ .cve = "CVE-2023-52452", .family = "functions", .fixed = "6.1.192 or before",
+	  .wrong = "how deep a stack is",
+	  .t = &xdp, .number = call_that_saves, .function = change_saved, .harmless = true },
 	{ .cve = "CVE-2023-52920", .family = "pruning", .fixed = "no 6.1.y",
 	  .wrong = "what is filled from the stack, not by R10",
 	  .t = &xdp, .number = precision_of_fill, .value = 1,
@@ -303,6 +371,9 @@ const struct bug bugs[] = {
 	  .wrong = "what an atomic operation fetches",
 	  .t = &xdp, .number = precision_of_fetch, .value = 1,
 	  .flags = BPF_F_TEST_STATE_FREQ },
+	{ .cve = "CVE-2026-43030", .family = "pruning", .fixed = "6.1.168",
+	  .wrong = "which packet a pointer is of",
+	  .t = &xdp, .number = end_of_packet, .value = 1, .flags = BPF_F_TEST_STATE_FREQ },
 	{ .cve = "CVE-2026-53090", .family = "functions", .fixed = "6.1.183",
 	  .wrong = "what a function returns if a load fails",
 	  .t = &socket_filter, .number = call_that_loads,
