@@ -12,7 +12,7 @@
 use super::geometry::Shape;
 use crate::maps::types::MapTypes;
 
-pub use crate::prog_types::{ProgTypes, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+pub use crate::prog_types::{ProgTypes, CGROUP_SKB, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 
 /// What a program passes in one of its five argument registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every contract, found by number with one load.
 //!
-//! Covers the helpers that XDP, SCHED_CLS, SCHED_ACT and SOCKET_FILTER programs
-//! can call on Linux 6.1.
+//! Covers the helpers that programs whose type has a row can call on Linux 6.1.
 
 use super::contract::Contract;
 

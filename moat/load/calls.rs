@@ -6,7 +6,7 @@
 use crate::helpers::contract::{Contract, Uncovers};
 use crate::helpers::table;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
-use crate::prog_types::{Context, ProgType};
+use crate::prog_types::{Context, ProgType, ProgTypes};
 use kernel::bindings;
 
 /// Because of a call of a helper, which is instruction number `insn` now.
@@ -54,7 +54,10 @@ impl Calls {
                 {
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
-                        Context::SkBuff => contract.effects.load_ctx,
+                        // Others see no metadata, and what keeps it may be somebody else's.
+                        Context::SkBuff => {
+                            contract.effects.load_ctx && ProgTypes::TC.contains(ty.number)
+                        }
                         Context::SeccompData => false,
                     };
                 }

@@ -13,7 +13,12 @@ use std::fmt::Write;
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/support.md");
 
 /// The program types of each column, which can call the same helpers.
-const COLUMNS: [&[u32]; 3] = [&[XDP], &[SCHED_CLS, SCHED_ACT], &[SOCKET_FILTER]];
+const COLUMNS: [&[u32]; 4] = [
+    &[XDP],
+    &[SCHED_CLS, SCHED_ACT],
+    &[SOCKET_FILTER],
+    &[CGROUP_SKB],
+];
 
 const HEAD: &str = "\
 # What can be isolated
@@ -62,7 +67,7 @@ What is isolated differs from a plain program in this:
 - Packet, context fields and what helpers change in them are copies during a run;
   the kernel gets them before a helper that looks, and at the end.
 - More than 3 invocations of one program nested on one CPU get the verdict of a
-  stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept.
+  stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept, denied.
 - Preemption is off while it runs. A run that began with interrupts off, on the CPU that
   counts jiffies, has no budget where the tick is periodic
   ([0015](decisions/0015-who-looks-at-the-clock.md)).
@@ -173,7 +178,7 @@ fn helper_table(out: &mut String, which: impl Fn(&Contract) -> bool) {
         let heads: Vec<_> = types.iter().map(|ty| prog_type(*ty)).collect();
         write!(out, " {} |", heads.join(", ")).unwrap();
     }
-    out.push_str(" maps, or why not |\n|---|---|---|---|---|\n");
+    out.push_str(" maps, or why not |\n|---|---|---|---|---|---|\n");
     for c in all().filter(|c| which(c)) {
         write!(out, "| {} |", c.name).unwrap();
         for types in COLUMNS {
@@ -211,7 +216,10 @@ fn prog_type_row(out: &mut String, ty: u32) {
     let verdict = match row.verdict {
         Verdict::Always(verdict) if verdict > 0xffff => format!("{verdict:#x}"),
         Verdict::Always(verdict) => verdict.to_string(),
-        Verdict::ByAttachType(_) => "by attach type".to_string(),
+        Verdict::ByAttachType(verdicts) => {
+            let verdicts: BTreeSet<_> = verdicts.iter().map(|(_, v)| v.to_string()).collect();
+            Vec::from_iter(verdicts).join(", ")
+        }
     };
     writeln!(
         out,
