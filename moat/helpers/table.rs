@@ -14,12 +14,13 @@ pub const MAX_ID: usize = 210;
 /// How many internal functions there are.
 pub const INTERNALS: usize = 11;
 
-const GROUPS: [&[Contract]; 7] = [
+const GROUPS: [&[Contract]; 8] = [
     super::common::CONTRACTS,
     super::maps::CONTRACTS,
     super::net_both::CONTRACTS,
     super::net_skb::CONTRACTS,
     super::net_xdp::CONTRACTS,
+    super::prints::CONTRACTS,
     super::sockets::CONTRACTS,
     super::refused::CONTRACTS,
 ];

@@ -19,6 +19,7 @@ mod call;
 #[allow(dead_code)]
 pub mod line;
 pub mod program;
+mod print;
 pub mod reshape;
 pub mod sends;
 pub mod violation;

@@ -203,6 +203,25 @@ pub fn kept(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::W
     );
 }
 
+/// What was not printed.  Once for each program, and not too often for all of them.
+pub fn not_printed(run: &Run<'_>, site: Site<'_>, contract: &Contract, what: &str, ret: i64) {
+    let program = run.program;
+    if program.told.load(Ordering::Relaxed) || !program.by.may_log() {
+        return;
+    }
+    if program.told.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    pr_info!(
+        "{}: {} at {} got {}: it was to print {}; see refused_prints in debugfs, docs/support.md\n",
+        Who(program),
+        contract.name,
+        At(program, site.ip()),
+        ret,
+        what
+    );
+}
+
 /// A helper left a packet that the kernel cannot take, against all expectations.
 pub fn misshapen(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::Why) {
     let program = run.program;

@@ -175,6 +175,15 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
         // Until 6.1.113, and which way was not told.
         ("ARG_PTR_TO_INT", Arg::FixedMem { bytes, .. }) => bytes == 4,
         ("ARG_PTR_TO_LONG", Arg::FixedMem { bytes, .. }) => bytes == 8,
+        ("ARG_PTR_TO_CONST_STR", Arg::ConstStr) => true,
+        (
+            "ARG_PTR_TO_MEM_OR_NULL",
+            Arg::Mem {
+                access,
+                size,
+                nullable,
+            },
+        ) => size as usize == i + 1 && nullable && access == Access::ReadWrite,
         ("ARG_CONST_SIZE", Arg::Size { zero_ok, max }) => !zero_ok && max == MAX_VAR_SIZ - 1,
         ("ARG_CONST_SIZE_OR_ZERO", Arg::Size { zero_ok, max }) => zero_ok && max == MAX_VAR_SIZ - 1,
         (
