@@ -140,11 +140,15 @@ impl Run<'_> {
         }))
     }
 
-    /// What the program may know of what it found in `map`, if that is a map.
+    /// What the program may know of what it found in `map`, of whose values it has no address.
     #[cold]
     fn name(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
         match map {
+            _ if addr == 0 => 0,
             Some(map) if MapTypes::OF_MAPS.contains(map.ty) => self.name_of_map(addr),
+            Some(map) if MapTypes::DEVICES.contains(map.ty) => self.copy_of(addr),
+            // No helper takes such a socket, and who looks into it is not admitted.
+            Some(map) if MapTypes::SOCKETS.contains(map.ty) => map.kernel,
             _ => 0,
         }
     }

@@ -15,7 +15,7 @@ use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
 use crate::helpers::{geometry, table};
 use crate::pks::PF_PK;
-use crate::run::program::Program;
+use crate::run::program::{Program, COPIES};
 use crate::run::Run;
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -245,6 +245,18 @@ pub fn no_return(run: &Run<'_>) {
         pr_err!(
             "{}: return to an unknown place; stopped\n",
             Who(run.program)
+        );
+    }
+}
+
+/// More values that differ than a run can have copies of.
+pub fn too_many(program: &Program) {
+    trace(program, 0, 0, 0x500);
+    if count(program) {
+        pr_err!(
+            "{}: looked up more than {} entries of devmaps in one run; stopped\n",
+            Who(program),
+            COPIES
         );
     }
 }

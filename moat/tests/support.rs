@@ -75,6 +75,15 @@ What is isolated differs from a plain program in this:
   system call that puts it into a map of maps is refused (EBADF).
 - Scalars go to helpers as the program passes them, not checked against the ranges
   that the verifier assumed.
+- What is looked up in a devmap is a copy, of which a run has room for 64 that differ: it is
+  stopped if it needs more. Of a map of AF_XDP sockets it learns only that there is one
+  ([0031](decisions/0031-names-copies-and-what-is-printed.md)).
+- `trace_printk`, `trace_vprintk` and `snprintf` take formats of at most 1,023 bytes (E2BIG).
+  At level 2 they print strings (`%s`, `%pks`) and addresses of IP (`%pI4` and the like) from
+  the program's own memory only, and no names of what lies at an address (`%pS`, `%ps`,
+  `%pB`): EPERM, counted (`refused_prints`), and logged once a program. `%pus`, from the
+  memory of the current process, `%p`, hashed, and numbers print as ever. A string in
+  the user half of addresses is empty, as without MOAT.
 - A helper's call that would break the packet is not made
   ([0016](decisions/0016-a-packet-stays-one.md)); the program gets the helper's own error,
   `kept_packets` counts it, and the log says so, once for each program. That is: headers

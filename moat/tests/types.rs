@@ -189,9 +189,10 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     let per_cpu = [PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH];
     assert_eq!(members(MapTypes::KEYED), keyed);
     assert_eq!(members(MapTypes::OF_MAPS), of_maps);
+    let copied = [DEVMAP, XSKMAP, DEVMAP_HASH];
     assert_eq!(
         members(MapTypes::LOOKED_UP),
-        [&keyed[..], &of_maps].concat()
+        [&keyed[..], &of_maps, &copied].concat()
     );
     assert_eq!(members(MapTypes::PERCPU), per_cpu);
     assert_eq!(members(MapTypes::FIFO), [QUEUE, STACK]);
@@ -200,8 +201,18 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     assert_eq!(members(MapTypes::TRIES), [LPM_TRIE]);
     // All but the trie.
     assert_eq!(members(MapTypes::PLACED), keyed[..6]);
-    let isolated = [&keyed[..6], &of_maps, &[QUEUE, STACK]].concat();
+    let mut isolated = members(MapTypes::ALL);
+    isolated.retain(|ty| *ty != LPM_TRIE);
     assert_eq!(members(MapTypes::ISOLATED), isolated);
+    // What programs find there has no address.
+    for ty in members(MapTypes::WITHOUT_ADDRESSES) {
+        assert!(!MapTypes::KEYED.contains(ty) && !MapTypes::PLACED.contains(ty));
+    }
+    for set in [MapTypes::DEVICES, MapTypes::SOCKETS] {
+        for ty in members(set) {
+            assert!(MapTypes::WITHOUT_ADDRESSES.contains(ty) && MapTypes::LOOKED_UP.contains(ty));
+        }
+    }
     assert_eq!(members(MapTypes::NONE), []);
 }
 
@@ -210,7 +221,7 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
 fn of_what_is_looked_up_arrays_have_indices() {
     let arrays = members(MapTypes::LOOKED_UP).into_iter();
     let arrays: Vec<_> = arrays.filter(|ty| types::is_array(*ty)).collect();
-    assert_eq!(arrays, [ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS]);
+    assert_eq!(arrays, [ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS, DEVMAP, XSKMAP]);
 }
 
 #[test]
