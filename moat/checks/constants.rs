@@ -190,6 +190,9 @@ same! {
     prog_types::SCHED_CLS => k::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS;
     prog_types::SCHED_ACT => k::bpf_prog_type_BPF_PROG_TYPE_SCHED_ACT;
     prog_types::XDP => k::bpf_prog_type_BPF_PROG_TYPE_XDP;
+    prog_types::CGROUP_SKB => k::bpf_prog_type_BPF_PROG_TYPE_CGROUP_SKB;
+    prog_types::CGROUP_INET_INGRESS => k::bpf_attach_type_BPF_CGROUP_INET_INGRESS;
+    prog_types::CGROUP_INET_EGRESS => k::bpf_attach_type_BPF_CGROUP_INET_EGRESS;
     prog_types::XDP_DROP => k::xdp_action_XDP_DROP;
     prog_types::TC_ACT_SHOT => k::TC_ACT_SHOT;
     prog_types::SECCOMP_RET_KILL_PROCESS => c::SECCOMP_RET_KILL_PROCESS;

@@ -8,7 +8,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX};
+use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX, STR_MAX};
 use crate::maps::types::{is_array, MapTypes, BLOOM_FILTER, RDONLY_PROG};
 use core::marker::PhantomData;
 
@@ -282,9 +282,31 @@ fn grant<'d, C: Caller>(
             }
             return Ok(Grant::Scalar(value.0));
         }
+        Arg::ConstStr => match string(value.0, STR_MAX, caller) {
+            Some(memory) => Ok(memory),
+            None => Err(Why::Memory),
+        },
         Arg::FixedMem { access, bytes } => memory(value, bytes as u64, access.writes(), caller),
     };
     memory.map(Grant::Memory)
+}
+
+/// `len` bytes at `addr` that the program may read, if so.
+pub fn readable<C: Caller>(addr: u64, len: u64, caller: &C) -> Option<Memory<'_>> {
+    memory(Allegation(addr), len, false, caller).ok()
+}
+
+/// As many bytes from `addr` on as the program may read, up to `most`; none if that is none.
+pub fn string<C: Caller>(addr: u64, most: u32, caller: &C) -> Option<Memory<'_>> {
+    match caller.readable(addr, most.into()) {
+        0 => None,
+        len => readable(addr, len, caller),
+    }
+}
+
+/// `len` bytes at `addr` that the program may write, if so.
+pub fn writable<C: Caller>(addr: u64, len: u64, caller: &C) -> Option<Memory<'_>> {
+    memory(Allegation(addr), len, true, caller).ok()
 }
 
 #[inline(always)]

@@ -12,7 +12,7 @@
 use super::geometry::Shape;
 use crate::maps::types::MapTypes;
 
-pub use crate::prog_types::{ProgTypes, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
+pub use crate::prog_types::{ProgTypes, CGROUP_SKB, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
 
 /// What a program passes in one of its five argument registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +42,9 @@ pub enum Arg {
     Size { max: u32, zero_ok: bool },
     /// A fixed number of bytes.
     FixedMem { access: Access, bytes: u16 },
+    /// A string that ends, at most [`STR_MAX`] bytes of it.  The verifier wants it to be a
+    /// constant, and nothing else proves that it is.
+    ConstStr,
     /// `skb->data`, which classic loads keep in a register: re-materialised.
     PktData,
     /// `skb->len - skb->data_len`, likewise.
@@ -74,6 +77,22 @@ impl Access {
 /// Sizes reach helpers as 32-bit numbers and the verifier keeps them below this.
 /// `BPF_MAX_VAR_SIZ` in `include/linux/bpf_verifier.h`, in bytes.
 pub const MAX_VAR_SIZ: u32 = 1 << 29;
+
+/// Bytes of a constant string or a format that are looked at, its NUL included.
+pub const STR_MAX: u32 = 1024;
+
+/// How a helper prints.  It looks at its format twice, and reads where that says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prints {
+    /// Format and its size; the other registers are its arguments.
+    Registers,
+    /// Format and its size; an array of arguments and its size.
+    Array,
+    /// Where to and how much; format; an array of arguments and its size.
+    Into,
+    /// Not at all: the third is a string that the first is compared with.
+    Compares,
+}
 
 /// What a helper returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,6 +181,8 @@ pub struct Contract {
     pub shape: Option<Shape>,
     /// Of a socket buffer.  What XDP sends is the kernel's to ask about, afterwards.
     pub sends: Option<Sends>,
+    /// Whether it prints, or takes a string of which nothing says how long it is.
+    pub prints: Option<Prints>,
     /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
     /// the arguments of such a contract are empty and every audit fails.
     pub refused: Option<&'static str>,
@@ -238,6 +259,7 @@ pub(super) const fn helper(
         writes_map: false,
         bounce: None,
         sends: None,
+        prints: None,
         shape: None,
         refused: None,
         checked,
@@ -283,6 +305,11 @@ impl Contract {
 
     pub(super) const fn changes_map(mut self) -> Contract {
         self.writes_map = true;
+        self
+    }
+
+    pub(super) const fn prints(mut self, how: Prints) -> Contract {
+        self.prints = Some(how);
         self
     }
 

@@ -4,12 +4,14 @@
 //! - [`contract`]: the vocabulary of a contract.
 //! - [`table`]: one contract for every helper, found by its number.
 //! - [`audit`]: a contract, applied to the arguments of one call.
+//! - [`format`]: what the formats of helpers that print do with arguments.
 //! - [`geometry`]: what helpers make of a packet, and what they must not.
 //!
 //! The other files are the contracts themselves, by subject.
 
 pub mod audit;
 pub mod contract;
+pub mod format;
 pub mod geometry;
 pub mod table;
 
@@ -19,5 +21,6 @@ mod maps;
 pub(crate) mod net_both;
 mod net_skb;
 mod net_xdp;
+mod prints;
 mod refused;
 mod sockets;

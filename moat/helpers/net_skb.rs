@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Helpers of programs whose context is a socket buffer.
 //!
-//! Source: `tc_cls_act_func_proto()` and `sk_filter_func_proto()` in
+//! Source: `tc_cls_act_func_proto()`, `sk_filter_func_proto()` and `cg_skb_func_proto()` in
 //! `net/core/filter.c`.  Who changes the packet follows the bodies, and is a
 //! superset of `bpf_helper_changes_pkt_data()`.
 
@@ -14,10 +14,16 @@ use crate::maps::types::{MapTypes, CGROUP_ARRAY};
 
 const SKB: ProgTypes = ProgTypes::SKB;
 const TC: ProgTypes = ProgTypes::TC;
+const TC_CGROUP: ProgTypes = ProgTypes::TC_CGROUP;
 const CGROUPS: Arg = Arg::MapPtr(MapTypes::of(&[CGROUP_ARRAY]));
 
-/// The context and `rest` scalars.
+/// The context and `rest` scalars, for traffic control.
 const fn skb(id: u32, name: &'static str, rest: usize) -> Contract {
+    skb_of(TC, id, name, rest)
+}
+
+/// The same for others.
+const fn skb_of(types: ProgTypes, id: u32, name: &'static str, rest: usize) -> Contract {
     let mut args = [NO; 5];
     args[0] = CTX;
     let mut i = 1;
@@ -25,7 +31,7 @@ const fn skb(id: u32, name: &'static str, rest: usize) -> Contract {
         args[i] = ANY;
         i += 1;
     }
-    helper(id, name, TC, args)
+    helper(id, name, types, args)
 }
 
 pub(super) const CONTRACTS: &[Contract] = &[
@@ -105,10 +111,10 @@ pub(super) const CONTRACTS: &[Contract] = &[
         [CTX, ANY, mem(Write, 3), SIZE, ANY],
     )
     .reads_ctx(),
-    skb(79, "skb_cgroup_id", 0),
-    skb(83, "skb_ancestor_cgroup_id", 1),
+    skb_of(TC_CGROUP, 79, "skb_cgroup_id", 0),
+    skb_of(TC_CGROUP, 83, "skb_ancestor_cgroup_id", 1),
     // Not in bpf_helper_changes_pkt_data(), yet it writes the IP header.
-    skb(97, "skb_ecn_set_ce", 0).changes_ctx(),
+    skb_of(TC_CGROUP, 97, "skb_ecn_set_ce", 0).changes_ctx(),
     skb(135, "csum_level", 1).reshapes(Shape::Level),
     skb(151, "skb_cgroup_classid", 0),
     helper(

@@ -8,7 +8,6 @@ use super::contract::{refuse, Contract, ProgTypes};
 
 const ALL: ProgTypes = ProgTypes::ALL;
 const CALLBACK: &str = "calls back into the program";
-const FORMAT: &str = "the format can name kernel addresses";
 const HANDLE: &str = "the kernel object lies in the map value";
 const POINTER: &str = "returns a kernel pointer";
 const READS_KERNEL: &str = "reads any kernel memory";
@@ -16,8 +15,6 @@ const RECORD: &str = "gives out or takes back a ring buffer record";
 const DYNPTR: &str = "dynptr";
 
 pub(super) const CONTRACTS: &[Contract] = &[
-    // %s and %pI4 read wherever their argument points.
-    refuse(6, "trace_printk", ALL, FORMAT),
     refuse(12, "tail_call", ALL, "switches programs"),
     refuse(35, "get_current_task", ALL, POINTER),
     refuse(93, "spin_lock", ALL, HANDLE),
@@ -32,16 +29,12 @@ pub(super) const CONTRACTS: &[Contract] = &[
     refuse(154, "this_cpu_ptr", ALL, POINTER),
     refuse(158, "get_current_task_btf", ALL, POINTER),
     refuse(164, "for_each_map_elem", ALL, CALLBACK),
-    refuse(165, "snprintf", ALL, FORMAT),
     refuse(169, "timer_init", ALL, HANDLE),
     refuse(170, "timer_set_callback", ALL, CALLBACK),
     refuse(171, "timer_start", ALL, HANDLE),
     refuse(172, "timer_cancel", ALL, HANDLE),
     refuse(175, "task_pt_regs", ALL, POINTER),
-    refuse(177, "trace_vprintk", ALL, FORMAT),
     refuse(181, "loop", ALL, CALLBACK),
-    // Reads the second string up to its NUL, which nothing proves is there.
-    refuse(182, "strncmp", ALL, "constant string"),
     refuse(194, "kptr_xchg", ALL, HANDLE),
     refuse(197, "dynptr_from_mem", ALL, DYNPTR),
     refuse(198, "ringbuf_reserve_dynptr", ALL, DYNPTR),

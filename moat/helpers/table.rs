@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every contract, found by number with one load.
 //!
-//! Covers the helpers that XDP, SCHED_CLS, SCHED_ACT and SOCKET_FILTER programs
-//! can call on Linux 6.1.
+//! Covers the helpers that programs whose type has a row can call on Linux 6.1.
 
 use super::contract::Contract;
 
@@ -15,12 +14,13 @@ pub const MAX_ID: usize = 210;
 /// How many internal functions there are.
 pub const INTERNALS: usize = 11;
 
-const GROUPS: [&[Contract]; 7] = [
+const GROUPS: [&[Contract]; 8] = [
     super::common::CONTRACTS,
     super::maps::CONTRACTS,
     super::net_both::CONTRACTS,
     super::net_skb::CONTRACTS,
     super::net_xdp::CONTRACTS,
+    super::prints::CONTRACTS,
     super::sockets::CONTRACTS,
     super::refused::CONTRACTS,
 ];

@@ -14,6 +14,19 @@ pub unsafe trait CallerMemory {
     /// `len` bytes from `addr`, and the kernel will not fault there.  Must hold
     /// for any `addr` and `len`; true if `len` is 0.  See [`within`].
     fn contains(&self, addr: u64, len: u64, write: bool) -> bool;
+
+    /// How many bytes from `addr` on it may read, `most` at most.
+    fn readable(&self, addr: u64, most: u64) -> u64 {
+        let (mut has, mut lacks) = (0, most.saturating_add(1));
+        while has + 1 < lacks {
+            let len = has + (lacks - has) / 2;
+            match self.contains(addr, len, false) {
+                true => has = len,
+                false => lacks = len,
+            }
+        }
+        has
+    }
 }
 
 /// Whether `addr .. addr + len` lies in `base .. base + size`.  No overflow: ends

@@ -22,6 +22,8 @@ safe_shims! {
     pub fn clock() -> ffi::moat_clock = ffi::moat_shim_clock;
     /// Seconds since boot.  Context: any.
     pub fn seconds() -> u64 = ffi::moat_shim_seconds;
+    /// Eight bytes of the kernel's at `addr`, or 0 if they cannot be read.  Context: any.
+    pub fn value(addr: u64) -> u64 = ffi::moat_shim_value;
     /// Lets others run.  Context: process, without locks.
     pub fn cond_resched() = ffi::moat_shim_cond_resched;
     /// This module.

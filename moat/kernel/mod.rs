@@ -34,6 +34,8 @@ pub mod code;
 #[cfg(MODULE)]
 pub mod context;
 #[cfg(MODULE)]
+pub mod desk;
+#[cfg(MODULE)]
 pub mod hooks;
 #[cfg(MODULE)]
 pub mod invocation;

@@ -42,6 +42,68 @@ pub fn first_u32(memory: Memory<'_>) -> Option<u32> {
     Some(value)
 }
 
+/// Copies as much of `memory` as there is room for, and returns how much that is.
+pub fn copy_in(memory: Memory<'_>, to: &mut [u8]) -> usize {
+    let len = (memory.len() as usize).min(to.len());
+    // SAFETY: no more than the memory has, and `to`, which is the kernel's and borrowed here
+    // alone; see the module documentation.
+    unsafe { Copying::new(memory.addr(), to.as_mut_ptr() as u64, len as u64) }.words();
+    len
+}
+
+/// Memory of a program as words of eight bytes, each read or written at once.
+pub struct Words<'d>(Memory<'d>);
+
+impl<'d> From<Memory<'d>> for Words<'d> {
+    fn from(memory: Memory<'d>) -> Words<'d> {
+        Words(memory)
+    }
+}
+
+impl Words<'_> {
+    /// Where word `i` is.
+    pub fn addr(&self, i: u64) -> u64 {
+        self.0.addr().wrapping_add(i.wrapping_mul(8))
+    }
+
+    fn has(&self, i: u64) -> bool {
+        i < u64::from(self.0.len()) / 8
+    }
+
+    /// Word `i`; 0 if there is none.
+    pub fn get(&self, i: u64) -> u64 {
+        let mut value = 0;
+        if self.has(i) {
+            // SAFETY: it is within the memory; see the module documentation.
+            unsafe {
+                asm!(
+                    "mov {value}, qword ptr [{addr}]",
+                    value = inout(reg) value,
+                    addr = in(reg) self.addr(i),
+                    options(nostack, preserves_flags, readonly),
+                );
+            }
+        }
+        value
+    }
+
+    /// Sets word `i`, if there is one and the program may write it.
+    pub fn set(&self, i: u64, value: u64) {
+        if self.has(i) && self.0.is_writable() {
+            // SAFETY: it is within the memory, and the audit has asked whether the program
+            // may write there; see the module documentation.
+            unsafe {
+                asm!(
+                    "mov qword ptr [{addr}], {value}",
+                    value = in(reg) value,
+                    addr = in(reg) self.addr(i),
+                    options(nostack, preserves_flags),
+                );
+            }
+        }
+    }
+}
+
 /// Which way.
 #[derive(Clone, Copy)]
 pub enum Way {

@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 #include <linux/sysctl.h>
 #include <linux/timekeeping.h>
+#include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <linux/workqueue.h>
 #include <net/xdp.h>
@@ -310,4 +311,34 @@ u64 moat_shim_xdp_start(const void *ctx, bool meta)
 void moat_shim_zero(u64 from, u64 to)
 {
 	memset((void *)from, 0, to - from);
+}
+
+/* One more than those who print: who compares strings is never turned away for them. */
+static DEFINE_PER_CPU(struct moat_desk[MOAT_PRINT_NEST + 1], desks);
+static DEFINE_PER_CPU(u32, desks_taken);
+
+/* One of this CPU's, for a run, if fewer than @most are taken; in order, as runs nest. */
+struct moat_desk *moat_shim_desk_take(u32 most)
+{
+	u32 n = this_cpu_inc_return(desks_taken);
+
+	BUILD_BUG_ON(MOAT_PRINT_ARGS != MAX_BPRINTF_VARARGS);
+	if (n > most || n > MOAT_PRINT_NEST + 1) {
+		this_cpu_dec(desks_taken);
+		return NULL;
+	}
+	return this_cpu_ptr(&desks[n - 1]);
+}
+
+void moat_shim_desk_leave(void)
+{
+	this_cpu_dec(desks_taken);
+}
+
+/* Eight bytes of the kernel's, or 0 */
+u64 moat_shim_value(u64 addr)
+{
+	u64 value;
+
+	return copy_from_kernel_nofault(&value, (void *)addr, sizeof(value)) ? 0 : value;
 }

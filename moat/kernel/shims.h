@@ -66,6 +66,22 @@ struct bpf_verifier_log *moat_shim_log_of(struct bpf_verifier_env *env);
 int moat_shim_sysctl(struct ctl_table *table, int write, void *buffer, size_t *len, loff_t *pos);
 u32 moat_shim_log(struct bpf_verifier_log *log, const char *text, u32 len);
 
+/* Where what a program prints is put together, in memory that it cannot change */
+#define MOAT_PRINT_ARGS 12	/* MAX_BPRINTF_VARARGS */
+#define MOAT_PRINT_TEXT 512	/* MAX_BPRINTF_BIN_ARGS: all strings of a call */
+#define MOAT_PRINT_NEST 3	/* MAX_BPRINTF_NEST_LEVEL */
+
+struct moat_desk {
+	u64 args[MOAT_PRINT_ARGS];
+	u8 addresses[MOAT_PRINT_ARGS][16];	/* of IP */
+	u8 format[1024];
+	u8 text[MOAT_PRINT_TEXT];
+};
+
+struct moat_desk *moat_shim_desk_take(u32 most);
+void moat_shim_desk_leave(void);
+u64 moat_shim_value(u64 addr);
+
 /* Somebody who calls the kernel: Who in ffi.rs */
 struct moat_who {
 	u32 pid;	/* of the process; in the initial namespace, as all of these */
@@ -124,7 +140,7 @@ bool moat_busy(void);
 /* Counted in Rust, shown by counters.c */
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
 extern u64 moat_freed, moat_refused_sends, moat_refused_maps, moat_no_memory;
-extern u64 moat_kept_packets, moat_mispredicted, moat_confined;
+extern u64 moat_refused_prints, moat_kept_packets, moat_mispredicted, moat_confined;
 
 extern u64 moat_unlogged;
 

@@ -3,6 +3,7 @@
 //!
 //! C header: `arch/x86/include/asm/moat.h`.  Context: as in `invocation.rs`.
 
+use super::desk::Lent;
 use super::given::Given;
 use super::program_memory::KernelCopy;
 use crate::edge::ffi::{self, moat_site};
@@ -47,6 +48,11 @@ impl Registers {
     pub fn pass(&mut self, copy: &mut KernelCopy, bounced: Bounced<'_>) {
         let Bounced { how, memory } = bounced;
         self.0[how.arg as usize % 5] = copy.take(memory, how.bytes);
+    }
+
+    /// Passes what a desk has in argument `arg`, from 0.
+    pub fn lend(&mut self, arg: usize, lent: Lent) {
+        self.0[arg % 5] = lent.get();
     }
 }
 

@@ -6,8 +6,11 @@
 use crate::helpers::contract::{Contract, Uncovers};
 use crate::helpers::table;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
-use crate::prog_types::{Context, ProgType};
+use crate::prog_types::{Context, ProgType, ProgTypes};
 use kernel::bindings;
+
+/// `BPF_FUNC_map_lookup_elem`
+const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 
 /// Because of a call of a helper, which is instruction number `insn` now.
 fn helper_refused(insn: u32, contract: Option<&'static Contract>) -> Failure {
@@ -27,6 +30,8 @@ pub struct Calls {
     pub local: bool,
     /// One may move the start of the packet, or of its metadata, down to old kernel memory.
     pub uncover: bool,
+    /// It looks up maps.
+    pub lookup: bool,
 }
 
 impl Calls {
@@ -52,9 +57,13 @@ impl Calls {
                 Some(contract)
                     if contract.refused.is_none() && contract.types.contains(ty.number) =>
                 {
+                    calls.lookup |= contract.id == MAP_LOOKUP_ELEM;
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
-                        Context::SkBuff => contract.effects.load_ctx,
+                        // Others see no metadata, and what keeps it may be somebody else's.
+                        Context::SkBuff => {
+                            contract.effects.load_ctx && ProgTypes::TC.contains(ty.number)
+                        }
                         Context::SeccompData => false,
                     };
                 }

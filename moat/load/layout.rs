@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How a program's slots are laid out: snapshot, metadata, packet, stack, landing areas.
+//! How a program's slots are laid out: copies of what it looks up, snapshot, metadata, packet,
+//! stack, landing areas.
 //!
 //! Context: process; the lock is free, since the memory is charged to who loads the
 //! program, and may have to be waited for.
@@ -13,7 +14,7 @@ use crate::edge::memory::{Slots, Zeroed};
 use crate::load::reason::Failure::{NoMemory, Refused};
 use crate::load::reason::{Reason, Subject, Tried};
 use crate::prog_types::Context;
-use crate::run::program::Program;
+use crate::run::program::{Program, COPIES_SIZE};
 use crate::state::{Area, Layout};
 use kernel::bindings;
 
@@ -43,6 +44,7 @@ fn round_up(n: u64, to: u64) -> u64 {
 
 /// Bytes of each part of a slot.
 struct Sizes {
+    copies: u64,
     snap: u64,
     meta: u64,
     packet: u64,
@@ -51,7 +53,7 @@ struct Sizes {
 
 impl Sizes {
     fn slot(&self) -> u64 {
-        let sum = self.snap + self.meta + self.packet + EXCEPTION + self.stack;
+        let sum = self.copies + self.snap + self.meta + self.packet + EXCEPTION + self.stack;
         round_up(sum, 64)
     }
 
@@ -113,6 +115,10 @@ impl Program {
             }));
         }
         Ok(Sizes {
+            copies: match self.has_copies {
+                true => round_up(COPIES_SIZE, 64),
+                false => 0,
+            },
             snap: round_up(snap, 64),
             meta: if plan.reads_meta { MAX_META } else { 0 },
             packet: match plan.reads_pkt || plan.reads_meta {
@@ -130,7 +136,7 @@ impl Program {
     fn set_ways(&mut self) {
         let (load, store) = self.plan.code();
         let mut flags = 0;
-        if self.uncovers {
+        if self.uncovers || self.has_copies {
             flags |= bindings::MOAT_DOM_PREPARE;
         } else if load != 0 {
             flags |= bindings::MOAT_DOM_LOAD;
@@ -165,8 +171,8 @@ fn place(
         for (nest, s) in mine.slot.iter_mut().enumerate().rev() {
             let cpu_low = base + MARGIN.0 + per_cpu * cpu as u64;
             let low = cpu_low + sizes.slot() * nest as u64;
-            s.snap = low;
-            s.pkt = low + sizes.snap + sizes.meta;
+            s.snap = low + sizes.copies;
+            s.pkt = s.snap + sizes.snap + sizes.meta;
             s.rsp = low + sizes.slot();
             for (ist, land) in s.land.iter_mut().enumerate() {
                 *land = cpu_low + per_cpu - LANDING * ist as u64;

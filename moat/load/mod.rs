@@ -23,6 +23,7 @@ use crate::edge::memory::try_box;
 use crate::edge::plan::Plan;
 use crate::edge::prog_aux::KeptAux;
 use crate::load::reason::Tried;
+use crate::maps::types::MapTypes;
 use crate::pks::{KeySet, Pkrs};
 use crate::prog_types::{self, Level};
 use crate::run::program::Program;
@@ -70,17 +71,27 @@ pub fn admit(
     maps: &[Map<'_>],
 ) -> (Loaded, Tried<()>) {
     program.plan = plan;
-    let layout = lay_out(&mut program, calls, prog);
+    let devices = maps
+        .iter()
+        .any(|map| MapTypes::DEVICES.contains(map.info().ty));
+    let layout = lay_out(&mut program, calls, prog, devices);
     // From here on there are shared references only.
     let program = Loaded::new(program);
     let admitted = layout.and_then(|layout| Locked::take().admit(program.share(), layout, maps));
     (program, admitted)
 }
 
-fn lay_out(program: &mut Program, calls: Tried<Calls>, prog: Facts) -> Tried<Layout> {
+fn lay_out(
+    program: &mut Program,
+    calls: Tried<Calls>,
+    prog: Facts,
+    devices: bool,
+) -> Tried<Layout> {
     let verdict = program.row.verdict_or_refuse(prog.attach_type)?;
     program.gates.edit().verdict = verdict.into();
-    program.lay_out(&calls?, prog.stack_depth)
+    let calls = calls?;
+    program.has_copies = calls.lookup && devices;
+    program.lay_out(&calls, prog.stack_depth)
 }
 
 /// Has a classic filter of kind `ty` run plainly, and lists it.  None if memory is short, or

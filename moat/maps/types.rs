@@ -53,7 +53,7 @@ pub enum Kind {
     OfMaps,
     /// They put in and take out values, and never have an address.
     Fifo,
-    /// They redirect packets through it.
+    /// They redirect packets through it, and may look up where to.
     Redirect,
     /// They pass it to helpers of its own.
     Other,
@@ -165,7 +165,14 @@ impl MapTypes {
     /// Types whose values are maps; programs look them up only.
     pub const OF_MAPS: MapTypes = types!(row => matches!(row.kind, Kind::OfMaps));
     /// Types with a key that can be looked up.
-    pub const LOOKED_UP: MapTypes = MapTypes::KEYED.or(MapTypes::OF_MAPS);
+    pub const LOOKED_UP: MapTypes = MapTypes::KEYED
+        .or(MapTypes::OF_MAPS)
+        .or(MapTypes::DEVICES)
+        .or(MapTypes::SOCKETS);
+    /// Types whose values say which device a packet goes to; programs get copies of these.
+    pub const DEVICES: MapTypes = MapTypes::of(&[DEVMAP, DEVMAP_HASH]);
+    /// Types whose values are sockets; programs learn that there is one.
+    pub const SOCKETS: MapTypes = MapTypes::of(&[XSKMAP]);
     /// Types that hand out values and never addresses.
     pub const FIFO: MapTypes = types!(row => matches!(row.kind, Kind::Fifo));
     /// Types a packet can be redirected through.
@@ -176,9 +183,12 @@ impl MapTypes {
     pub const TRIES: MapTypes = types!(row => matches!(row.key, Key::Prefix));
     /// Types whose values have a place in the window.
     pub const PLACED: MapTypes = types!(row => row.placed);
+    /// Types of whose values programs have no address: what they find there are names or
+    /// copies, or they find nothing there at all.
+    pub const WITHOUT_ADDRESSES: MapTypes = types!(row => !matches!(row.kind, Kind::Keyed));
     /// Types that do not keep a program from being isolated: programs have no address of a
     /// value, or one in the window.
-    pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::OF_MAPS).or(MapTypes::FIFO);
+    pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::WITHOUT_ADDRESSES);
 
     /// Exactly the listed types.  One without a row fails the build.
     pub const fn of(types: &[u32]) -> MapTypes {

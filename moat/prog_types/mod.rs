@@ -18,8 +18,9 @@ mod rows;
 mod set;
 
 pub use names::{name, NAMES};
+pub use rows::{CGROUP_INET_EGRESS, CGROUP_INET_INGRESS};
+pub use rows::{CGROUP_SKB, SCHED_ACT, SCHED_CLS, SECCOMP, SOCKET_FILTER, XDP};
 pub use rows::{OWN, ROWS};
-pub use rows::{SCHED_ACT, SCHED_CLS, SECCOMP, SOCKET_FILTER, XDP};
 pub use rows::{SECCOMP_RET_KILL_PROCESS, TC_ACT_SHOT, XDP_DROP};
 pub use set::ProgTypes;
 

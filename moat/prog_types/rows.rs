@@ -10,6 +10,7 @@ pub const SOCKET_FILTER: u32 = 1;
 pub const SCHED_CLS: u32 = 3;
 pub const SCHED_ACT: u32 = 4;
 pub const XDP: u32 = 6;
+pub const CGROUP_SKB: u32 = 8;
 
 /// From here on they are our own.
 pub const OWN: u32 = 0x1000;
@@ -22,6 +23,13 @@ pub const XDP_DROP: u32 = 1;
 pub const TC_ACT_SHOT: u32 = 2;
 /// Of `include/uapi/linux/seccomp.h`.
 pub const SECCOMP_RET_KILL_PROCESS: u32 = 0x8000_0000;
+
+/// Of `enum bpf_attach_type`: where programs of cgroups look at packets.
+pub const CGROUP_INET_INGRESS: u32 = 0;
+pub const CGROUP_INET_EGRESS: u32 = 1;
+
+/// They say whether the packet may pass, and on its way out how congested it is.
+const DENY: u32 = 0;
 
 /// Socket filters say how many bytes of the packet are kept.
 const NO_BYTES: u32 = 0;
@@ -60,6 +68,14 @@ pub const ROWS: &[ProgType] = &[
         context: Context::SkBuff,
         max_level: Level::Confidentiality,
         verdict: Verdict::Always(NO_BYTES),
+    },
+    ProgType {
+        number: CGROUP_SKB,
+        name: name(CGROUP_SKB),
+        sysctl: "cgroup_skb\0",
+        context: Context::SkBuff,
+        max_level: Level::Confidentiality,
+        verdict: Verdict::ByAttachType(&[(CGROUP_INET_INGRESS, DENY), (CGROUP_INET_EGRESS, DENY)]),
     },
     ProgType {
         number: SECCOMP,

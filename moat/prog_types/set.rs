@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sets of program types, for the contracts of helpers.
 
-use super::{Context, OWN, ROWS, SCHED_ACT, SCHED_CLS, SOCKET_FILTER};
+use super::{Context, CGROUP_SKB, OWN, ROWS, SCHED_ACT, SCHED_CLS, SOCKET_FILTER};
 
 /// The bit of a type; none for those that are our own.
 const fn bit(number: u32) -> u32 {
@@ -23,10 +23,16 @@ impl ProgTypes {
     pub const SKB: ProgTypes = ProgTypes::with(Context::SkBuff);
     /// Socket filters alone.
     pub const SOCKET_FILTER_ONLY: ProgTypes = ProgTypes::of(&[SOCKET_FILTER]);
+    /// Programs of cgroups that look at packets, alone.
+    pub const CGROUP_SKB_ONLY: ProgTypes = ProgTypes::of(&[CGROUP_SKB]);
+    /// Traffic control, and programs of cgroups that look at packets.
+    pub const TC_CGROUP: ProgTypes = ProgTypes::TC.or(ProgTypes::CGROUP_SKB_ONLY);
     /// XDP alone.
     pub const XDP: ProgTypes = ProgTypes::with(Context::XdpBuff);
     /// XDP and traffic control.
     pub const XDP_TC: ProgTypes = ProgTypes::XDP.or(ProgTypes::TC);
+    /// XDP, traffic control, and programs of cgroups that look at packets.
+    pub const XDP_TC_CGROUP: ProgTypes = ProgTypes::XDP.or(ProgTypes::TC_CGROUP);
     /// Every type of the kernel's that has a row.  Others call no helpers.
     pub const ALL: ProgTypes = ProgTypes::all();
 

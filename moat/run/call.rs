@@ -15,7 +15,7 @@ use crate::maps::types::MapTypes;
 use crate::run::reshape;
 
 /// A helper's return value.
-type Called = core::result::Result<u64, AuditError>;
+pub(super) type Called = core::result::Result<u64, AuditError>;
 
 impl Run<'_> {
     /// A map lookup, the call that comes most often.
@@ -63,6 +63,9 @@ impl Run<'_> {
                 return Ok(sends.answer as u64);
             }
         }
+        if let Some(how) = contract.prints {
+            return self.call_print(site, contract, how, &mut args);
+        }
         match checked.bounce {
             Some(bounced) => self.call_bounced(site, contract, bounced, &mut args, checked.map),
             None => Ok(self.make(site, contract, &args, checked.map, |_| true)),
@@ -72,7 +75,7 @@ impl Run<'_> {
     /// Makes a call that has passed all checks.  `look` is given what it returned, before
     /// the context is loaded again, and says whether the run may go on.
     #[inline(always)]
-    fn make(
+    pub(super) fn make(
         &self,
         site: Site<'_>,
         contract: &Contract,
@@ -137,11 +140,15 @@ impl Run<'_> {
         }))
     }
 
-    /// What the program may know of what it found in `map`, if that is a map.
+    /// What the program may know of what it found in `map`, of whose values it has no address.
     #[cold]
     fn name(&self, addr: u64, map: Option<&MapInfo>) -> u64 {
         match map {
+            _ if addr == 0 => 0,
             Some(map) if MapTypes::OF_MAPS.contains(map.ty) => self.name_of_map(addr),
+            Some(map) if MapTypes::DEVICES.contains(map.ty) => self.copy_of(addr),
+            // No helper takes such a socket, and who looks into it is not admitted.
+            Some(map) if MapTypes::SOCKETS.contains(map.ty) => map.kernel,
             _ => 0,
         }
     }

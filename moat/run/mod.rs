@@ -16,8 +16,10 @@ use crate::run::line::Line;
 use kernel::bindings;
 
 mod call;
+mod copies;
 #[allow(dead_code)]
 pub mod line;
+mod print;
 pub mod program;
 pub mod reshape;
 pub mod sends;
@@ -110,8 +112,11 @@ impl Caller for Run<'_> {
 /// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
 #[inline(always)]
 pub fn prepare(run: Run<'_>) -> u64 {
-    // Metadata that is not sound is given up, which the program is not to see before.
-    run.begin_at_start();
+    run.forget_copies();
+    if run.program.uncovers {
+        // Metadata that is not sound is given up, which the program is not to see before.
+        run.begin_at_start();
+    }
     run.load_here()
 }
 

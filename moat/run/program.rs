@@ -34,6 +34,11 @@ pub struct UsedMap {
     pub values: Option<Values>,
 }
 
+/// How many values that it looks up a run can have copies of, if they differ.
+pub const COPIES: u64 = 64;
+/// Bytes of a slot for these: how many there are, and they themselves, before the snapshot.
+pub const COPIES_SIZE: u64 = 8 + 8 * COPIES;
+
 /// The maps that a program was loaded with.
 pub struct OwnMaps {
     pub used: Vec<UsedMap>,
@@ -96,6 +101,8 @@ pub struct Program {
     pub uncovers: bool,
     /// Whether it writes to socket buffers' packets itself, not by helpers alone.
     pub rewrites: bool,
+    /// Whether its slots have room for copies of what it looks up: see `run/copies.rs`.
+    pub has_copies: bool,
     /// Whether the log has said that a call of it was not made.
     pub told: AtomicBool,
     /// Bytes of packet a slot has room for.
@@ -122,6 +129,7 @@ impl Program {
             loops_told: AtomicBool::new(false),
             uncovers: false,
             rewrites: false,
+            has_copies: false,
             told: AtomicBool::new(false),
             packet: 0,
         }

@@ -15,7 +15,7 @@ use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
 use crate::helpers::{geometry, table};
 use crate::pks::PF_PK;
-use crate::run::program::Program;
+use crate::run::program::{Program, COPIES};
 use crate::run::Run;
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -204,6 +204,25 @@ pub fn kept(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::W
     );
 }
 
+/// What was not printed.  Once for each program, and not too often for all of them.
+pub fn not_printed(run: &Run<'_>, site: Site<'_>, contract: &Contract, what: &str, ret: i64) {
+    let program = run.program;
+    if program.told.load(Ordering::Relaxed) || !program.by.may_log() {
+        return;
+    }
+    if program.told.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    pr_info!(
+        "{}: {} at {} got {}: it was to print {}; see refused_prints in debugfs, docs/support.md\n",
+        Who(program),
+        contract.name,
+        At(program, site.ip()),
+        ret,
+        what
+    );
+}
+
 /// A helper left a packet that the kernel cannot take, against all expectations.
 pub fn misshapen(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::Why) {
     let program = run.program;
@@ -227,6 +246,18 @@ pub fn no_return(run: &Run<'_>) {
         pr_err!(
             "{}: return to an unknown place; stopped\n",
             Who(run.program)
+        );
+    }
+}
+
+/// More values that differ than a run can have copies of.
+pub fn too_many(program: &Program) {
+    trace(program, 0, 0, 0x500);
+    if count(program) {
+        pr_err!(
+            "{}: looked up more than {} entries of devmaps in one run; stopped\n",
+            Who(program),
+            COPIES
         );
     }
 }

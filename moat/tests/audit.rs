@@ -76,6 +76,8 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
                 out[i] = CTX;
                 raw[i] == SNAP
             }
+            // At least its first byte.
+            Arg::ConstStr => memory(1, false),
             Arg::PktData => {
                 out[i] = PKT;
                 true

@@ -7,7 +7,9 @@
 #![allow(clippy::incompatible_msrv)]
 
 use moat_logic::helpers;
-use moat_logic::helpers::audit::{audit, audit_lookup, within, Allegation, CallerMemory, MapInfo};
+use moat_logic::helpers::audit::{
+    audit, audit_lookup, readable, string, within, writable, Allegation, CallerMemory, MapInfo,
+};
 use moat_logic::helpers::contract::BOUNCE_MAX;
 use moat_logic::helpers::table;
 use moat_logic::maps::types;
@@ -16,7 +18,7 @@ use proptest::prelude::*;
 #[path = "../kernel/program_memory.rs"]
 mod program_memory;
 
-use program_memory::{first_u32, KernelCopy};
+use program_memory::{copy_in, first_u32, KernelCopy, Words};
 
 const MAP: u64 = 0x1000;
 
@@ -119,5 +121,41 @@ proptest! {
         let (_, key) = audit_lookup(Allegation(MAP), key, &caller).unwrap();
         let want = u32::from_ne_bytes(theirs[at..at + 4].try_into().unwrap());
         prop_assert_eq!(first_u32(key), (key_size >= 4).then_some(want));
+    }
+
+    #[test]
+    fn words_are_those_of_the_memory(len in 0_u64..100, i in 0_u64..16, value: u64) {
+        let mut theirs = pattern(128, 6);
+        let was = theirs.clone();
+        let caller = Caller::of(&mut theirs, types::ARRAY, 4);
+        let at = i as usize * 8;
+        let has = i < len / 8;
+        let mine = Words::from(readable(caller.base, len, &caller).unwrap());
+        let want = u64::from_ne_bytes(was[at..at + 8].try_into().unwrap());
+        prop_assert_eq!(mine.get(i), if has { want } else { 0 });
+        prop_assert_eq!(mine.addr(i), caller.base + 8 * i);
+        mine.set(i, value);
+        prop_assert_eq!(&theirs, &was);
+        Words::from(writable(caller.base, len, &caller).unwrap()).set(i, value);
+        prop_assert_eq!(&theirs[..at], &was[..at]);
+        prop_assert_eq!(&theirs[at + 8..], &was[at + 8..]);
+        let value = if has { value } else { want };
+        prop_assert_eq!(&theirs[at..at + 8], &value.to_ne_bytes()[..]);
+    }
+
+    #[test]
+    fn a_string_is_as_long_as_its_memory(at in 0_u64..140, most in 0_u32..200, room in 0_usize..200) {
+        let mut theirs = pattern(128, 7);
+        let caller = Caller::of(&mut theirs, types::ARRAY, 4);
+        let len = 128_u64.saturating_sub(at).min(most.into());
+        let granted = string(caller.base + at, most, &caller);
+        prop_assert_eq!(granted.map_or(0, |memory| memory.len().into()), len);
+        if let Some(memory) = granted {
+            let mut copy = vec![0xee; room];
+            let copied = copy_in(memory, &mut copy);
+            prop_assert_eq!(copied, room.min(len as usize));
+            prop_assert_eq!(&copy[..copied], &theirs[at as usize..at as usize + copied]);
+            prop_assert!(copy[copied..].iter().all(|b| *b == 0xee));
+        }
     }
 }

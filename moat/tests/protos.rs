@@ -31,6 +31,7 @@ fn kernel() -> Option<Kernel> {
     let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
     let filter = read("net/core/filter.c");
     let helpers = read("kernel/bpf/helpers.c");
+    let cgroup = read("kernel/bpf/cgroup.c");
     let mut protos = BTreeMap::new();
     for path in [
         "net/core/filter.c",
@@ -38,6 +39,7 @@ fn kernel() -> Option<Kernel> {
         "kernel/bpf/helpers.c",
         "kernel/bpf/ringbuf.c",
         "kernel/bpf/core.c",
+        "kernel/bpf/cgroup.c",
         "kernel/bpf/bpf_iter.c",
         "kernel/trace/bpf_trace.c",
     ] {
@@ -49,6 +51,8 @@ fn kernel() -> Option<Kernel> {
         ("tc_cls_act_func_proto", &filter),
         ("xdp_func_proto", &filter),
         ("bpf_sk_base_func_proto", &filter),
+        ("cg_skb_func_proto", &filter),
+        ("cgroup_common_func_proto", &cgroup),
         ("bpf_base_func_proto", &helpers),
     ] {
         cases.insert(function, cases_of(text, function));
@@ -119,14 +123,25 @@ fn cases_of(text: &str, function: &str) -> BTreeMap<String, String> {
 }
 
 /// The functions a program type asks, in their order.
-fn asks(ty: u32) -> [&'static str; 3] {
-    let own = match ty {
-        SOCKET_FILTER => "sk_filter_func_proto",
-        XDP => "xdp_func_proto",
-        SCHED_CLS | SCHED_ACT => "tc_cls_act_func_proto",
+fn asks(ty: u32) -> Vec<&'static str> {
+    let mut own = match ty {
+        SOCKET_FILTER => vec!["sk_filter_func_proto"],
+        XDP => vec!["xdp_func_proto"],
+        SCHED_CLS | SCHED_ACT => vec!["tc_cls_act_func_proto"],
+        CGROUP_SKB => vec![
+            "cgroup_common_func_proto",
+            "cg_skb_func_proto",
+            "sk_filter_func_proto",
+        ],
         _ => panic!("whom does {ty} ask?"),
     };
-    [own, "bpf_sk_base_func_proto", "bpf_base_func_proto"]
+    own.extend(["bpf_sk_base_func_proto", "bpf_base_func_proto"]);
+    own
+}
+
+/// Whether that depends on the attach type, and is not for those of the program type.
+fn is_not_for(ty: u32, helper: &str) -> bool {
+    ty == CGROUP_SKB && ["get_retval", "set_retval"].contains(&helper)
 }
 
 /// In bytes; what `.argN_size` names in 6.1.
@@ -160,6 +175,15 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
         // Until 6.1.113, and which way was not told.
         ("ARG_PTR_TO_INT", Arg::FixedMem { bytes, .. }) => bytes == 4,
         ("ARG_PTR_TO_LONG", Arg::FixedMem { bytes, .. }) => bytes == 8,
+        ("ARG_PTR_TO_CONST_STR", Arg::ConstStr) => true,
+        (
+            "ARG_PTR_TO_MEM_OR_NULL",
+            Arg::Mem {
+                access,
+                size,
+                nullable,
+            },
+        ) => size as usize == i + 1 && nullable && access == Access::ReadWrite,
         ("ARG_CONST_SIZE", Arg::Size { zero_ok, max }) => !zero_ok && max == MAX_VAR_SIZ - 1,
         ("ARG_CONST_SIZE_OR_ZERO", Arg::Size { zero_ok, max }) => zero_ok && max == MAX_VAR_SIZ - 1,
         (
@@ -202,6 +226,7 @@ fn the_table_holds_what_the_types_can_call() {
         let theirs: BTreeSet<_> = asks(ty)
             .iter()
             .flat_map(|function| kernel.cases[function].keys().map(String::as_str))
+            .filter(|helper| !is_not_for(ty, helper))
             .collect();
         let ours: BTreeSet<_> = ours
             .iter()

@@ -13,7 +13,12 @@ use std::fmt::Write;
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/support.md");
 
 /// The program types of each column, which can call the same helpers.
-const COLUMNS: [&[u32]; 3] = [&[XDP], &[SCHED_CLS, SCHED_ACT], &[SOCKET_FILTER]];
+const COLUMNS: [&[u32]; 4] = [
+    &[XDP],
+    &[SCHED_CLS, SCHED_ACT],
+    &[SOCKET_FILTER],
+    &[CGROUP_SKB],
+];
 
 const HEAD: &str = "\
 # What can be isolated
@@ -62,7 +67,7 @@ What is isolated differs from a plain program in this:
 - Packet, context fields and what helpers change in them are copies during a run;
   the kernel gets them before a helper that looks, and at the end.
 - More than 3 invocations of one program nested on one CPU get the verdict of a
-  stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept.
+  stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept, denied.
 - Preemption is off while it runs. A run that began with interrupts off, on the CPU that
   counts jiffies, has no budget where the tick is periodic
   ([0015](decisions/0015-who-looks-at-the-clock.md)).
@@ -70,6 +75,15 @@ What is isolated differs from a plain program in this:
   system call that puts it into a map of maps is refused (EBADF).
 - Scalars go to helpers as the program passes them, not checked against the ranges
   that the verifier assumed.
+- What is looked up in a devmap is a copy, of which a run has room for 64 that differ: it is
+  stopped if it needs more. Of a map of AF_XDP sockets it learns only that there is one
+  ([0031](decisions/0031-names-copies-and-what-is-printed.md)).
+- `trace_printk`, `trace_vprintk` and `snprintf` take formats of at most 1,023 bytes (E2BIG).
+  At level 2 they print strings (`%s`, `%pks`) and addresses of IP (`%pI4` and the like) from
+  the program's own memory only, and no names of what lies at an address (`%pS`, `%ps`,
+  `%pB`): EPERM, counted (`refused_prints`), and logged once a program. `%pus`, from the
+  memory of the current process, `%p`, hashed, and numbers print as ever. A string in
+  the user half of addresses is empty, as without MOAT.
 - A helper's call that would break the packet is not made
   ([0016](decisions/0016-a-packet-stays-one.md)); the program gets the helper's own error,
   `kept_packets` counts it, and the log says so, once for each program. That is: headers
@@ -173,7 +187,7 @@ fn helper_table(out: &mut String, which: impl Fn(&Contract) -> bool) {
         let heads: Vec<_> = types.iter().map(|ty| prog_type(*ty)).collect();
         write!(out, " {} |", heads.join(", ")).unwrap();
     }
-    out.push_str(" maps, or why not |\n|---|---|---|---|---|\n");
+    out.push_str(" maps, or why not |\n|---|---|---|---|---|---|\n");
     for c in all().filter(|c| which(c)) {
         write!(out, "| {} |", c.name).unwrap();
         for types in COLUMNS {
@@ -211,7 +225,10 @@ fn prog_type_row(out: &mut String, ty: u32) {
     let verdict = match row.verdict {
         Verdict::Always(verdict) if verdict > 0xffff => format!("{verdict:#x}"),
         Verdict::Always(verdict) => verdict.to_string(),
-        Verdict::ByAttachType(_) => "by attach type".to_string(),
+        Verdict::ByAttachType(verdicts) => {
+            let verdicts: BTreeSet<_> = verdicts.iter().map(|(_, v)| v.to_string()).collect();
+            Vec::from_iter(verdicts).join(", ")
+        }
     };
     writeln!(
         out,

@@ -5,8 +5,8 @@ use moat_logic::helpers::table::all;
 use moat_logic::load::reason::Failure;
 use moat_logic::maps::types::{self, *};
 use moat_logic::prog_types::{
-    self, Context, Level, ProgType, ProgTypes, Verdict, OWN, SCHED_ACT, SCHED_CLS, SECCOMP,
-    SOCKET_FILTER, XDP,
+    self, Context, Level, ProgType, ProgTypes, Verdict, CGROUP_SKB, OWN, SCHED_ACT, SCHED_CLS,
+    SECCOMP, SOCKET_FILTER, XDP,
 };
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -58,6 +58,9 @@ fn a_program_type_without_a_row_has_nothing() {
             ProgTypes::TC,
             ProgTypes::XDP_TC,
             ProgTypes::SOCKET_FILTER_ONLY,
+            ProgTypes::CGROUP_SKB_ONLY,
+            ProgTypes::TC_CGROUP,
+            ProgTypes::XDP_TC_CGROUP,
         ] {
             assert!(!set.contains(ty), "{ty}");
         }
@@ -90,18 +93,27 @@ fn sets_of_program_types_follow_the_context() {
     assert_eq!(members(ProgTypes::TC), [SCHED_CLS, SCHED_ACT]);
     assert_eq!(members(ProgTypes::XDP_TC), [SCHED_CLS, SCHED_ACT, XDP]);
     assert_eq!(members(ProgTypes::SOCKET_FILTER_ONLY), [SOCKET_FILTER]);
+    assert_eq!(members(ProgTypes::CGROUP_SKB_ONLY), [CGROUP_SKB]);
+    let tc_cgroup = [SCHED_CLS, SCHED_ACT, CGROUP_SKB];
+    assert_eq!(members(ProgTypes::TC_CGROUP), tc_cgroup);
+    let all = [SCHED_CLS, SCHED_ACT, XDP, CGROUP_SKB];
+    assert_eq!(members(ProgTypes::XDP_TC_CGROUP), all);
 }
 
-/// XDP_DROP, TC_ACT_SHOT, no bytes kept, and SECCOMP_RET_KILL_PROCESS.
+/// XDP_DROP, TC_ACT_SHOT, no bytes kept, not let pass, and SECCOMP_RET_KILL_PROCESS.
 #[test]
 fn the_verdict_stops_the_packet() {
     let mut verdicts = vec![(XDP, 1), (SCHED_CLS, 2), (SCHED_ACT, 2), (SOCKET_FILTER, 0)];
     verdicts.push((SECCOMP, 0x8000_0000));
+    verdicts.push((CGROUP_SKB, 0));
     for row in PROGS {
         let at = verdicts.iter().position(|(ty, _)| *ty == row.number);
         let (_, verdict) = verdicts.remove(at.expect(row.name));
         for attach_type in numbers() {
-            assert_eq!(row.verdict(attach_type), Some(verdict), "{}", row.name);
+            // In and out; for others there is none that would be known.
+            let known = row.number != CGROUP_SKB || attach_type < 2;
+            let want = known.then_some(verdict);
+            assert_eq!(row.verdict(attach_type), want, "{}", row.name);
         }
     }
     assert_eq!(verdicts, []);
@@ -177,9 +189,10 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     let per_cpu = [PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH];
     assert_eq!(members(MapTypes::KEYED), keyed);
     assert_eq!(members(MapTypes::OF_MAPS), of_maps);
+    let copied = [DEVMAP, XSKMAP, DEVMAP_HASH];
     assert_eq!(
         members(MapTypes::LOOKED_UP),
-        [&keyed[..], &of_maps].concat()
+        [&keyed[..], &of_maps, &copied].concat()
     );
     assert_eq!(members(MapTypes::PERCPU), per_cpu);
     assert_eq!(members(MapTypes::FIFO), [QUEUE, STACK]);
@@ -188,8 +201,18 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     assert_eq!(members(MapTypes::TRIES), [LPM_TRIE]);
     // All but the trie.
     assert_eq!(members(MapTypes::PLACED), keyed[..6]);
-    let isolated = [&keyed[..6], &of_maps, &[QUEUE, STACK]].concat();
+    let mut isolated = members(MapTypes::ALL);
+    isolated.retain(|ty| *ty != LPM_TRIE);
     assert_eq!(members(MapTypes::ISOLATED), isolated);
+    // What programs find there has no address.
+    for ty in members(MapTypes::WITHOUT_ADDRESSES) {
+        assert!(!MapTypes::KEYED.contains(ty) && !MapTypes::PLACED.contains(ty));
+    }
+    for set in [MapTypes::DEVICES, MapTypes::SOCKETS] {
+        for ty in members(set) {
+            assert!(MapTypes::WITHOUT_ADDRESSES.contains(ty) && MapTypes::LOOKED_UP.contains(ty));
+        }
+    }
     assert_eq!(members(MapTypes::NONE), []);
 }
 
@@ -198,7 +221,7 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
 fn of_what_is_looked_up_arrays_have_indices() {
     let arrays = members(MapTypes::LOOKED_UP).into_iter();
     let arrays: Vec<_> = arrays.filter(|ty| types::is_array(*ty)).collect();
-    assert_eq!(arrays, [ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS]);
+    assert_eq!(arrays, [ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS, DEVMAP, XSKMAP]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ char prog_log[1 << 16];
 const struct prog_type xdp = { BPF_PROG_TYPE_XDP, "xdp", 2, 1 };
 const struct prog_type sched_cls = { BPF_PROG_TYPE_SCHED_CLS, "sched_cls", 0, 2 };
 const struct prog_type sched_act = { BPF_PROG_TYPE_SCHED_ACT, "sched_act", 0, 2 };
+const struct prog_type cgroup_skb = { BPF_PROG_TYPE_CGROUP_SKB, "cgroup_skb", 1, 0 };
 const struct prog_type socket_filter = { BPF_PROG_TYPE_SOCKET_FILTER, "socket_filter", 0xffff, 0 };
 
 const struct prog_type seccomp = { BPF_PROG_TYPE_UNSPEC, "seccomp", SECCOMP_RET_ALLOW,
@@ -166,7 +167,7 @@ s64 prog_run_once(int fd)
 }
 
 static const struct prog_type *const types[] = {
-	&xdp, &sched_cls, &sched_act, &socket_filter, &seccomp,
+	&xdp, &sched_cls, &sched_act, &socket_filter, &cgroup_skb, &seccomp,
 };
 
 #define STRICT "/proc/sys/kernel/moat/strict"

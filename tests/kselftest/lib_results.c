@@ -21,6 +21,7 @@ static int out, slots;		/* a map for what the program has to tell */
 static int maps[MAX_MAPS], n_maps;
 static enum bpf_map_type map_types[MAX_MAPS];
 static bool early;
+bool with_cgroups;
 
 void begin(void)
 {
@@ -240,13 +241,15 @@ static bool is_for_type(const struct result_case *c)
 {
 	if (t == &xdp)
 		return c->xdp;
+	if (t == &cgroup_skb)
+		return c->filter && with_cgroups;
 	return tc_type() ? c->tc : c->filter;
 }
 
 int compare_all(const struct result_case *cases, size_t n)
 {
 	static const struct prog_type *const types[] = {
-		&xdp, &sched_cls, &sched_act, &socket_filter,
+		&xdp, &sched_cls, &sched_act, &socket_filter, &cgroup_skb,
 	};
 	size_t i, c;
 

@@ -103,7 +103,7 @@ struct prog_type {
 	const char *name;	/* of the sysctl */
 	u32 pass, safe;
 };
-extern const struct prog_type xdp, sched_cls, sched_act, socket_filter;
+extern const struct prog_type xdp, sched_cls, sched_act, socket_filter, cgroup_skb;
 /* Classic filters of system calls, which no program type is */
 extern const struct prog_type seccomp;
 

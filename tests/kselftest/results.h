@@ -21,6 +21,8 @@ struct result_case {
 	bool xdp, tc, filter;	/* for which types */
 };
 
+/* Set it to have what is for filters run as programs of cgroups, too. */
+extern bool with_cgroups;
 /* The test: every case for every type that it is for; returns what main() does. */
 int compare_all(const struct result_case *cases, size_t n);
 

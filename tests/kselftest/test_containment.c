@@ -34,7 +34,7 @@ static bool canary_is_half_mark(struct run *run, const void *name)
 static const struct prog_type *any_type(void)
 {
 	static const struct prog_type *const all[] = {
-		&xdp, &sched_cls, &sched_act, &socket_filter,
+		&xdp, &sched_cls, &sched_act, &socket_filter, &cgroup_skb,
 	};
 	static int i;
 

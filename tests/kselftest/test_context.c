@@ -36,7 +36,7 @@
 #define MAX_NS 20000000000ULL
 
 static const struct prog_type *const types[] = {
-	&xdp, &sched_cls, &sched_act, &socket_filter,
+	&xdp, &sched_cls, &sched_act, &socket_filter, &cgroup_skb,
 };
 
 static const char *const contexts[] = {

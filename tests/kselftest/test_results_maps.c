@@ -240,5 +240,6 @@ static const struct result_case cases[] = {
 
 int main(void)
 {
+	with_cgroups = true;
 	return compare_all(cases, ARRAY_SIZE(cases));
 }

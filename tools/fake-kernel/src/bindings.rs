@@ -30,6 +30,7 @@ pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 pub const BPF_LD: u32 = 0x00;
 pub const BPF_IMM: u32 = 0x00;
 pub const BPF_DW: u32 = 0x18;
+pub const bpf_func_id_BPF_FUNC_map_lookup_elem: u32 = 1;
 pub const BPF_JMP: u32 = 0x05;
 pub const BPF_CALL: u32 = 0x80;
 
