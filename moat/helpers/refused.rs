@@ -18,7 +18,6 @@ const DYNPTR: &str = "dynptr";
 pub(super) const CONTRACTS: &[Contract] = &[
     // %s and %pI4 read wherever their argument points.
     refuse(6, "trace_printk", ALL, FORMAT),
-    refuse(12, "tail_call", ALL, "switches programs"),
     refuse(35, "get_current_task", ALL, POINTER),
     refuse(93, "spin_lock", ALL, HANDLE),
     refuse(94, "spin_unlock", ALL, HANDLE),
