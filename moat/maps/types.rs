@@ -186,9 +186,7 @@ impl MapTypes {
     /// value, or one in the window.
     pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::OUT_OF_REACH);
     /// Those of them of whose values programs have no addresses.
-    pub const OUT_OF_REACH: MapTypes = MapTypes::OF_MAPS
-        .or(MapTypes::FIFO)
-        .or(MapTypes::PROGRAMS);
+    pub const OUT_OF_REACH: MapTypes = MapTypes::OF_MAPS.or(MapTypes::FIFO).or(MapTypes::PROGRAMS);
 
     /// Exactly the listed types.  One without a row fails the build.
     pub const fn of(types: &[u32]) -> MapTypes {

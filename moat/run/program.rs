@@ -191,7 +191,9 @@ impl Program {
     /// The map with number `number`, from 1, if tail calls go through it, or 0.
     pub fn array_of_programs(&self, number: u32) -> u64 {
         let used = (number as usize).checked_sub(1);
-        let info = used.and_then(|i| self.own_maps().get(i)).map(|used| &used.info);
+        let info = used
+            .and_then(|i| self.own_maps().get(i))
+            .map(|used| &used.info);
         let known = info.filter(|info| MapTypes::PROGRAMS.contains(info.ty));
         known.map_or(0, |info| info.kernel)
     }

@@ -189,7 +189,13 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     // All but the trie.
     assert_eq!(members(MapTypes::PLACED), keyed[..6]);
     assert_eq!(members(MapTypes::PROGRAMS), [PROG_ARRAY]);
-    let isolated = [&[HASH, ARRAY, PROG_ARRAY], &keyed[2..6], &of_maps, &[QUEUE, STACK]].concat();
+    let isolated = [
+        &[HASH, ARRAY, PROG_ARRAY],
+        &keyed[2..6],
+        &of_maps,
+        &[QUEUE, STACK],
+    ]
+    .concat();
     assert_eq!(members(MapTypes::ISOLATED), isolated);
     assert_eq!(members(MapTypes::NONE), []);
 }
