@@ -33,6 +33,7 @@ static struct dentry *dir;
 PERCPU_COUNTER(runs);
 PERCPU_COUNTER(view_runs);
 PERCPU_COUNTER(calls);
+PERCPU_COUNTER(tail_calls);
 PERCPU_COUNTER(too_deep);
 PERCPU_COUNTER(cr3_writes);
 
@@ -69,6 +70,7 @@ int moat_counters_init(void)
 	debugfs_create_file_unsafe("runs", 0444, dir, NULL, &runs_fops);
 	debugfs_create_file_unsafe("view_runs", 0444, dir, NULL, &view_runs_fops);
 	debugfs_create_file_unsafe("calls", 0444, dir, NULL, &calls_fops);
+	debugfs_create_file_unsafe("tail_calls", 0444, dir, NULL, &tail_calls_fops);
 	debugfs_create_file_unsafe("too_deep", 0444, dir, NULL, &too_deep_fops);
 	debugfs_create_file_unsafe("resumes", 0444, dir, NULL, &resumes_fops);
 	debugfs_create_file_unsafe("pkrs_writes", 0444, dir, NULL, &pkrs_writes_fops);

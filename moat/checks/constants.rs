@@ -200,6 +200,7 @@ same! {
     types::RDONLY_PROG => k::BPF_F_RDONLY_PROG;
     types::HASH => k::bpf_map_type_BPF_MAP_TYPE_HASH;
     types::ARRAY => k::bpf_map_type_BPF_MAP_TYPE_ARRAY;
+    types::PROG_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_PROG_ARRAY;
     types::PERF_EVENT_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_PERF_EVENT_ARRAY;
     types::PERCPU_HASH => k::bpf_map_type_BPF_MAP_TYPE_PERCPU_HASH;
     types::PERCPU_ARRAY => k::bpf_map_type_BPF_MAP_TYPE_PERCPU_ARRAY;

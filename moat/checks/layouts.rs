@@ -38,6 +38,8 @@ same_type! {
     fn(_) -> _: hooks::moat_prepare => c::moat_prepare;
     fn(_, _) -> _: hooks::moat_name_of_map => c::moat_name_of_map;
     fn(_) -> _: hooks::moat_no_return => c::moat_no_return;
+    fn(_, _, _) -> _: hooks::moat_tail_map => c::moat_tail_map;
+    fn(_) -> _: hooks::moat_tail_back => c::moat_tail_back;
 }
 
 // That one has a better name for the five registers which `moat_audit` pushes.
@@ -134,6 +136,10 @@ word! {
     moat_run.ctx == 4;
     moat_run.deadline == 5;
     moat_run.r0 == 6;
+    // What MOAT_BEGIN finds, and pushes before that.
+    moat_tail.r12 == 0;
+    moat_tail.rbp == 1;
+    moat_tail.ret == 2;
     // MOAT_IST_LANDING
     moat_slot.land[0] == 0;
     moat_slot.land[3] == 3;

@@ -70,6 +70,24 @@ fn is_unaudited(program: &Program, contract: &Contract) -> bool {
         && matches!(contract.ret, Ret::Scalar)
 }
 
+/// What a site calls for helper `id`, which is `func`, and what it knows of map `number`.
+fn entry_for(
+    program: &Program,
+    contract: &Contract,
+    id: u32,
+    func: u64,
+    number: u32,
+) -> (u64, u64) {
+    let map = program.map_call(number);
+    let known = map.and_then(|(info, call)| sites::map_entry(id, info, call));
+    let entry = match known {
+        Some(entry) => entry,
+        None if is_unaudited(program, contract) => func,
+        None => ffi::addr(ffi::moat_audit),
+    };
+    (entry, map.map_or(0, |(_, call)| call as *const _ as u64))
+}
+
 /// Which enter gate the images of `program` jump to.
 pub fn enter_gate(program: &Program) -> u64 {
     let flags = program.gates.flags().load(Ordering::Relaxed);
@@ -99,6 +117,7 @@ impl Loading {
     ) -> Coded<usize> {
         let known = self.sites.iter().rev().take(64).find(|s| s.func == func);
         let id = match known {
+            _ if func == 0 => sites::TAIL_CALL as i32,
             Some(site) => site.id as i32,
             None => prog.call_target(func),
         };
@@ -110,12 +129,9 @@ impl Loading {
         if !contract.types.contains(program.row.number) {
             return Err(INVAL);
         }
-        let map = program.map_call(map);
-        let known = map.and_then(|(info, call)| sites::map_entry(id as u32, info, call));
-        let entry = match known {
-            Some(entry) => entry,
-            None if is_unaudited(program, contract) => func,
-            None => ffi::addr(ffi::moat_audit),
+        let (entry, map) = match id as u32 {
+            sites::TAIL_CALL => (sites::tail_entry(name.0), program.array_of_programs(map)),
+            id => entry_for(program, contract, id, func, map),
         };
         let site = ffi::moat_site {
             ret,
@@ -123,7 +139,7 @@ impl Loading {
             func,
             contract: contract as *const Contract as u64,
             id: id as u64,
-            map: map.map_or(0, |(_, call)| call as *const _ as u64),
+            map,
         };
         let entry = entry_of(&site);
         let before = self.sites.len();
@@ -177,6 +193,14 @@ impl Loading {
                 sites_len: (nr_sites * sites::SIZE) as u64,
             })
             .map_err(|_| NOMEM)?;
+        if image == 0 {
+            program.gates.set_tail(done.tail);
+        }
+        // Tail calls look for their count where such a stub has put it.
+        let tail_calls = |site: &ffi::moat_site| site.id == sites::TAIL_CALL.into();
+        if !program.gates.has_tail() && self.sites.iter().any(tail_calls) {
+            return Err(INVAL);
+        }
         if self.images.len() == of as usize {
             self.check_calls_between_images(program)?;
             program.gates.let_run(self);

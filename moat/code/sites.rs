@@ -14,6 +14,7 @@ use kernel::bindings;
 /// Bytes from one site to the next.
 pub const SIZE: usize = bindings::MOAT_SITE_SIZE as usize;
 
+pub const TAIL_CALL: u32 = bindings::bpf_func_id_BPF_FUNC_tail_call;
 const LOOKUP: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 const UPDATE: u32 = bindings::bpf_func_id_BPF_FUNC_map_update_elem;
 const DELETE: u32 = bindings::bpf_func_id_BPF_FUNC_map_delete_elem;
@@ -46,6 +47,14 @@ pub fn map_entry(id: u32, info: &MapInfo, call: &ffi::moat_map_call) -> Option<u
         _ => return None,
     };
     Some(addr(entry))
+}
+
+/// What the site of a tail call in image `image` calls: in functions that comes back.
+pub fn tail_entry(image: u32) -> u64 {
+    match image {
+        0 => addr(ffi::moat_tail_call),
+        _ => addr(ffi::moat_tail_nested),
+    }
 }
 
 /// Offsets that entry code has to know: open, commit, jmp.

@@ -309,8 +309,9 @@ pub fn writable<C: Caller>(addr: u64, len: u64, caller: &C) -> Option<Memory<'_>
     memory(Allegation(addr), len, true, caller).ok()
 }
 
+/// The map of the caller that `map` names, of one of these types.
 #[inline(always)]
-fn map_of<C: Caller>(types: MapTypes, map: Allegation, caller: &C) -> Result<&MapInfo, Why> {
+pub fn map_of<C: Caller>(types: MapTypes, map: Allegation, caller: &C) -> Result<&MapInfo, Why> {
     let info = caller.map(map.0).ok_or(Why::NotItsMap)?;
     if !types.contains(info.ty) {
         return Err(Why::MapType);

@@ -7,7 +7,7 @@
 //! name, see `state/maps_of_maps.rs`.
 
 use super::contract::{
-    helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, ANY, NO, SIZE_OR_ZERO,
+    helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, ANY, CTX, NO, SIZE_OR_ZERO,
 };
 use crate::maps::types::{MapTypes, BLOOM_FILTER, RINGBUF};
 
@@ -17,6 +17,7 @@ const LOOKED_UP: Arg = Arg::MapPtr(MapTypes::LOOKED_UP);
 const PERCPU: Arg = Arg::MapPtr(MapTypes::PERCPU);
 const FIFO: Arg = Arg::MapPtr(MapTypes::FIFO);
 const FIFO_OR_BLOOM: Arg = Arg::MapPtr(MapTypes::FIFO.or(MapTypes::of(&[BLOOM_FILTER])));
+const PROGRAMS: Arg = Arg::MapPtr(MapTypes::PROGRAMS);
 const RING: Arg = Arg::MapPtr(MapTypes::of(&[RINGBUF]));
 
 pub(super) const CONTRACTS: &[Contract] = &[
@@ -39,6 +40,8 @@ pub(super) const CONTRACTS: &[Contract] = &[
     helper(3, "map_delete_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO])
         .changes_map()
         .returns(Ret::Int),
+    // Not called: `run/tail_call.S`.
+    helper(12, "tail_call", ALL, [CTX, PROGRAMS, ANY, NO, NO]).returns(Ret::Void),
     helper(
         87,
         "map_push_elem",

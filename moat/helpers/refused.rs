@@ -15,7 +15,6 @@ const RECORD: &str = "gives out or takes back a ring buffer record";
 const DYNPTR: &str = "dynptr";
 
 pub(super) const CONTRACTS: &[Contract] = &[
-    refuse(12, "tail_call", ALL, "switches programs"),
     refuse(35, "get_current_task", ALL, POINTER),
     refuse(93, "spin_lock", ALL, HANDLE),
     refuse(94, "spin_unlock", ALL, HANDLE),

@@ -22,6 +22,8 @@ pub struct Image<'a> {
     pub sites_at: u64,
     /// How far the stub is until it has left for the enter gate.
     pub entered: usize,
+    /// Where it leaves for another program by a tail call, or 0.
+    pub tail: u64,
 }
 
 impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
@@ -46,6 +48,10 @@ impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
             sites,
             sites_at: done.sites as u64,
             entered: done.entered as usize,
+            tail: match done.tail {
+                0 => 0,
+                off => done.image as u64 + u64::from(off),
+            },
         }
     }
 }

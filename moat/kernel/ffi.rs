@@ -41,6 +41,8 @@ extern "C" {
     pub fn moat_map_update();
     pub fn moat_map_delete();
     pub fn moat_stop();
+    pub fn moat_tail_call();
+    pub fn moat_tail_nested();
     // The site to copy, and the places in it.
     pub fn moat_site_begin();
     pub fn moat_site_hole_site();

@@ -83,6 +83,16 @@ impl Gates {
         field!(self.nr_returns as AtomicU64).store(returns.len() as u64, Ordering::Relaxed);
     }
 
+    /// Where its stub leaves for another program by a tail call, or 0.
+    pub fn set_tail(&self, tail: u64) {
+        field!(self.tail as AtomicU64).store(tail, Ordering::Relaxed);
+    }
+
+    /// Whether its stub does.
+    pub fn has_tail(&self) -> bool {
+        field!(self.tail as AtomicU64).load(Ordering::Relaxed) != 0
+    }
+
     /// Lets the program run, whose last image `loading` has got, and which that is a part of.
     pub fn let_run(&self, loading: &Loading) {
         let images: &[moat_image] = &loading.images;

@@ -24,7 +24,7 @@ use crate::edge::ffi::{
 };
 use crate::helpers::audit::Allegation;
 use crate::jit_hook;
-use crate::run::{self, sends, violation, Run};
+use crate::run::{self, sends, tail, violation, Run};
 use core::ffi::{c_int, c_void};
 use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
 use kernel::prelude::*;
@@ -150,6 +150,16 @@ hooks! {
     /// See [`run::no_return`].
     #[no_mangle]
     fn moat_no_return(run: *mut moat_run as Run<'_>) => run::no_return;
+    /// See [`tail::tail_map`].
+    #[no_mangle]
+    fn moat_tail_map(
+        run: *mut moat_run as Run<'_>,
+        site: *const moat_site as Site<'_>,
+        map: u64 as u64
+    ) -> u64 => tail::tail_map;
+    /// See [`tail::tail_back`].
+    #[no_mangle]
+    fn moat_tail_back(run: *mut moat_run as Run<'_>) -> u64 => tail::tail_back;
 }
 
 /// An argument that is there for the type only.

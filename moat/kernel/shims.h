@@ -148,6 +148,8 @@ extern u64 moat_unlogged;
 u64 moat_prepare(struct moat_run *run);
 u64 moat_name_of_map(struct moat_run *run, u64 found);
 void moat_no_return(struct moat_run *run);
+u64 moat_tail_map(struct moat_run *run, const struct moat_site *site, u64 map);
+u64 moat_tail_back(struct moat_run *run);
 u64 moat_audited_call(struct moat_run *run, const struct moat_site *site, const u64 *args);
 
 /* In Rust */

@@ -8,6 +8,7 @@
 
 pub const HASH: u32 = 1;
 pub const ARRAY: u32 = 2;
+pub const PROG_ARRAY: u32 = 3;
 pub const PERF_EVENT_ARRAY: u32 = 4;
 pub const PERCPU_HASH: u32 = 5;
 pub const PERCPU_ARRAY: u32 = 6;
@@ -55,6 +56,8 @@ pub enum Kind {
     Fifo,
     /// They redirect packets through it, and may look up where to.
     Redirect,
+    /// They go on in the programs that are its values, by tail calls.
+    Programs,
     /// They pass it to helpers of its own.
     Other,
 }
@@ -99,6 +102,7 @@ const fn row(number: u32, kind: Kind, key: Key) -> MapType {
 pub const ROWS: &[MapType] = &[
     row(HASH, Kind::Keyed, Key::Bytes).placed(),
     row(ARRAY, Kind::Keyed, Key::Index).placed(),
+    row(PROG_ARRAY, Kind::Programs, Key::Index),
     row(PERF_EVENT_ARRAY, Kind::Other, Key::Index),
     row(PERCPU_HASH, Kind::Keyed, Key::Bytes).per_cpu().placed(),
     row(PERCPU_ARRAY, Kind::Keyed, Key::Index)
@@ -177,6 +181,8 @@ impl MapTypes {
     pub const FIFO: MapTypes = types!(row => matches!(row.kind, Kind::Fifo));
     /// Types a packet can be redirected through.
     pub const REDIRECT: MapTypes = types!(row => matches!(row.kind, Kind::Redirect));
+    /// Types whose values are programs to go on in.
+    pub const PROGRAMS: MapTypes = types!(row => matches!(row.kind, Kind::Programs));
     /// Types whose keys are indices.
     pub const ARRAYS: MapTypes = types!(row => matches!(row.key, Key::Index));
     /// Types whose keys are prefixes.

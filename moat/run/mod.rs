@@ -23,6 +23,7 @@ mod print;
 pub mod program;
 pub mod reshape;
 pub mod sends;
+pub mod tail;
 pub mod violation;
 
 pub use crate::edge::invocation::Run;
@@ -56,6 +57,11 @@ impl Run<'_> {
     /// Whether the run has to end.  Called after helpers that may take long: a program
     /// that spends its time in them is hardly ever found by an interrupt.
     fn is_over(&self, site: Site<'_>) -> bool {
+        self.is_over_at(site.ip())
+    }
+
+    /// The same, of a call that goes on at `ip`, or 0.
+    fn is_over_at(&self, ip: u64) -> bool {
         if self.program.is_dead() {
             return true;
         }
@@ -63,7 +69,7 @@ impl Run<'_> {
             return false;
         }
         let fault = ffi::moat_fault {
-            ip: site.ip(),
+            ip,
             addr: 0,
             error_code: 0,
             vector: bindings::MOAT_FAULT_BUDGET,

@@ -18,6 +18,7 @@ use crate::edge::plan::Plan;
 use crate::edge::prog_aux::{Aux, KeptAux};
 use crate::edge::rcu::{Rcu, Reader};
 use crate::helpers::audit::MapInfo;
+use crate::maps::types::MapTypes;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::prog_types::{Level, ProgType};
 use crate::state::arena::Id;
@@ -193,6 +194,16 @@ impl Program {
         let mut calls = self.maps.get()?.calls.iter();
         let call = calls.find(|call| call.map == info.kernel)?;
         Some((info, call))
+    }
+
+    /// The map with number `number`, from 1, if tail calls go through it, or 0.
+    pub fn array_of_programs(&self, number: u32) -> u64 {
+        let used = (number as usize).checked_sub(1);
+        let info = used
+            .and_then(|i| self.own_maps().get(i))
+            .map(|used| &used.info);
+        let known = info.filter(|info| MapTypes::PROGRAMS.contains(info.ty));
+        known.map_or(0, |info| info.kernel)
     }
 
     /// Which image `ip` is in, and where in it.

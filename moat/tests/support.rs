@@ -36,8 +36,7 @@ load is also refused for
 - a map that was made before MOAT was loaded (but for mmapable arrays), a hash map
   with `BPF_F_NO_PREALLOC`, and values with a `bpf_spin_lock`, `bpf_timer` or kptr; or
   a map of maps that has one of these in it, where none can be put later (EACCES);
-- kfuncs, callbacks, tail calls out of the program (a plain program can tail call
-  it), and loads through pointers to sockets, BTF objects, flow keys or maps;
+- kfuncs, callbacks, and loads through pointers to sockets, BTF objects, flow keys or maps;
 - sleepable programs; and programs that replace or trace a function of an isolated one
   (`freplace`, `fentry`, `fexit`), with or without `strict`: libxdp then attaches a single
   program without its dispatcher. Load what is to be replaced with `kernel.moat.<type>=0`;
@@ -68,6 +67,9 @@ What is isolated differs from a plain program in this:
   the kernel gets them before a helper that looks, and at the end.
 - More than 3 invocations of one program nested on one CPU get the verdict of a
   stopped one: XDP_DROP, TC_ACT_SHOT, no bytes kept, denied.
+- A chain of tail calls has the time of one run, isolated programs and others together. A
+  function's tail call is a run inside of the run, of which one program can have 3 on a CPU,
+  as above ([0030](decisions/0030-tail-calls.md)).
 - Preemption is off while it runs. A run that began with interrupts off, on the CPU that
   counts jiffies, has no budget where the tick is periodic
   ([0015](decisions/0015-who-looks-at-the-clock.md)).

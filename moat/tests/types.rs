@@ -201,6 +201,7 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     assert_eq!(members(MapTypes::TRIES), [LPM_TRIE]);
     // All but the trie.
     assert_eq!(members(MapTypes::PLACED), keyed[..6]);
+    assert_eq!(members(MapTypes::PROGRAMS), [PROG_ARRAY]);
     let mut isolated = members(MapTypes::ALL);
     isolated.retain(|ty| *ty != LPM_TRIE);
     assert_eq!(members(MapTypes::ISOLATED), isolated);

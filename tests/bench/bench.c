@@ -157,12 +157,15 @@ static void check_parts(struct cost (*costs)[LAYERS])
 {
 	const struct cost *empty = find(costs, "empty"), *one = find(costs, "one helper");
 	const struct cost *four = find(costs, "four helpers"), *ctx = find(costs, "two ctx reads");
+	const struct cost *tail = find(costs, "tail call");
 
 	printf("\nadded instructions and PKRS writes\n");
 	limit("an empty run", added(empty), 80);
 	limit("an empty run, PKRS writes", empty[KEYED].pkrs, 2);
 	limit("a helper call", (added(four) - added(one)) / 3, 40);
 	limit("a helper call, PKRS writes", (four[KEYED].pkrs - one[KEYED].pkrs) / 3, 2);
+	limit("a tail call, beyond a run", added(tail) - 2 * added(empty), 60);
+	limit("a tail call, PKRS writes", tail[KEYED].pkrs - empty[KEYED].pkrs, 2);
 	limit("a context field", (added(ctx) - added(empty)) / 2, 10);
 	limit("a view, beyond a key", empty[VIEW].insns - empty[KEYED].insns, 30);
 	limit("a view, CR3 writes", empty[VIEW].cr3, 2);

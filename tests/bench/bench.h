@@ -86,6 +86,7 @@ int load(const struct program *prog, const char *name, int map);
 unsigned long long counted(int map);	/* in its first value */
 struct cost test_run(const char *name, int fd, unsigned int verdict);
 struct cost measure_test_run(const struct row *row);
+struct cost measure_tail_call(const struct row *row);
 
 /* packets.c */
 struct cost measure_loopback(const struct row *row);

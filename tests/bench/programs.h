@@ -54,6 +54,11 @@ static const struct bpf_insn p_lookup_update[] = {
 	MOVI(0, 0), EXIT(),
 };
 
+/* Never gets to return 1. */
+static const struct bpf_insn p_tail_call[] = {
+	MAP(2), MOVI(3, 0), CALL(BPF_FUNC_tail_call), MOVI(0, 1), EXIT(),
+};
+
 static const struct bpf_insn p_xdp_empty[] = { MOVI(0, XDP_PASS), EXIT() };
 
 /*

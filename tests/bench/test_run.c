@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "bench.h"
 #include "packet.h"
+#include "programs.h"
 
 #define REPEAT 500
 #define ROUNDS 40
@@ -85,6 +86,29 @@ struct cost test_run(const char *name, int fd, unsigned int verdict)
 		keep_quietest(&best, (double)run.duration * REPEAT, &before, REPEAT);
 	}
 	return best;
+}
+
+/* To an empty program of its own type, which is isolated if it is. */
+struct cost measure_tail_call(const struct row *row)
+{
+	struct program empty = row->prog;
+	int map, fd, to, key = 0;
+	struct cost cost;
+
+	empty.insns = p_empty;
+	empty.count = ARRAY_SIZE(p_empty);
+	map = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "bench", 4, 4, 1, NULL);
+	if (map < 0)
+		die("array of programs");
+	to = load(&empty, row->name, -1);
+	fd = load(&row->prog, row->name, map);
+	if (bpf_map_update_elem(map, &key, &to, BPF_ANY))
+		die("array of programs");
+	cost = test_run(row->name, fd, row->prog.verdict);
+	close(fd);
+	close(to);
+	close(map);
+	return cost;
 }
 
 struct cost measure_test_run(const struct row *row)

@@ -188,6 +188,7 @@ pub struct moat_domain {
     pub flags: u32,
     pub slot_lo: u64,
     pub slot_hi: u64,
+    pub tail: u64,
 }
 
 /// A page frame.
