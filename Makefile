@@ -21,6 +21,7 @@ help:
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
 	@echo 'make test-full            that, and the long ones: more numbers of keys, a kernel without patches'
+	@echo 'make test-mutants [ONLY=] takes protections away, one by one: does a test notice?'
 	@echo 'make bench [MANY=1024]    what a run, a packet, a system call costs, isolated or not, and on a'
 	@echo '                          kernel without patches, which it builds; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
@@ -96,6 +97,10 @@ test-full: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run --full $(ONLY)
 
+test-mutants: KERNEL := test
+test-mutants: kernel programs $(OUT)/initramfs.gz
+	@tests/mutants $(ONLY)
+
 bench: KERNEL := product
 bench: kernel programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/kernel unpatched
@@ -109,4 +114,4 @@ clean:
 distclean:
 	@$(SCRIPTS)/clean all
 
-.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full bench clean distclean
+.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full test-mutants bench clean distclean

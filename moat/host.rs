@@ -22,6 +22,7 @@ pub mod code {
 #[path = "kernel"]
 pub mod edge {
     pub mod caller_memory;
+    pub mod off;
 }
 
 #[path = "helpers/mod.rs"]

@@ -9,6 +9,7 @@
 //! | what are keys, and what is PKRS          | `pks.rs`, `x86.rs`; who has which: `keyalloc.rs` |
 //! | **`kernel/`**: what do we use of the kernel | |
 //! | how is C called, and how does it call    | `shims.c`, `geometry.c`, `shims.h`, `bindings.rs`, `bindings_helper.h`, `ffi.rs`, `shims.rs`, `calls.rs`, `given.rs`, `writers.rs`, `counters.rs`, `listing.rs`, `sysctl.rs` |
+//! | what can the test kernel take away       | `off.rs` |
 //! | who may touch what                       | `lock.rs`, `rcu.rs`, `fixed.rs`, `exclusive.rs`, `held.rs`, `anywhere.rs` |
 //! | what is a program to the kernel          | `prog.rs`, `prog_aux.rs`, `candidate.rs`, `loaded.rs`, `plan.rs`, `gates.rs`, `code.rs` |
 //! | what is a map, memory, the window        | `maps.rs`, `memory.rs`, `window_pages.rs` |

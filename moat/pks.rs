@@ -9,6 +9,8 @@
 //! data accesses to key `k`.  Instruction fetches are never checked.  WD binds
 //! supervisor writes only while CR0.WP is set, which MOAT requires.
 
+use crate::edge::off;
+
 /// IA32_PKRS, the rights of supervisor keys.  Intel SDM Vol. 4, table 2-2.
 pub const MSR_IA32_PKRS: u32 = 0x6e1;
 
@@ -247,6 +249,18 @@ impl Pkrs {
     /// BPF mode in a view at level `integrity`.
     pub const fn for_integrity_view() -> Pkrs {
         Pkrs::for_view().read_only(Key::KERNEL)
+    }
+
+    /// What a run is given of these rights: all of them, and no others.
+    pub fn in_force(self) -> Pkrs {
+        let mut rights = self;
+        if off::pkrs() {
+            rights = rights.allow(Key::KERNEL);
+        }
+        if off::shared_key() {
+            rights = rights.allow(Key::SHARED_RO);
+        }
+        rights
     }
 
     /// Whether the CPU would allow this data access to a supervisor page tagged

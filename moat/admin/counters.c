@@ -91,10 +91,8 @@ int moat_counters_init(void)
 	moat_listing_init(dir);
 	debugfs_create_file("domains", 0400, dir, NULL, &moat_domains_fops);
 	debugfs_create_file("keys", 0400, dir, NULL, &moat_keys_fops);
-	if (IS_ENABLED(CONFIG_BPF_MOAT_TEST)) {
-		debugfs_create_bool("blind", 0600, dir, &moat_blind);
+	if (IS_ENABLED(CONFIG_BPF_MOAT_TEST))
 		debugfs_create_u64("mispredicted", 0444, dir, &moat_mispredicted);
-	}
 	return 0;
 }
 

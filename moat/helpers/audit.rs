@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX, STR_MAX};
+use crate::edge::off;
 use crate::maps::types::{is_array, MapTypes, BLOOM_FILTER, RDONLY_PROG};
 use core::marker::PhantomData;
 
@@ -201,7 +202,10 @@ pub fn audit<'d, C: Caller>(
             Ok(Grant::Map(map)) => {
                 checked.map = Some(map);
                 bounce = bounce_of(contract, map);
-                map.kernel
+                match off::map_identity() {
+                    true => raw[i].0,
+                    false => map.kernel,
+                }
             }
             Ok(Grant::Memory(memory)) => {
                 match bounce {

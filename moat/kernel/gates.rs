@@ -4,6 +4,7 @@
 //! They read it on any CPU, without locks, while the program runs.  C header:
 //! `arch/x86/include/asm/moat.h`.
 
+use super::off;
 use crate::code::loading::Loading;
 use crate::edge::ffi::{moat_domain, moat_image, moat_return_t, moat_site};
 use core::cell::UnsafeCell;
@@ -80,7 +81,11 @@ impl Gates {
     /// Where local calls go on; as above.
     pub fn set_returns(&self, returns: &[moat_return_t]) {
         field!(self.returns as AtomicU64).store(returns.as_ptr() as u64, Ordering::Relaxed);
-        field!(self.nr_returns as AtomicU64).store(returns.len() as u64, Ordering::Relaxed);
+        let numbers = match off::returns() {
+            true => u64::MAX,
+            false => returns.len() as u64,
+        };
+        field!(self.nr_returns as AtomicU64).store(numbers, Ordering::Relaxed);
     }
 
     /// Where its stub leaves for another program by a tail call, or 0.

@@ -95,9 +95,6 @@ void moat_shim_xdp_geometry(const void *ctx, struct moat_geometry *g)
 	};
 }
 
-/* In test kernels, debugfs can have calls made whatever they would do to the packet. */
-bool moat_blind;
-
 /*
  * skb_segment() relies on where the buffers of a list begin that have data outside of
  * fragments: where segments do, by the headers' lengths that GRO saw. So who may change
@@ -113,7 +110,7 @@ bool moat_shim_make_one(void *ctx)
 	const struct sk_buff *frag;
 	u8 metadata;
 
-	if (!skb->data_len || !skb_is_gso(skb) || skb_shared(skb) || READ_ONCE(moat_blind))
+	if (!skb->data_len || !skb_is_gso(skb) || skb_shared(skb) || moat_off(GEOMETRY))
 		return false;
 	if (skb_shinfo(skb)->gso_size == GSO_BY_FRAGS ||
 	    (skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST && !skb_is_gso_tcp(skb)))
@@ -129,11 +126,6 @@ bool moat_shim_make_one(void *ctx)
 		return skb->head != head;
 	}
 	return false;
-}
-
-bool moat_shim_is_blind(void)
-{
-	return READ_ONCE(moat_blind);
 }
 
 /* Offsets, segments and what is known of checksums become those of @g. */

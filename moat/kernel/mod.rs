@@ -19,6 +19,8 @@ pub mod loaded;
 pub mod lock;
 pub mod maps;
 pub mod memory;
+#[allow(dead_code)]
+pub mod off;
 pub mod plan;
 pub mod prog_aux;
 pub mod program_memory;

@@ -6,7 +6,7 @@
 //! it, C does.  Context: as in `invocation.rs`.
 
 use super::invocation::Run;
-use super::shims::safe_shims;
+use super::off;
 use crate::edge::ffi;
 use crate::helpers::contract::Uncovers;
 use crate::helpers::geometry::Geometry;
@@ -14,11 +14,6 @@ use crate::prog_types::Context;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-
-safe_shims! {
-    /// In test kernels: whether packets are not looked after.
-    pub fn is_blind() -> bool = ffi::moat_shim_is_blind;
-}
 
 /// A socket buffer.
 #[derive(Clone, Copy)]
@@ -176,7 +171,7 @@ impl Run<'_> {
             // What the packet got more, the helper has filled in.
             (Packet::Skb(skb), _) => (start, covered.min(skb.data())),
         };
-        if from < to {
+        if from < to && !off::old_memory() {
             // SAFETY: the kernel's own pointers, as only it and `begin_at_start` write
             // `covered`.  What is between them is in the packet's buffer and before its
             // first byte so far.  If a socket buffer has another buffer now, it has no

@@ -291,7 +291,7 @@ u64 moat_shim_skb_start(void *ctx)
 {
 	struct sk_buff *skb = ctx;
 
-	if (skb_metadata_len(skb) && !moat_metadata_is_sound(skb)) {
+	if (skb_metadata_len(skb) && !moat_metadata_is_sound(skb) && !moat_off(METADATA)) {
 		skb_metadata_clear(skb);
 		bpf_compute_data_pointers(skb);
 	}

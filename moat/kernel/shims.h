@@ -5,6 +5,13 @@
 
 #include <linux/types.h>
 
+/* off.rs; what is not the test kernel has no such header. */
+#ifdef CONFIG_BPF_MOAT_TEST
+#include <linux/moat_test_off.h>
+#else
+#define moat_off(what) false
+#endif
+
 struct bpf_map;
 struct bpf_prog;
 struct bpf_verifier_env;
@@ -126,8 +133,6 @@ void moat_shim_geometry(const void *ctx, struct moat_geometry *g);
 bool moat_shim_make_one(void *ctx);
 void moat_shim_xdp_geometry(const void *ctx, struct moat_geometry *g);
 void moat_shim_mend(void *ctx, const struct moat_geometry *g);
-bool moat_shim_is_blind(void);
-extern bool moat_blind;
 void moat_shim_defuse(void *ctx);
 
 int moat_counters_init(void);

@@ -4,6 +4,7 @@
 //! Context: process, with the lock held, which guards all of it.  Functions here refuse
 //! what is not in the window: nothing else is theirs to change.
 
+use super::off;
 use super::shims::{given_back, safe_shims};
 use crate::edge::ffi::{self, page};
 use crate::load::reason::Failure::NoMemory;
@@ -96,6 +97,10 @@ pub fn unmap(addr: u64, bytes: u64) {
 
 /// Tags what is mapped in a range with `key`, and flushes every TLB.
 pub fn set_key(addr: u64, bytes: u64, key: Key) {
+    let key = match key.is_program() && off::page_key() {
+        true => Key::FIRST_PROGRAM,
+        false => key,
+    };
     if let Some(range) = Range::new(addr, bytes) {
         let _ = range.set_key(key);
     }

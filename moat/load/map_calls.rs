@@ -10,6 +10,7 @@
 use crate::edge::ffi::moat_map_call;
 use crate::edge::gates::Gates;
 use crate::edge::maps::Map;
+use crate::edge::off;
 use crate::helpers::audit::value_span;
 use crate::load::reason::Failure::NoMemory;
 use crate::load::reason::Tried;
@@ -45,6 +46,10 @@ fn complete(
     call.area = area;
     call.last_key = len.checked_sub(key)?;
     call.last_value = len.checked_sub(value)?;
+    if off::map_calls() {
+        call.last_key = u64::MAX;
+        call.last_value = u64::MAX;
+    }
     match values {
         Some(values) => call.to_window = call.to_window.wrapping_add(values.base),
         None if MapTypes::OF_MAPS.contains(info.ty) => {}

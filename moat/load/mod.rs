@@ -55,7 +55,7 @@ pub fn candidate(aux: KeptAux, ty: u32, level: Level) -> Option<Box<Program>> {
     let domain = ffi::moat_domain {
         flags: bindings::MOAT_DOM_VIEW,
         pkrs: Pkrs::for_program(KeySet::EMPTY).bits(),
-        view_pkrs: view.bits(),
+        view_pkrs: view.in_force().bits(),
         ..Default::default()
     };
     try_box(Program::new(aux, row, level, Gates::new(domain)))

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use crate::edge::ffi;
+use crate::edge::off;
 use crate::edge::site::Site;
 use crate::helpers::audit::{Allegation, Caller, MapInfo};
 use crate::helpers::contract::Contract;
@@ -95,7 +96,12 @@ impl Run<'_> {
 
 impl Caller for Run<'_> {
     fn map(&self, addr: u64) -> Option<&MapInfo> {
-        self.program.used(addr, self).map(|used| &used.info)
+        let used = self.program.used(addr, self);
+        match off::map_identity() {
+            true => used.or_else(|| self.program.own_maps().first()),
+            false => used,
+        }
+        .map(|used| &used.info)
     }
 
     fn ctx(&self) -> u64 {

@@ -14,6 +14,7 @@ use crate::edge::ffi;
 use crate::edge::fixed::Fixed;
 use crate::edge::gates::Gates;
 use crate::edge::maps::Map;
+use crate::edge::off;
 use crate::edge::plan::Plan;
 use crate::edge::prog_aux::{Aux, KeptAux};
 use crate::edge::rcu::{Rcu, Reader};
@@ -150,7 +151,11 @@ impl Program {
     /// Later runs return the verdict at once.  True for the first to say so.
     pub fn kill(&self) -> bool {
         let flags = self.gates.flags();
-        let old = flags.fetch_or(bindings::MOAT_DOM_DEAD, Ordering::Relaxed);
+        let dead = match off::dead() {
+            true => 0,
+            false => bindings::MOAT_DOM_DEAD,
+        };
+        let old = flags.fetch_or(dead, Ordering::Relaxed);
         old & bindings::MOAT_DOM_DEAD == 0
     }
 
@@ -234,11 +239,17 @@ impl Program {
 
     /// Runs that begin from now on run with `keys`, which all of its set has.
     pub fn go_keyed(&self, keys: KeySet) {
+        let keys = match off::page_key() {
+            true => keys.with(Key::FIRST_PROGRAM),
+            false => keys,
+        };
         let pkrs = match self.level {
             Level::Integrity => Pkrs::for_integrity(keys),
             Level::Confidentiality => Pkrs::for_program(keys),
         };
-        self.gates.pkrs().store(pkrs.bits(), Ordering::SeqCst);
+        self.gates
+            .pkrs()
+            .store(pkrs.in_force().bits(), Ordering::SeqCst);
         let flags = self.gates.flags();
         flags.fetch_and(!bindings::MOAT_DOM_VIEW, Ordering::SeqCst);
     }
@@ -252,7 +263,9 @@ impl Program {
     /// Takes away `key`, if it runs keyed.  True if runs may have it still.
     pub fn narrow(&self, key: Key) -> bool {
         let pkrs = Pkrs::from_bits(self.gates.pkrs().load(Ordering::Relaxed)).deny(key);
-        self.gates.pkrs().store(pkrs.bits(), Ordering::SeqCst);
+        if !off::narrow() {
+            self.gates.pkrs().store(pkrs.bits(), Ordering::SeqCst);
+        }
         self.is_keyed()
     }
 

@@ -14,6 +14,7 @@
 use crate::edge::calls;
 use crate::edge::counters::moat_refused_sends;
 use crate::edge::ffi;
+use crate::edge::off;
 use crate::edge::prog::Isolated;
 use crate::edge::this_cpu;
 use crate::run::line::{Age, Line, Name, PER_SECOND};
@@ -48,6 +49,9 @@ fn budget() -> u64 {
 /// What a packet of `line` is to tell once `program` has sent it, or nothing: it may
 /// not.
 pub fn may_send(program: &Program, line: Line) -> Option<Line> {
+    if off::line() {
+        return Some(line);
+    }
     let name = Name::of(program.aux().id());
     let clock = calls::clock();
     let until = this_cpu::silent_until(&program.gates)?;

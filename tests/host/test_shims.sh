@@ -49,8 +49,13 @@ differs "the window's arena" window/addresses.rs 's/BASE + (1 << 30)/BASE + (1 <
 differs "the margin of slots" load/layout.rs 's/= (192, 64)/= (64, 64)/' \
 	'assertion failed: MARGIN.0' checks/constants.rs
 
+differs "a protection that can be taken away" kernel/off.rs 's/^            false$/            true/' \
+	'assertion failed: !pkrs()' kernel/off.rs
+
 rust
 result $? "the same in all"
+! nm "$out/kernel/product/moat.ko" | grep -q moat_offs
+result $? "no switches of the test kernel in the product's module"
 (export BINDGEN=/nonexistent/bindgen && rm -f "$scratch/moat/kernel/bindings_generated.rs" && ! rust) &&
 	grep -q "Kbuild:[0-9]*: \*\*\* moat: no bindgen at '/nonexistent/bindgen'" "$scratch/said"
 result $? "no bindgen"

@@ -21,6 +21,9 @@
 #include <unistd.h>
 #include "attack.h"
 
+/* Of CPU 0: arch/x86/include/asm/moat.h, MOAT_RESUME_BASE */
+#define RESUME_PAGE 0xfffffe8000000000ULL
+
 static bool canary_is_mark(struct run *run, const void *name)
 {
 	return canary(name) == MARK;
@@ -188,6 +191,8 @@ static void fatal_accesses(void)
 		{ "rogue_noncan_w", "writes a non-canonical address", 0x0180000000000000, true },
 		{ "rogue_top_r", "reads the last byte", ~0ULL, false },
 		{ "rogue_text_w", "writes kernel text", target("wrmsr"), true },
+		{ "rogue_resume_w", "writes what interrupted programs resume from",
+		  RESUME_PAGE + 2048, true },
 	};
 	size_t i;
 
@@ -438,8 +443,41 @@ static void other_program(void)
 	close(victim_map);
 }
 
+/*
+ * A field of the context that programs of its type may only read: what is written is the
+ * snapshot, and stays there. At level 0 something else is where that is.
+ */
+static void read_only_field(void)
+{
+	struct bpf_insn insns[] = {
+		MOV_IMM(R2, (u16)MARK),
+		STX(BPF_W, R1, R2, offsetof(struct __sk_buff, mark)),
+		LDX(BPF_W, R3, R1, offsetof(struct __sk_buff, mark)),
+		TAKE_R3(),
+		FINISH(&socket_filter),
+	};
+	struct __sk_buff ctx = {};
+	struct run run;
+	bool ran;
+	int fd;
+
+	if (level == 0)
+		return;
+	loot_clear();
+	run_packet(&run, 64);
+	run.ctx_out = &ctx;
+	run.ctx_out_size = sizeof(ctx);
+	fd = load(&socket_filter, "rogue_field", insns, ARRAY_SIZE(insns));
+	ran = fd >= 0 && !prog_run(fd, &run);
+	if (!ok(ran && loot_at(1) == DONE && loot_at(0) == (u16)MARK && !ctx.mark,
+		"2: socket_filter writes the mark of its packet: nothing got out"))
+		diag("it is %x, loot %lx %lx", ctx.mark, loot_at(0), loot_at(1));
+	close(fd);
+}
+
 static void attacks(void)
 {
+	read_only_field();
 	kernel_memory();
 	credentials();
 	fatal_accesses();

@@ -7,7 +7,8 @@
  * hostile program exposes: that map and nothing else. The same at level 0, where
  * it must succeed (but for the stack, which is the kernel's there and long gone).
  *
- * Then the sets themselves: programs that share come and go while others run.
+ * Then the sets themselves: programs that share come and go while others run, and keys
+ * that they had go to others.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -236,6 +237,59 @@ static void regroup(int keys)
 	}
 }
 
+/*
+ * A rogue shared a map with a program that is gone: it has lost the key of what both had,
+ * when others come who get that key and the one of the program. It goes after the first
+ * of them, or the second.
+ */
+static void handed_on(int which)
+{
+	static const char *const name[] = { "first", "second" };
+	int shared = map_of_words(0), own = map_of_words(0), others[2], progs[2], i;
+	struct whereabouts at;
+	struct rogue rogue;
+	int partner, bound;
+	s64 verdict;
+	bool got;
+	u32 zero = 0;
+
+	moat_set_keys(13);
+	moat_wait_for_keys(13);
+	rogue = rogue_load(&xdp, false, shared);
+	partner = honest("partner", own, shared);
+	bound = 13 - moat_keys_free();
+	close(partner);
+	close(own);
+	moat_wait_for_keys(12);
+	for (i = 0; i < 2; i++) {
+		int rest = map_of_words(0);
+
+		others[i] = map_of_words(0);
+		progs[i] = honest(name[i], others[i], rest);
+		close(rest);
+		if (prog_run_once(progs[i]) != xdp.pass)
+			bail("an honest program does not run");
+	}
+	if (!ok(bound == 3 && 13 - moat_keys_free() == 3 && moat_layer(rogue.prog) == KEYED &&
+		moat_layer(progs[which]) == KEYED,
+		"two keys that a keyed program knew are others' now"))
+		diag("%d keys, then %d; %s, %s", bound, 13 - moat_keys_free(),
+		     moat_layer_name[moat_layer(rogue.prog)],
+		     moat_layer_name[moat_layer(progs[which])]);
+	map_lookup(others[which], &zero, &at);
+	kmsg_mark();
+	verdict = rogue_attack(&rogue, at.own + offsetof(struct whereabouts, mark));
+	got = rogue_got(&rogue, NULL);
+	ok(verdict == xdp.safe && !got && kmsg_stopped(rogue.prog, "rogue"),
+	   "it reads the map of the %s of them: stopped", name[which]);
+	rogue_close(&rogue);
+	close(shared);
+	for (i = 0; i < 2; i++) {
+		close(progs[i]);
+		close(others[i]);
+	}
+}
+
 int main(void)
 {
 	static const enum moat_layer layers[] = { KEYED, VIEW };
@@ -244,6 +298,9 @@ int main(void)
 		skip_all("needs the test kernel");
 	if (!moat_set_level(2))
 		skip_all("no moat.ko");
+	/* First: nothing viewed is left yet that would take a key. */
+	handed_on(0);
+	handed_on(1);
 	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
 		for (size_t j = 0; j < ARRAY_SIZE(layers); j++)
 			combination(layers[i], layers[j]);

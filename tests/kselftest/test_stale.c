@@ -25,7 +25,7 @@
 #include "moat_test.h"
 
 #define SECRET 0x7365637265742121ULL
-#define SKIP_FLUSH "/sys/kernel/debug/moat_test/skip_flush"
+#define FLUSH_OFF "/sys/kernel/debug/moat_test/off/flush"
 #define HAMMER "/sys/kernel/debug/moat_test/hammer"
 #define ROUNDS 10
 /* As many as the hammers read: some will stay in the TLB for a while. */
@@ -217,7 +217,7 @@ static void catch_up(void)
 {
 	s64 freed = moat_counter("freed");
 
-	write_file(SKIP_FLUSH, "0");
+	write_file(FLUSH_OFF, "0");
 	close(load("last", NULL, 0, 0));
 	wait_until_freed(freed + 1);
 }
@@ -236,7 +236,7 @@ static void layer(enum moat_layer layer, const char *name)
 	ok(with.reused, "%s: the new owner got the same addresses, too (%d of %d rounds)", name,
 	   with.reused, ROUNDS);
 
-	write_file(SKIP_FLUSH, "1");
+	write_file(FLUSH_OFF, "1");
 	for (i = 0; i < ROUNDS; i++)
 		one_round(layer, false, &without);
 	catch_up();
@@ -250,7 +250,7 @@ static void layer(enum moat_layer layer, const char *name)
 static void restore(void)
 {
 	write_file(HAMMER, "stop");
-	write_file(SKIP_FLUSH, "0");
+	write_file(FLUSH_OFF, "0");
 	moat_set_keys(13);
 }
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include "shapes.h"
 
-#define BLIND "/sys/kernel/debug/moat/blind"
+#define GEOMETRY_OFF "/sys/kernel/debug/moat_test/off/geometry"
 
 static struct outcome outcome;
 
@@ -43,12 +43,12 @@ int main(void)
 	if (!test_kernel())
 		skip_all("needs the test kernel");
 	moat_set_level(2);
-	if (write_file(BLIND, "1"))
-		bail(BLIND ": %s", strerror(errno));
+	if (write_file(GEOMETRY_OFF, "1"))
+		bail(GEOMETRY_OFF ": %s", strerror(errno));
 	kmsg_mark();
 	broken("the sum of heads", heads, ARRAY_SIZE(heads), 4, 10, 0);
 	ok(kmsg_find("moat_shim_defuse", "WARNING: "), "2: the test kernel warns");
 	broken("one head", size, ARRAY_SIZE(size), 3, 10, 0);
-	write_file(BLIND, "0");
+	write_file(GEOMETRY_OFF, "0");
 	return finish();
 }

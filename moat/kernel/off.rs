@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Protections that the test kernel can take away, one by one, so that a test has to notice:
+//! each function says whether that is away.
+//!
+//! C header: `include/linux/moat_test_off.h`, in `patches/test/`.  Anywhere else all of
+//! these are constants, and the compiler leaves out what they would be for.
+
+macro_rules! protections {
+    ($($(#[$doc:meta])* $name:ident = $number:ident;)*) => {$(
+        $(#[$doc])*
+        #[cfg(CONFIG_BPF_MOAT_TEST)]
+        #[inline(always)]
+        pub fn $name() -> bool {
+            let number = crate::bindings::$number as usize;
+            // SAFETY: one of an array of bytes that are 0 or 1; they may change at any time.
+            unsafe { core::ptr::addr_of!(crate::bindings::moat_offs[number]).read_volatile() }
+        }
+
+        $(#[$doc])*
+        #[cfg(not(CONFIG_BPF_MOAT_TEST))]
+        #[inline(always)]
+        pub const fn $name() -> bool {
+            false
+        }
+
+        #[cfg(not(CONFIG_BPF_MOAT_TEST))]
+        const _: () = assert!(!$name());
+    )*};
+}
+
+protections! {
+    /// The kernel's key is denied in a run.
+    pkrs = moat_protection_MOAT_OFF_PKRS;
+    /// The pages of each domain have a key of their own.
+    page_key = moat_protection_MOAT_OFF_PAGE_KEY;
+    /// What the CPU reads in a run cannot be written there.
+    shared_key = moat_protection_MOAT_OFF_SHARED_KEY;
+    /// A program loses the key of memory that it has no more.
+    narrow = moat_protection_MOAT_OFF_NARROW;
+    /// Returns have numbers of the program's.
+    returns = moat_protection_MOAT_OFF_RETURNS;
+    /// Jumps lead to instructions, gates and sites.
+    jumps = moat_protection_MOAT_OFF_JUMPS;
+    /// Images hold no sensitive instruction.
+    sensitive = moat_protection_MOAT_OFF_SENSITIVE;
+    /// Helpers are given memory of the program's.
+    audit = moat_protection_MOAT_OFF_AUDIT;
+    /// Map operations that sites call straight away are, too.
+    map_calls = moat_protection_MOAT_OFF_MAP_CALLS;
+    /// Helpers are given maps of the program's.
+    map_identity = moat_protection_MOAT_OFF_MAP_IDENTITY;
+    /// Programs call what is for their type.
+    callees = moat_protection_MOAT_OFF_CALLEES;
+    /// Helpers are not given packets that they would break.
+    geometry = moat_protection_MOAT_OFF_GEOMETRY;
+    /// Old kernel memory before a packet is cleared.
+    old_memory = moat_protection_MOAT_OFF_OLD_MEMORY;
+    /// A program that was stopped does not run again.
+    dead = moat_protection_MOAT_OFF_DEAD;
+    /// Packets are not sent on for ever.
+    line = moat_protection_MOAT_OFF_LINE;
+}
