@@ -186,9 +186,8 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     let redirect = [DEVMAP, CPUMAP, XSKMAP, DEVMAP_HASH];
     assert_eq!(members(MapTypes::REDIRECT), redirect);
     assert_eq!(members(MapTypes::TRIES), [LPM_TRIE]);
-    // All but the trie.
-    assert_eq!(members(MapTypes::PLACED), keyed[..6]);
-    let isolated = [&keyed[..6], &of_maps, &[QUEUE, STACK]].concat();
+    assert_eq!(members(MapTypes::PLACED), keyed);
+    let isolated = [&keyed[..], &of_maps, &[QUEUE, STACK]].concat();
     assert_eq!(members(MapTypes::ISOLATED), isolated);
     assert_eq!(members(MapTypes::NONE), []);
 }
