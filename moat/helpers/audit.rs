@@ -386,14 +386,15 @@ pub const fn value_span(map: &MapInfo) -> u64 {
 /// What has to be passed as a copy, now that the map is known.
 ///
 /// `trie_update_elem()` checks `key->prefixlen`, then reads it again for the new
-/// node, whose later walks believe it.  The index of an array is read with a plain load,
+/// node, whose later walks believe it; so does `trie_delete_elem()`, and may look at the bit
+/// behind the key then.  A lookup goes by the lengths that nodes have.  The index of an array is read with a plain load,
 /// perhaps again after the check.
 const fn bounce_of(contract: &Contract, map: &MapInfo) -> Option<Bounce> {
     let keyed = matches!(contract.args[1], Arg::MapKey);
-    let updates = matches!(contract.args[2], Arg::MapValue);
+    let writes = keyed && contract.writes_map;
     let bytes = match MapTypes::TRIES.contains(map.ty) {
-        true if updates && (map.key_size as usize) < BOUNCE_MAX => map.key_size as u16,
-        true if updates => BOUNCE_MAX as u16,
+        true if writes && (map.key_size as usize) < BOUNCE_MAX => map.key_size as u16,
+        true if writes => BOUNCE_MAX as u16,
         _ if keyed && map.is_array() => 4,
         _ => return contract.bounce,
     };

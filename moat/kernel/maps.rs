@@ -49,8 +49,8 @@ macro_rules! of_maps {
             fn $name($self $(, $arg: $ty)*) $(-> $ret)? {
                 // SAFETY: liveness of it, and of maps that are passed, as `Map` says;
                 // whoever asks for what is the lock's has that.  What is remembered with
-                // maps is a number to the kernel.  There is room for what is filled in: a
-                // pointer for each page of `span`, and as many maps as are said.
+                // maps is a number to the kernel.  There is room for what is filled in: as
+                // many pages and maps as are said.
                 unsafe { bindings::$function($self.map.as_ptr() $(, $pass)*) }
             }
         )*}
@@ -65,7 +65,9 @@ of_maps! {
     fn has(self, map: Map<'_>) -> bool = moat_inner_holds(map.map.as_ptr());
     fn after(self, id: &mut u64) -> *mut bpf_map = moat_inner_next(id);
     fn count(self) = bpf_map_inc();
-    fn fill_in(self, pages: &mut [*mut ffi::page]) -> i32 = moat_map_pages(pages.as_mut_ptr());
+    fn filled_bytes(self) -> u64 = moat_map_filled();
+    fn fill_in(self, first: u64, pages: &mut [*mut ffi::page]) -> i32
+        = moat_map_pages(first, pages.as_mut_ptr(), pages.len() as u64);
     fn take_gone(self, gone: &mut Gone, room: &mut [*mut bpf_map; TOGETHER]) -> u32
         = moat_inner_take(&mut gone.0, room.as_mut_ptr(), TOGETHER as u32);
 }
@@ -128,10 +130,16 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// The pages of its values, `span` bytes; they live as long as the map.
-    pub fn pages(self, span: u64) -> Tried<Zeroed<*mut ffi::page>> {
-        let mut pages = Zeroed::<*mut ffi::page>::new((span >> 12) as usize).ok_or(NoMemory)?;
-        match self.fill_in(pages.slice_mut()) {
+    /// Bytes of that, from its start, that have pages; they become more, never fewer.
+    pub fn filled(self) -> u64 {
+        self.filled_bytes()
+    }
+
+    /// `nr` pages of its values, which it has, from number `first` on; they live as long as
+    /// the map.
+    pub fn pages(self, first: u64, nr: u64) -> Tried<Zeroed<*mut ffi::page>> {
+        let mut pages = Zeroed::<*mut ffi::page>::new(nr as usize).ok_or(NoMemory)?;
+        match self.fill_in(first, pages.slice_mut()) {
             0 => Ok(pages),
             _ => Err(NoMemory),
         }

@@ -163,14 +163,15 @@ u64 moat_shim_lookup(u64 func, u64 map, u64 key)
 }
 
 /*
- * What the kernel knows of a hash map, or a map of maps, that programs may call straight
- * away; false of all others. Arrays would be given indices that they may read twice.
+ * What the kernel knows of a hash map, a trie or a map of maps, that programs may call
+ * straight away; false of all others. Arrays would be given indices that they may read twice.
  */
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 {
 	switch (map->map_type) {
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LPM_TRIE:
 		call->to_window = -(u64)map->moat.base;
 		call->cpu_size = 0;
 		break;
@@ -193,6 +194,12 @@ bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 	}
 	call->map = (u64)map;
 	call->lookup = (u64)map->ops->map_lookup_elem;
+	/* They read a prefix twice. */
+	if (map->map_type == BPF_MAP_TYPE_LPM_TRIE) {
+		call->update = 0;
+		call->delete = 0;
+		return true;
+	}
 	call->update = (u64)map->ops->map_update_elem;
 	call->delete = (u64)map->ops->map_delete_elem;
 	return true;

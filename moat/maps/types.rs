@@ -41,7 +41,7 @@ pub struct MapType {
     pub key: Key,
     /// Whether there is one copy of each value per CPU.
     pub per_cpu: bool,
-    /// Whether its values have a place in the window: patches 0007 to 0009.
+    /// Whether its values have a place in the window: `kernel/bpf/moat_map.c`.
     pub placed: bool,
 }
 
@@ -113,7 +113,7 @@ pub const ROWS: &[MapType] = &[
     row(LRU_PERCPU_HASH, Kind::Keyed, Key::Bytes)
         .per_cpu()
         .placed(),
-    row(LPM_TRIE, Kind::Keyed, Key::Prefix),
+    row(LPM_TRIE, Kind::Keyed, Key::Prefix).placed(),
     row(ARRAY_OF_MAPS, Kind::OfMaps, Key::Index),
     row(HASH_OF_MAPS, Kind::OfMaps, Key::Bytes),
     row(DEVMAP, Kind::Redirect, Key::Index),

@@ -12,6 +12,7 @@
 pub mod arena;
 mod confined;
 mod domain;
+mod growth;
 mod lifecycle;
 mod maps_of_maps;
 pub mod ranking;

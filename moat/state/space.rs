@@ -20,9 +20,14 @@ use crate::window::flush_epoch::Flush;
 use crate::window::pcids::cr3;
 
 impl State {
-    /// Maps `pages` into a range of their own.
-    fn map(&mut self, pages: &mut [*mut page], key: Key, writable: bool) -> Tried<Range> {
-        let bytes = (pages.len() as u64) << 12;
+    /// Maps `pages` at the start of a range of their own of `bytes` bytes.
+    fn map(
+        &mut self,
+        bytes: u64,
+        pages: &mut [*mut page],
+        key: Key,
+        writable: bool,
+    ) -> Tried<Range> {
         let range = match window_pages::is_privileged() {
             true => self.window.alloc(bytes),
             // Each classic filter takes some of it, and anybody can have these.
@@ -71,10 +76,10 @@ impl State {
     pub(super) fn map_values(&mut self, map: Map<'_>, domain: Id<Domain>) -> Tried<Id<MapValues>> {
         let span = map.span()?;
         let writable = map.info().flags & RDONLY_PROG == 0;
-        let mut pages = map.pages(span)?;
+        let mut pages = map.pages(0, map.filled() >> 12)?;
         // There is room from here on.
         let _ = self.values.reserve()?;
-        let range = self.map(pages.slice_mut(), Key::PARKED, writable)?;
+        let range = self.map(span, pages.slice_mut(), Key::PARKED, writable)?;
         let room = match self.values.reserve() {
             Ok(room) => room,
             Err(why) => {
@@ -150,7 +155,7 @@ impl Area {
     /// the memory, for which it may have to wait.
     pub fn new(len: u64) -> Tried<Area> {
         let mut pages = Pages::new((len >> 12) as usize)?;
-        let range = Locked::take().map(pages.as_mut(), Key::PARKED, true)?;
+        let range = Locked::take().map(len, pages.as_mut(), Key::PARKED, true)?;
         pages.are_mapped(true);
         Ok(Area {
             base: range.addr(),

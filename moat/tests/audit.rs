@@ -214,7 +214,7 @@ proptest! {
 }
 
 #[test]
-fn updates_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
+fn changes_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
     let mut caller = Test {
         map: MapInfo {
             kernel: MAP,
@@ -225,7 +225,7 @@ fn updates_of_lpm_tries_and_indices_of_arrays_bounce_and_others_do_not() {
         },
     };
     let raw = [MAP, RW, RW + 8, 0, 0].map(Allegation);
-    for (id, bounced) in [(1, false), (2, true), (3, false)] {
+    for (id, bounced) in [(1, false), (2, true), (3, true)] {
         let checked = audit(contract(id).unwrap(), &raw, &caller).unwrap();
         let want = bounced.then_some(Bounce {
             arg: 1,

@@ -33,9 +33,10 @@ reason. **plain**: MOAT leaves it alone. **-**: the kernel does not offer it.
 The tables are what the helpers' contracts and the placement of map values allow. A
 load is also refused for
 
-- a map that was made before MOAT was loaded (but for mmapable arrays), a hash map
-  with `BPF_F_NO_PREALLOC`, and values with a `bpf_spin_lock`, `bpf_timer` or kptr; or
-  a map of maps that has one of these in it, where none can be put later (EACCES);
+- a map that was made before MOAT was loaded (but for mmapable arrays), a per-CPU hash
+  map with `BPF_F_NO_PREALLOC`, another one or a trie whose values would take more than
+  64 GiB, and values with a `bpf_spin_lock`, `bpf_timer` or kptr; or a map of maps that has
+  one of these in it, where none can be put later (EACCES);
 - kfuncs, callbacks, and loads through pointers to sockets, BTF objects, flow keys or maps;
 - sleepable programs; and programs that replace or trace a function of an isolated one
   (`freplace`, `fentry`, `fexit`), with or without `strict`: libxdp then attaches a single
@@ -45,9 +46,9 @@ load is also refused for
 The reason names the map and its type, or the helper and the number of the instruction
 in what was loaded:
 
-    moat: fw (type xdp, of ip[412], uid 0): refused: map flows (hash) was made with
-    BPF_F_NO_PREALLOC; kernel.moat.strict=0 runs such programs plainly,
-    kernel.moat.xdp=0 all of its type (docs/support.md)
+    moat: fw (type xdp, of ip[412], uid 0): refused: map flows (hash) was made
+    before MOAT was loaded; make it anew; kernel.moat.strict=0 runs such programs
+    plainly, kernel.moat.xdp=0 all of its type (docs/support.md)
 
 What runs out, memory or the window, is ENOMEM with or without `strict`, and no reason to
 run anything plainly.
@@ -59,6 +60,9 @@ What is isolated differs from a plain program in this:
   lost (`data_meta` is `data`) once something was pushed before the packet, by a helper or
   a tunnel, and of a packet that veth has from a socket with time stamps
   ([0018](decisions/0018-old-memory-in-the-head-room.md)).
+- An update of a trie, or of a hash map with `BPF_F_NO_PREALLOC`, by a program fails with
+  ENOMEM if many come faster than pages for their values
+  ([0032](decisions/0032-values-on-demand.md)); plainly only if there is no memory.
 - A program has memory for three packets on each possible CPU, of as many bytes as the
   verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that
   the verifier cannot bound. It is taken at load, and accounted to the memory cgroup

@@ -199,11 +199,9 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     let redirect = [DEVMAP, CPUMAP, XSKMAP, DEVMAP_HASH];
     assert_eq!(members(MapTypes::REDIRECT), redirect);
     assert_eq!(members(MapTypes::TRIES), [LPM_TRIE]);
-    // All but the trie.
-    assert_eq!(members(MapTypes::PLACED), keyed[..6]);
+    assert_eq!(members(MapTypes::PLACED), keyed);
     assert_eq!(members(MapTypes::PROGRAMS), [PROG_ARRAY]);
-    let mut isolated = members(MapTypes::ALL);
-    isolated.retain(|ty| *ty != LPM_TRIE);
+    let isolated = members(MapTypes::ALL);
     assert_eq!(members(MapTypes::ISOLATED), isolated);
     // What programs find there has no address.
     for ty in members(MapTypes::WITHOUT_ADDRESSES) {

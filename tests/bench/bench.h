@@ -29,6 +29,7 @@ struct program {
 	size_t count;
 	enum bpf_map_type map;
 	unsigned int verdict;
+	bool on_demand;		/* elements of the map are made when they are needed */
 };
 
 /* What is measured is in one table, with what it may cost: rows.c. */

@@ -7,7 +7,7 @@
 #include <linux/pkt_cls.h>
 #include "insns.h"
 
-/* Maps have keys of 4 bytes and values of 8; each program uses key 0. */
+/* Maps have keys of 4 bytes, tries of 8, and values of 8; each program uses key 0. */
 #define KEY_ON_STACK	STOREI(BPF_W, 10, -4, 0)
 #define POINT_AT_KEY	MAP(1), MOV(2, 10), ADDI(2, -4)
 #define POINT_AT_VALUE	MOV(3, 10), ADDI(3, -16), MOVI(4, BPF_ANY)
@@ -44,6 +44,19 @@ static const struct bpf_insn p_local_call[] = {
 
 static const struct bpf_insn p_add[] = { LOOKUP_AND_ADD, MOVI(0, 0), EXIT() };
 static const struct bpf_insn p_update[] = { UPDATE, MOVI(0, 0), EXIT() };
+
+/* The same with a prefix of 32 bits, all 0 */
+#define ROUTE	STOREI(BPF_DW, 10, -8, 32), MAP(1), MOV(2, 10), ADDI(2, -8)
+
+static const struct bpf_insn p_route[] = {
+	ROUTE, CALL(BPF_FUNC_map_lookup_elem), JEQI(0, 0, 2), MOVI(1, 1), XADD64(0, 1, 0),
+	MOVI(0, 0), EXIT(),
+};
+
+static const struct bpf_insn p_route_update[] = {
+	STOREI(BPF_DW, 10, -16, 1), ROUTE, POINT_AT_VALUE, CALL(BPF_FUNC_map_update_elem),
+	MOVI(0, 0), EXIT(),
+};
 
 /* As one counts flows in an LRU hash: what was there, plus 1, is put there. */
 static const struct bpf_insn p_lookup_update[] = {

@@ -19,7 +19,11 @@ int map_for(const struct program *prog)
 	/* An LRU hash is to have its entry still; the others have no use for as many. */
 	int entries = prog->map == BPF_MAP_TYPE_LRU_HASH ? 1024 : 16;
 	unsigned long long value[8] = { 0 };	/* one for each CPU there may be */
-	int map, key = 0;
+	bool trie = prog->map == BPF_MAP_TYPE_LPM_TRIE;
+	LIBBPF_OPTS(bpf_map_create_opts, opts,
+		    .map_flags = trie || prog->on_demand ? BPF_F_NO_PREALLOC : 0);
+	unsigned long long key = trie ? 32 : 0;
+	int map;
 
 	switch (prog->map) {
 	case BPF_MAP_TYPE_UNSPEC:
@@ -28,7 +32,7 @@ int map_for(const struct program *prog)
 		map = bpf_map_create(prog->map, "bench", 0, 0, 1 << 20, NULL);
 		break;
 	default:
-		map = bpf_map_create(prog->map, "bench", 4, 8, entries, NULL);
+		map = bpf_map_create(prog->map, "bench", trie ? 8 : 4, 8, entries, &opts);
 	}
 	if (map < 0)
 		die("map");

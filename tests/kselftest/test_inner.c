@@ -277,7 +277,7 @@ static void by_many(int level)
 static void without_pages(int level)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
-	int inner = bpf_map_create(BPF_MAP_TYPE_HASH, "no_prealloc", 4, 8, 1, &opts);
+	int inner = bpf_map_create(BPF_MAP_TYPE_PERCPU_HASH, "no_prealloc", 4, 8, 1, &opts);
 	int outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, inner);
 	int own = map_of_words(0), prog = visitor(&xdp, own, outer), late;
 

@@ -171,13 +171,9 @@ static int locked_map(void)
 
 static void maps(void)
 {
-	told_of_map("no_prealloc", "map flows (hash) was made with BPF_F_NO_PREALLOC",
-		    map_named(BPF_MAP_TYPE_HASH, "flows", 4, 8, BPF_F_NO_PREALLOC));
-	told_of_map("no_prealloc_cpu", "map flows (percpu_hash) was made with BPF_F_NO_PREALLOC",
+	told_of_map("no_prealloc_cpu",
+		    "map flows (percpu_hash) is per CPU and was made with BPF_F_NO_PREALLOC",
 		    map_named(BPF_MAP_TYPE_PERCPU_HASH, "flows", 4, 8, BPF_F_NO_PREALLOC));
-	told_of_map("trie",
-		    "map routes (lpm_trie) is of a type whose values have no pages of their own",
-		    map_named(BPF_MAP_TYPE_LPM_TRIE, "routes", 8, 8, BPF_F_NO_PREALLOC));
 	told_of_map("with_lock", "map locks (array) has a bpf_spin_lock in its values",
 		    locked_map());
 }
@@ -272,8 +268,9 @@ static void kernel_function(void)
 static void maps_of_maps(void)
 {
 	static const char why[] =
-		"map inner (hash) in a map of maps was made with BPF_F_NO_PREALLOC";
-	int inner = map_named(BPF_MAP_TYPE_HASH, "inner", 4, 8, BPF_F_NO_PREALLOC), outer, prog;
+		"map inner (percpu_hash) in a map of maps is per CPU and was made with BPF_F_NO_PREALLOC";
+	int inner = map_named(BPF_MAP_TYPE_PERCPU_HASH, "inner", 4, 8, BPF_F_NO_PREALLOC);
+	int outer, prog;
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = inner);
 	s64 refused = moat_counter("refused_maps");
 	u32 zero = 0;

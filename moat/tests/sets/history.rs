@@ -37,6 +37,8 @@ pub enum Event {
     Collect(usize),
     /// Who of them goes on.
     Settle(usize),
+    /// The values of a map have more pages.
+    Grow(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +109,7 @@ impl Step {
             Event::Delete(outer, slot) => system.delete(system.outer(*outer), *slot),
             Event::Collect(outer) => system.collect(system.outer(*outer)),
             Event::Settle(i) => system.settle(*i, *shortage),
+            Event::Grow(map) => system.grow(system.map(*map), *shortage),
         }
     }
 }
@@ -114,7 +117,12 @@ impl Step {
 const KEYS: [usize; 7] = [0, 1, 2, 3, 4, 6, 13];
 
 fn setups() -> impl Strategy<Value = Setup> {
-    let size = select(vec![Size::Page, Size::Granule, Size::Granules]);
+    let size = select(vec![
+        Size::Page,
+        Size::Granule,
+        Size::Granules,
+        Size::Growing,
+    ]);
     let maps = vec((size, proptest::bool::weighted(0.2)), 3..6);
     (select(&KEYS[..]), maps, vec(1usize..4, 1..3)).prop_map(|(keys, maps, outers)| Setup {
         keys,
@@ -144,6 +152,7 @@ fn events() -> impl Strategy<Value = Event> {
         4 => (0usize..2, 0usize..3).prop_map(|(outer, slot)| Event::Delete(outer, slot)),
         3 => (0usize..2).prop_map(Event::Collect),
         4 => (0usize..3).prop_map(Event::Settle),
+        4 => (0usize..5).prop_map(Event::Grow),
     ]
 }
 

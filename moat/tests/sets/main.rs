@@ -60,6 +60,7 @@ mod arenas;
 mod books;
 mod broken;
 mod changes;
+mod grows;
 mod history;
 mod loads;
 mod map_calls;

@@ -62,7 +62,7 @@ fn no_less(machine: &Machine, loaded: &Loaded) -> Checked {
         if listed.writable != writable {
             return Err(format!("is told that it may write: {}", listed.writable));
         }
-        for addr in granules(listed.base, map.span) {
+        for addr in granules(listed.base, map.told) {
             let page = match machine.tables.get(&addr) {
                 Some(page) if page.frame == listed.map as usize => page,
                 other => return Err(format!("finds {other:x?} at {addr:x}")),

@@ -53,6 +53,10 @@ pub struct bpf_map {
     pub refcnt: u32,
     /// Bytes its values take in the window.
     pub span: u64,
+    /// Bytes of that, from its start, that have pages.
+    pub filled: u64,
+    /// Bytes of these that lookups may return.
+    pub told: u64,
     /// By slot, if it holds maps.
     pub inner: Vec<*mut bpf_map>,
     /// What is known of these.
@@ -271,14 +275,25 @@ pub unsafe fn moat_map_unplaced(_map: *const bpf_map) -> *const c_char {
     c"has no pages".as_ptr()
 }
 
+pub unsafe fn moat_map_filled(map: *const bpf_map) -> u64 {
+    // SAFETY: the caller has a reference.
+    unsafe { (*map).filled }
+}
+
 /// Pages of map values go by the map's name.
-pub unsafe fn moat_map_pages(map: *const bpf_map, pages: *mut *mut page) -> i32 {
-    if memory::fails() {
+pub unsafe fn moat_map_pages(
+    map: *const bpf_map,
+    first: u64,
+    pages: *mut *mut page,
+    nr: u64,
+) -> i32 {
+    // SAFETY: the caller has a reference.
+    if memory::fails() || first + nr > unsafe { (*map).filled } >> 12 {
         return -12;
     }
-    // SAFETY: room for one per page of the span.
+    // SAFETY: there is room for so many.
     unsafe {
-        for i in 0..((*map).span >> 12) as usize {
+        for i in 0..nr as usize {
             *pages.add(i) = map as *mut page;
         }
     }
