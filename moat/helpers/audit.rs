@@ -133,6 +133,10 @@ pub enum Why {
     Memory,
     /// A size out of range.
     Size,
+    /// Not what the run holds, of the kind that this helper takes.
+    NotHeld,
+    /// The run holds as much as it was loaded for.
+    Holds,
     /// The contract itself is wrong.  The table's tests exclude this.
     Contract,
 }
@@ -235,6 +239,16 @@ pub fn audit_lookup<'d, C: Caller>(
     }
 }
 
+/// The map that a call is for, of one of `types`, as its first argument.
+#[inline(always)]
+pub fn audit_map<C: Caller>(
+    types: MapTypes,
+    map: Allegation,
+    caller: &C,
+) -> Result<&MapInfo, AuditError> {
+    map_of(types, map, caller).map_err(|why| AuditError { arg: 0, why })
+}
+
 #[inline(always)]
 fn grant<'d, C: Caller>(
     contract: &Contract,
@@ -250,6 +264,8 @@ fn grant<'d, C: Caller>(
         Arg::Ctx => return Ok(Grant::Ctx(caller.ctx())),
         Arg::PktData => return Ok(Grant::Scalar(caller.pkt_data())),
         Arg::Headlen => return Ok(Grant::Scalar(caller.headlen())),
+        // `run/records.rs` sees to these calls.
+        Arg::Record | Arg::RecordSize => return Err(Why::Contract),
         Arg::MapPtr(types) => {
             let info = map_of(types, value, caller)?;
             // The verifier's, from record_func_map(); map operations do not ask.

@@ -42,6 +42,10 @@ pub enum Arg {
     Size { max: u32, zero_ok: bool },
     /// A fixed number of bytes.
     FixedMem { access: Access, bytes: u16 },
+    /// A record that the run holds, and gives back.
+    Record,
+    /// The size of a record, in bytes: no larger than the program was loaded for.
+    RecordSize,
     /// `skb->data`, which classic loads keep in a register: re-materialised.
     PktData,
     /// `skb->len - skb->data_len`, likewise.
@@ -88,6 +92,8 @@ pub enum Ret {
     /// NULL, or the kernel's address of a value of the map argument, which the
     /// gate turns into the address the program knows.
     MapValueOrNull,
+    /// NULL, or a record of the map argument, which the program fills in in its slot.
+    RecordOrNull,
 }
 
 /// Which of the program's private copies a call touches.

@@ -4,6 +4,7 @@
 //! - [`contract`]: the vocabulary of a contract.
 //! - [`table`]: one contract for every helper, found by its number.
 //! - [`audit`]: a contract, applied to the arguments of one call.
+//! - [`grants`]: what a run was given, and has to give back.
 //! - [`geometry`]: what helpers make of a packet, and what they must not.
 //!
 //! The other files are the contracts themselves, by subject.
@@ -11,11 +12,12 @@
 pub mod audit;
 pub mod contract;
 pub mod geometry;
+pub mod grants;
 pub mod table;
 
 mod classic;
 mod common;
-mod maps;
+pub(crate) mod maps;
 pub(crate) mod net_both;
 mod net_skb;
 mod net_xdp;

@@ -8,8 +8,8 @@ use kernel::bindings;
 
 pub use bindings::{
     bpf_map, bpf_prog, moat_cpu_slots, moat_ctx_plan, moat_domain, moat_fault, moat_gates,
-    moat_image, moat_jit, moat_jit_image, moat_map_call, moat_ops, moat_return as moat_return_t,
-    moat_run, moat_site, moat_slot, page,
+    moat_grants, moat_image, moat_jit, moat_jit_image, moat_map_call, moat_ops,
+    moat_return as moat_return_t, moat_run, moat_site, moat_slot, page,
 };
 
 pub use crate::bindings::*;

@@ -161,6 +161,23 @@ u64 moat_shim_lookup(u64 func, u64 map, u64 key)
 	return ((u64 (*)(u64, u64, u64, u64, u64))func)(map, key, 0, 0, 0);
 }
 
+u64 moat_shim_reserve(u64 func, u64 map, u64 size, u64 flags)
+{
+	return ((u64 (*)(u64, u64, u64, u64, u64))func)(map, size, flags, 0, 0);
+}
+
+void moat_shim_commit(u64 func, u64 record, u64 flags)
+{
+	((u64 (*)(u64, u64, u64, u64, u64))func)(record, flags, 0, 0, 0);
+}
+
+/* What a program may hold at once */
+void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record)
+{
+	*refs = env->most_refs;
+	*record = env->largest_record;
+}
+
 /*
  * What the kernel knows of a hash map, or a map of maps, that programs may call straight
  * away; false of all others. Arrays would be given indices that they may read twice.

@@ -3,7 +3,7 @@
 //!
 //! Context: process; the thread that loads the program.
 
-use crate::helpers::contract::{Contract, Uncovers};
+use crate::helpers::contract::{Contract, Ret, Uncovers};
 use crate::helpers::table;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::prog_types::{Context, ProgType};
@@ -27,6 +27,8 @@ pub struct Calls {
     pub local: bool,
     /// One may move the start of the packet, or of its metadata, down to old kernel memory.
     pub uncover: bool,
+    /// One may give it something to give back.
+    pub grants: bool,
 }
 
 impl Calls {
@@ -52,6 +54,7 @@ impl Calls {
                 Some(contract)
                     if contract.refused.is_none() && contract.types.contains(ty.number) =>
                 {
+                    calls.grants |= contract.ret == Ret::RecordOrNull;
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
                         Context::SkBuff => contract.effects.load_ctx,

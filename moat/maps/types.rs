@@ -178,7 +178,11 @@ impl MapTypes {
     pub const PLACED: MapTypes = types!(row => row.placed);
     /// Types that do not keep a program from being isolated: programs have no address of a
     /// value, or one in the window.
-    pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::OF_MAPS).or(MapTypes::FIFO);
+    pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::UNSEEN);
+    /// Types of whose values programs have no addresses, so that these need no place.
+    pub const UNSEEN: MapTypes = MapTypes::OF_MAPS
+        .or(MapTypes::FIFO)
+        .or(MapTypes::of(&[RINGBUF]));
 
     /// Exactly the listed types.  One without a row fails the build.
     pub const fn of(types: &[u32]) -> MapTypes {

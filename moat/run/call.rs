@@ -15,7 +15,7 @@ use crate::maps::types::MapTypes;
 use crate::run::reshape;
 
 /// A helper's return value.
-type Called = core::result::Result<u64, AuditError>;
+pub(super) type Called = core::result::Result<u64, AuditError>;
 
 impl Run<'_> {
     /// A map lookup, the call that comes most often.
@@ -95,6 +95,8 @@ impl Run<'_> {
             Ret::Int => ret as u32 as u64,
             Ret::Void => 0,
             Ret::MapValueOrNull => self.value(ret, map),
+            // Not made here: `run/records.rs`.
+            Ret::RecordOrNull => 0,
         }
     }
 

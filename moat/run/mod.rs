@@ -19,14 +19,18 @@ mod call;
 #[allow(dead_code)]
 pub mod line;
 pub mod program;
+pub mod records;
 pub mod reshape;
 pub mod sends;
 pub mod violation;
 
 pub use crate::edge::invocation::Run;
 
-/// `BPF_FUNC_map_lookup_elem`
+// `BPF_FUNC_*`
 const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
+const RINGBUF_RESERVE: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_reserve;
+const RINGBUF_SUBMIT: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_submit;
+const RINGBUF_DISCARD: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_discard;
 
 impl Run<'_> {
     /// Loads context and packet again after a helper that may have changed them.
@@ -121,6 +125,9 @@ pub fn prepare(run: Run<'_>) -> u64 {
 pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64 {
     let called = match site.helper() {
         MAP_LOOKUP_ELEM => run.lookup(site, args),
+        RINGBUF_RESERVE => run.reserve(site, args),
+        RINGBUF_SUBMIT => run.commit(site, args, true),
+        RINGBUF_DISCARD => run.commit(site, args, false),
         _ => run.call(site, args),
     };
     match called {

@@ -100,6 +100,8 @@ pub struct Program {
     pub told: AtomicBool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
+    /// Bytes of the largest record of a ring buffer that it may hold.
+    pub record: u32,
 }
 
 impl Program {
@@ -124,6 +126,7 @@ impl Program {
             rewrites: false,
             told: AtomicBool::new(false),
             packet: 0,
+            record: 0,
         }
     }
 

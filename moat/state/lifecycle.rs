@@ -23,13 +23,13 @@ pub struct Layout {
     pub area: Area,
     pub slots: Slots,
     pub shadows: Zeroed<u64>,
+    pub grants: Zeroed<u64>,
 }
 
 /// Whether programs that use `map` need its values in the window: they may have addresses
 /// of these, or it is of a type that cannot be isolated, which will be said then.
 fn has_values_in_window(map: Map<'_>) -> bool {
-    let without = MapTypes::OF_MAPS.or(MapTypes::FIFO);
-    !without.contains(map.info().ty)
+    !MapTypes::UNSEEN.contains(map.info().ty)
 }
 
 impl State {

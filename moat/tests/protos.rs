@@ -181,6 +181,8 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
             bytes == size_of(&proto[&format!("arg{}_size", i + 1)])
                 && access.writes() == has("MEM_WRITE")
         }
+        ("ARG_CONST_ALLOC_SIZE_OR_ZERO", Arg::RecordSize) => true,
+        ("ARG_PTR_TO_ALLOC_MEM", Arg::Record) => has("OBJ_RELEASE"),
         _ => false,
     }
 }
@@ -190,6 +192,7 @@ fn same_ret(proto: &Fields, ret: Ret) -> bool {
         "RET_INTEGER" => matches!(ret, Ret::Scalar | Ret::Int),
         "RET_VOID" => ret == Ret::Void,
         "RET_PTR_TO_MAP_VALUE_OR_NULL" => ret == Ret::MapValueOrNull,
+        "RET_PTR_TO_ALLOC_MEM_OR_NULL" => ret == Ret::RecordOrNull,
         _ => false,
     }
 }

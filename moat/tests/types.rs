@@ -188,7 +188,7 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     assert_eq!(members(MapTypes::TRIES), [LPM_TRIE]);
     // All but the trie.
     assert_eq!(members(MapTypes::PLACED), keyed[..6]);
-    let isolated = [&keyed[..6], &of_maps, &[QUEUE, STACK]].concat();
+    let isolated = [&keyed[..6], &of_maps, &[QUEUE, STACK, RINGBUF]].concat();
     assert_eq!(members(MapTypes::ISOLATED), isolated);
     assert_eq!(members(MapTypes::NONE), []);
 }
