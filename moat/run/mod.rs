@@ -126,8 +126,7 @@ pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64
     let called = match site.helper() {
         MAP_LOOKUP_ELEM => run.lookup(site, args),
         RINGBUF_RESERVE => run.reserve(site, args),
-        RINGBUF_SUBMIT => run.commit(site, args, true),
-        RINGBUF_DISCARD => run.commit(site, args, false),
+        RINGBUF_SUBMIT | RINGBUF_DISCARD => run.commit(site, args),
         _ => run.call(site, args),
     };
     match called {

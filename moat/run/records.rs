@@ -56,17 +56,16 @@ impl Run<'_> {
         Ok(name)
     }
 
-    /// `bpf_ringbuf_submit()`, or `bpf_ringbuf_discard()`.
-    pub(super) fn commit(&self, site: Site<'_>, raw: &[Allegation; 5], submit: bool) -> Called {
+    /// `bpf_ringbuf_submit()`, or `bpf_ringbuf_discard()`: who gets the place next finds
+    /// there what the program has left.
+    pub(super) fn commit(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
         let grants = self.grants();
         let held = grants.and_then(|grants| grants.release(Kind::Record, raw[0].0));
         let held = held.ok_or(AuditError {
             arg: 0,
             why: Why::NotHeld,
         })?;
-        if submit {
-            records::copy_out(&held);
-        }
+        records::copy_out(&held);
         site.commit(held, raw[1].0);
         if self.is_over(site) {
             self.stop();

@@ -77,6 +77,11 @@ static void submit(u32 flags)
 	E(MOV_IMM(R2, flags), CALL(ringbuf_submit));
 }
 
+static void discard(int reg)
+{
+	E(MOV_REG(R1, reg), MOV_IMM(R2, 0), CALL(ringbuf_discard));
+}
+
 static void end(void)
 {
 	E(MOV_IMM(R0, 1), EXIT());
@@ -198,18 +203,26 @@ static void several(void)
 	struct ring ring = ring_open(RING);
 	int fd, call[3];
 
-	for (int i = 0; i < 3; i++) {
-		call[i] = cnt;
-		E(CALL_REL(0), MOV_REG(R6 + i, R0));
+	for (int i = 0; i < 4; i++) {
+		if (i < 3) {
+			call[i] = cnt;
+			E(CALL_REL(0));
+		} else {
+			E(LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 100), MOV_IMM(R3, 0),
+			  CALL(ringbuf_reserve));
+		}
+		E(JMP_IMM(BPF_JNE, R0, 0, 3 * i + 2));
+		for (int r = R6; r < R6 + i; r++)
+			discard(r);
+		E(MOV_IMM(R0, 7), EXIT(), MOV_REG(R6 + i, R0), ST(BPF_DW, R0, 0, i));
 	}
-	E(LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 100), MOV_IMM(R3, 0), CALL(ringbuf_reserve),
-	  MOV_REG(R9, R0));
-	for (int r = R6; r <= R9; r++)
-		E(JMP_IMM(BPF_JEQ, r, 0, 1), ST(BPF_DW, r, 0, r));
-	E(JMP_IMM(BPF_JEQ, R7, 0, 3), MOV_REG(R1, R7), MOV_IMM(R2, 0), CALL(ringbuf_submit));
-	E(JMP_IMM(BPF_JEQ, R9, 0, 3), MOV_REG(R1, R9), MOV_IMM(R2, 0), CALL(ringbuf_discard));
-	E(JMP_IMM(BPF_JEQ, R8, 0, 3), MOV_REG(R1, R8), MOV_IMM(R2, 0), CALL(ringbuf_submit));
-	E(JMP_IMM(BPF_JEQ, R6, 0, 3), MOV_REG(R1, R6), MOV_IMM(R2, 0), CALL(ringbuf_submit));
+	E(MOV_REG(R1, R7));
+	submit(0);
+	discard(R9);
+	E(MOV_REG(R1, R8));
+	submit(0);
+	E(MOV_REG(R1, R6));
+	submit(0);
 	end();
 	for (int i = 0; i < 3; i++)
 		insns[call[i]].imm = cnt - call[i] - 1;
@@ -229,14 +242,11 @@ static void several(void)
 static void as_memory(void)
 {
 	struct ring ring = ring_open(RING), other = ring_open(RING);
-	int hash = map_create(BPF_MAP_TYPE_HASH, 8, 8, 8), fd;
-	u64 key = 0x77, value = 0;
+	int fd;
 
 	E(MOV_REG(R6, R1));
 	reserve(&ring, 48);
-	E(MOV_REG(R7, R0), ST(BPF_DW, R7, 0, key), ST(BPF_DW, R7, 8, 0x88));
-	E(LD_MAP_FD(R1, hash), MOV_REG(R2, R7), MOV_REG(R3, R7), ALU64_IMM(BPF_ADD, R3, 8),
-	  MOV_IMM(R4, 0), CALL(map_update_elem));
+	E(MOV_REG(R7, R0), ST(BPF_DW, R7, 0, 0x77), ST(BPF_DW, R7, 8, 0x88));
 	E(MOV_REG(R1, R6), MOV_IMM(R2, 0), MOV_REG(R3, R7), ALU64_IMM(BPF_ADD, R3, 16),
 	  MOV_IMM(R4, 32));
 	if (t == &xdp)
@@ -253,10 +263,7 @@ static void as_memory(void)
 	runs(fd, 3);
 	note_ring(&ring);
 	note_ring(&other);
-	map_lookup(hash, &key, &value);
-	note_word(value);
 	close(fd);
-	close(hash);
 	ring_close(&ring);
 	ring_close(&other);
 }
