@@ -28,7 +28,7 @@ pub struct Layout {
 
 /// Whether programs that use `map` need its values in the window: they may have addresses
 /// of these, or it is of a type that cannot be isolated, which will be said then.
-fn has_values_in_window(map: Map<'_>) -> bool {
+pub(super) fn has_values_in_window(map: Map<'_>) -> bool {
     !MapTypes::UNSEEN.contains(map.info().ty)
 }
 
