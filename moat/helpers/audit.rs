@@ -114,6 +114,11 @@ pub trait Caller: CallerMemory {
     fn pkt_data(&self) -> u64;
     /// `skb_headlen()` of the kernel's context; 0 if it is not a socket buffer.
     fn headlen(&self) -> u64;
+    /// The kernel's address of the socket that the run holds as `name`.  With `back` the run
+    /// holds it no more.
+    fn socket(&self, _name: u64, _back: bool) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a call was not let through.
@@ -264,6 +269,11 @@ fn grant<'d, C: Caller>(
         Arg::Ctx => return Ok(Grant::Ctx(caller.ctx())),
         Arg::PktData => return Ok(Grant::Scalar(caller.pkt_data())),
         Arg::Headlen => return Ok(Grant::Scalar(caller.headlen())),
+        Arg::Socket | Arg::SocketBack => {
+            let back = matches!(contract.args[i], Arg::SocketBack);
+            let socket = caller.socket(value.0, back);
+            return socket.map(Grant::Scalar).ok_or(Why::NotHeld);
+        }
         // `run/records.rs` sees to these calls.
         Arg::Record | Arg::RecordSize => return Err(Why::Contract),
         Arg::MapPtr(types) => {

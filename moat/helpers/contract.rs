@@ -44,6 +44,10 @@ pub enum Arg {
     FixedMem { access: Access, bytes: u16 },
     /// A record that the run holds, and gives back.
     Record,
+    /// A socket that the run holds.
+    Socket,
+    /// One that it gives back.
+    SocketBack,
     /// The size of a record, in bytes: no larger than the program was loaded for.
     RecordSize,
     /// `skb->data`, which classic loads keep in a register: re-materialised.
@@ -94,6 +98,15 @@ pub enum Ret {
     MapValueOrNull,
     /// NULL, or a record of the map argument, which the program fills in in its slot.
     RecordOrNull,
+    /// NULL, or a socket with a reference on it, to be given back.
+    SocketOrNull,
+}
+
+impl Ret {
+    /// Whether it is something to give back.
+    pub const fn is_held(self) -> bool {
+        matches!(self, Ret::RecordOrNull | Ret::SocketOrNull)
+    }
 }
 
 /// Which of the program's private copies a call touches.

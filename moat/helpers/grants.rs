@@ -16,6 +16,8 @@ use core::cell::Cell;
 pub enum Kind {
     /// Of a ring buffer.  Its name is where the program fills it in.
     Record = 1,
+    /// Any `struct sock_common`.  Its name is the kernel's address: programs compare these.
+    Socket = 2,
 }
 
 /// The kernel's address of something that a helper returned.
@@ -119,6 +121,19 @@ impl Room<'_> {
             place,
             size,
             kind: Kind::Record as u32,
+        })
+    }
+
+    /// Takes note of something that the program is not to look into.
+    #[inline(always)]
+    pub fn hold_object(self, kind: Kind, object: Object) -> Held {
+        let place = self.entry.get().place;
+        self.hold(Entry {
+            name: object.0,
+            object: object.0,
+            place,
+            size: 0,
+            kind: kind as u32,
         })
     }
 

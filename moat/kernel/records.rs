@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Records of ring buffers: the kernel's, and the place in a slot where a program fills one
-//! in.
+//! What a run holds: records of ring buffers, the kernel's and the place in a slot where a
+//! program fills one in, and sockets.
 //!
 //! C header: [`include/linux/bpf.h`], `kernel/bpf/ringbuf.c`.  Context: as in
 //! `invocation.rs`.
@@ -10,7 +10,7 @@ use super::program_memory::Copying;
 use super::site::Site;
 use crate::edge::ffi::{self, moat_grants};
 use crate::helpers::audit::MapInfo;
-use crate::helpers::grants::{Entry, Grants, Held, Object};
+use crate::helpers::grants::{Entry, Grants, Held, Kind, Object};
 use core::cell::Cell;
 use core::ptr::addr_of;
 use kernel::bindings;
@@ -63,10 +63,17 @@ fn copy(held: &Held, from: u64, to: u64) {
     unsafe { Copying::new(from, to, held.size().into()) }.all();
 }
 
-/// A record that nobody will submit, of a run that has ended.
-pub fn discard(held: Held) {
-    // SAFETY: of a grant, which is given up: a record that is neither submitted nor discarded.
-    unsafe { bindings::moat_discard_record(held.object().addr() as *mut core::ffi::c_void) };
+/// What nobody else will give back, of a run that has ended.
+pub fn give_back(held: Held) {
+    let object = held.object().addr() as *mut core::ffi::c_void;
+    // SAFETY: of a grant, which is given up: a record that is neither submitted nor discarded,
+    // or a socket that a lookup has returned.
+    unsafe {
+        match held.is(Kind::Record) {
+            true => bindings::moat_discard_record(object),
+            false => ffi::moat_shim_put_socket(object),
+        }
+    }
 }
 
 impl Site<'_> {

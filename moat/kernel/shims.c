@@ -23,6 +23,8 @@
 #include <linux/timekeeping.h>
 #include <linux/user_namespace.h>
 #include <linux/workqueue.h>
+#include <net/inet_hashtables.h>
+#include <net/sock.h>
 #include <net/xdp.h>
 #include <asm/moat.h>
 
@@ -169,6 +171,13 @@ u64 moat_shim_reserve(u64 func, u64 map, u64 size, u64 flags)
 void moat_shim_commit(u64 func, u64 record, u64 flags)
 {
 	((u64 (*)(u64, u64, u64, u64, u64))func)(record, flags, 0, 0, 0);
+}
+
+/* As bpf_sk_release() */
+void moat_shim_put_socket(void *sk)
+{
+	if (sk_is_refcounted(sk))
+		sock_gen_put(sk);
 }
 
 /* What a program may hold at once */

@@ -51,6 +51,7 @@ u64 moat_shim_call(u64 func, const u64 *args);
 u64 moat_shim_lookup(u64 func, u64 map, u64 key);
 u64 moat_shim_reserve(u64 func, u64 map, u64 size, u64 flags);
 void moat_shim_commit(u64 func, u64 record, u64 flags);
+void moat_shim_put_socket(void *sk);
 void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record);
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call);
 u64 moat_shim_skb_data(const void *skb);

@@ -3,7 +3,7 @@
 //!
 //! Context: process; the thread that loads the program.
 
-use crate::helpers::contract::{Contract, Ret, Uncovers};
+use crate::helpers::contract::{Contract, Uncovers};
 use crate::helpers::table;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::prog_types::{Context, ProgType};
@@ -54,7 +54,7 @@ impl Calls {
                 Some(contract)
                     if contract.refused.is_none() && contract.types.contains(ty.number) =>
                 {
-                    calls.grants |= contract.ret == Ret::RecordOrNull;
+                    calls.grants |= contract.ret.is_held();
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
                         Context::SkBuff => contract.effects.load_ctx,

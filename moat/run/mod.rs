@@ -109,6 +109,10 @@ impl Caller for Run<'_> {
     fn headlen(&self) -> u64 {
         self.skb().headlen().into()
     }
+
+    fn socket(&self, name: u64, back: bool) -> Option<u64> {
+        self.socket_of(name, back)
+    }
 }
 
 /// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Records of ring buffers: given out, taken back, and what is left of them.
+//! What a run holds: records of ring buffers, and sockets; given out, taken back, and what
+//! is left of them.
 //!
 //! The kernel's record is reserved when the program asks for one, so that order and room are
 //! what they are without us; the program fills in a copy in its slot, which goes to the ring
@@ -13,7 +14,7 @@ use crate::edge::counters::moat_given_back;
 use crate::edge::records;
 use crate::edge::site::Site;
 use crate::helpers::audit::{self, Allegation, AuditError, Why};
-use crate::helpers::grants::Kind;
+use crate::helpers::grants::{Kind, Object};
 use crate::helpers::maps::RINGS;
 use core::sync::atomic::Ordering;
 
@@ -73,6 +74,34 @@ impl Run<'_> {
         Ok(0)
     }
 
+    /// Whether it can hold one more thing.
+    pub(super) fn has_room(&self) -> bool {
+        self.grants()
+            .map_or(false, |grants| grants.room().is_some())
+    }
+
+    /// What the program is to know of a socket that it has got, for which there is room.
+    pub(super) fn hold_socket(&self, ret: u64) -> u64 {
+        let room = self.grants().and_then(|grants| grants.room());
+        match Object::returned(ret).zip(room) {
+            Some((socket, room)) => {
+                self.look_on_exit();
+                room.hold_object(Kind::Socket, socket).name()
+            }
+            None => 0,
+        }
+    }
+
+    /// The socket that it holds as `name`, and with `back` holds no more.
+    pub(super) fn socket_of(&self, name: u64, back: bool) -> Option<u64> {
+        let grants = self.grants()?;
+        let held = match back {
+            true => grants.release(Kind::Socket, name),
+            false => grants.find(Kind::Socket, name),
+        };
+        held.map(|held| held.object().addr())
+    }
+
     /// Gives back all it holds.
     fn give_back(&self) {
         let grants = match self.grants() {
@@ -81,7 +110,7 @@ impl Run<'_> {
         };
         while let Some(held) = grants.release_any() {
             moat_given_back.fetch_add(1, Ordering::Relaxed);
-            records::discard(held);
+            records::give_back(held);
         }
     }
 }

@@ -42,6 +42,8 @@ const struct row rows[] = {
 	  MOST(138, 197, 4), GOAL(200, 4) },
 	{ "LRU hash lookup, update", RUN(SOCKET_FILTER, p_lookup_update, LRU_HASH, 0),
 	  MOST(212, 307, 6), GOAL(240, 6) },
+	{ "ring buffer record, 64 bytes", RUN(SOCKET_FILTER, p_record, RINGBUF, 1),
+	  MOST(400, 500, 6), GOAL(213, 6) },
 	{ "empty XDP", RUN(XDP, p_xdp_empty, UNSPEC, XDP_PASS),
 	  MOST(73, 96, 2), GOAL(73, 2) },
 	{ "XDP header parse", RUN(XDP, p_xdp_parse, UNSPEC, XDP_PASS),
