@@ -24,7 +24,7 @@
 //! | **`code/`**: what does the JIT tell, and ask | `jit.rs`, `loading.rs` |
 //! | what may an image be, where may it lead  | `image.rs`, `walk.rs`, `sensitive.rs`, `decode.rs`, `opcodes.rs`, `insn_starts.rs` |
 //! | how does it call out                     | `sites.rs`; which maps without an audit: `load/map_calls.rs` |
-//! | **`run/`**: where is the boundary crossed | `enter_exit.S`, `call_return.S`, `map_calls.S`, `gates.h`, and `arch/x86/entry/moat_64.S` in the kernel |
+//! | **`run/`**: where is the boundary crossed | `enter_exit.S`, `call_return.S`, `map_calls.S`, `record_calls.S`, `gates.h`, and `arch/x86/entry/moat_64.S` in the kernel |
 //! | what do runs read                        | `program.rs` |
 //! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `records.rs` |
 //! | what happens on a violation              | `violation.rs`; may it go to the log: `limit.c` |

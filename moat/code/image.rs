@@ -112,10 +112,11 @@ impl Loading {
         }
         let map = program.map_call(map);
         let known = map.and_then(|(info, call)| sites::map_entry(id as u32, info, call));
+        let known = known.or_else(|| sites::commit_entry(id as u32));
         let entry = match known {
-            Some(entry) => entry,
-            None if is_unaudited(program, contract) => func,
-            None => ffi::addr(ffi::moat_audit),
+            Some(entry) if !contract.is_held() || program.has_small_records() => entry,
+            _ if is_unaudited(program, contract) => func,
+            _ => ffi::addr(ffi::moat_audit),
         };
         let site = ffi::moat_site {
             ret,

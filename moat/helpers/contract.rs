@@ -326,6 +326,11 @@ impl Contract {
         self.checked == 0 && self.refused.is_none()
     }
 
+    /// Whether it hands out a record, or takes one back.
+    pub const fn is_held(&self) -> bool {
+        matches!(self.ret, Ret::RecordOrNull) || matches!(self.args[0], Arg::Record)
+    }
+
     /// The map types its map argument may have, if it has one.
     pub const fn map_types(&self) -> Option<MapTypes> {
         let mut i = 0;

@@ -40,6 +40,8 @@ extern "C" {
     pub fn moat_map_lookup_outer_array();
     pub fn moat_map_update();
     pub fn moat_map_delete();
+    pub fn moat_record_reserve();
+    pub fn moat_record_commit();
     pub fn moat_stop();
     // The site to copy, and the places in it.
     pub fn moat_site_begin();

@@ -188,7 +188,7 @@ void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record)
 }
 
 /*
- * What the kernel knows of a hash map, or a map of maps, that programs may call straight
+ * What the kernel knows of a hash map, a ring, or a map of maps, that programs may call straight
  * away; false of all others. Arrays would be given indices that they may read twice.
  */
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
@@ -207,6 +207,10 @@ bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 		call->to_window = -(__force u64)map->moat.blocks[0];
 		call->cpu_size = map->moat.size;
 		break;
+	case BPF_MAP_TYPE_RINGBUF:
+		/* It has none of these operations. */
+		*call = (struct moat_map_call){ .map = (u64)map };
+		return true;
 	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
 	case BPF_MAP_TYPE_HASH_OF_MAPS:
 		/* What is found is no value. */

@@ -111,6 +111,7 @@ impl Program {
         let sizes = self.sizes(calls, facts)?;
         self.packet = sizes.packet;
         self.record = facts.record;
+        self.holds = facts.refs;
         self.set_ways();
         if sizes.records.nr.is_some() {
             self.gates.edit().flags |= bindings::MOAT_DOM_GRANTS;

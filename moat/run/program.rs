@@ -26,6 +26,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
 
+/// Copying more than this takes long enough to look at the clock, which the audited way does.
+const SMALL: u32 = 4096;
+
 /// A map this program uses.
 #[derive(Clone, Copy)]
 pub struct UsedMap {
@@ -102,6 +105,8 @@ pub struct Program {
     pub packet: u64,
     /// Bytes of the largest record of a ring buffer that it may hold.
     pub record: u32,
+    /// How many references and records it may hold at once.
+    pub holds: u32,
 }
 
 impl Program {
@@ -127,6 +132,7 @@ impl Program {
             told: AtomicBool::new(false),
             packet: 0,
             record: 0,
+            holds: 0,
         }
     }
 
@@ -188,6 +194,12 @@ impl Program {
         let mut calls = self.maps.get()?.calls.iter();
         let call = calls.find(|call| call.map == info.kernel)?;
         Some((info, call))
+    }
+
+    /// Whether its slots have room for a record, which takes no long time to copy.
+    pub fn has_small_records(&self) -> bool {
+        let flags = self.gates.flags().load(Ordering::Relaxed);
+        flags & bindings::MOAT_DOM_GRANTS != 0 && self.holds != 0 && self.record <= SMALL
     }
 
     /// Which image `ip` is in, and where in it.

@@ -51,7 +51,7 @@ impl State {
             };
             let _ = used.try_push(UsedMap::new(map, values));
         }
-        let calls = map_calls::all(&program.gates, &used, maps)?;
+        let calls = map_calls::all(&program, &used, maps)?;
         program.maps.set(OwnMaps { used, calls });
         for &map in maps.iter().filter(|&&map| is_outer(map)) {
             self.use_outer(id, map)?;

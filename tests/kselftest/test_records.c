@@ -7,9 +7,7 @@
  * all of it, what the programs returned and what woke the consumer must be the same, byte
  * by byte.
  */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -320,72 +318,6 @@ static void in_a_map(void)
 	ring_close(&ring);
 }
 
-/* Each of four CPUs has two programs that count. */
-#define EACH 3000
-static struct ring shared;
-static int counting[4];
-
-static void *produce(void *arg)
-{
-	int cpu = (long)arg;
-	u64 got = 0;
-
-	pin_to_cpu(cpu);
-	for (int i = 0; i < EACH; i++)
-		got += prog_run_once(counting[cpu]) == 1;
-	return (void *)got;
-}
-
-static void producers(void)
-{
-	pthread_t thread[4];
-	u64 last[4] = {}, got = 0, taken = 0, wrong = 0, done = 0;
-	int words = map_of_words(0);
-
-	shared = ring_open(BIG);
-	for (int cpu = 0; cpu < 4; cpu++) {
-		reserve(&shared, 24);
-		E(LD_MAP_VALUE(R1, words, 8 * cpu), LDX(BPF_DW, R2, R1, 0),
-		  ALU64_IMM(BPF_ADD, R2, 1), STX(BPF_DW, R1, R2, 0), STX(BPF_DW, R0, R2, 8),
-		  ST(BPF_DW, R0, 0, cpu), ALU64_IMM(BPF_XOR, R2, -1), STX(BPF_DW, R0, R2, 16),
-		  MOV_REG(R1, R0));
-		submit(cpu & 1 ? BPF_RB_NO_WAKEUP : 0);
-		end();
-		counting[cpu] = built();
-	}
-	for (long cpu = 0; cpu < 4; cpu++)
-		pthread_create(&thread[cpu], NULL, produce, (void *)cpu);
-	while (done < 4) {
-		void *ret;
-
-		if (!pthread_tryjoin_np(thread[done], &ret)) {
-			got += (u64)ret;
-			done++;
-		}
-		while (*shared.consumer < __atomic_load_n(shared.producer, __ATOMIC_ACQUIRE)) {
-			u64 pos = *shared.consumer, cpu = ring_word(&shared, pos);
-			u32 header = ring_header(&shared, pos);
-
-			if (header & BUSY)
-				break;
-			cpu = ring_word(&shared, pos) & 3;
-			wrong += header != 24 || ring_word(&shared, pos + 8) <= last[cpu] ||
-				 ring_word(&shared, pos + 16) != ~ring_word(&shared, pos + 8);
-			last[cpu] = ring_word(&shared, pos + 8);
-			taken++;
-			__atomic_store_n(shared.consumer, pos + ring_step(header), __ATOMIC_RELEASE);
-		}
-	}
-	taken += ring_consume(&shared);
-	ok(!wrong && taken == got && got > EACH,
-	   "%d: records of four CPUs: %lu made, %lu taken, %lu wrong", level, got, taken, wrong);
-	for (int cpu = 0; cpu < 4; cpu++)
-		close(counting[cpu]);
-	close(words);
-	ring_close(&shared);
-	pin_to_cpu(0);
-}
-
 static const struct {
 	const char *what;
 	void (*run)(void);
@@ -418,11 +350,6 @@ int main(void)
 		ok(length[0] == length[1] && !memcmp(seen[0], seen[1], length[0]),
 		   "%s: %s: the same %zu bytes", t->name, cases[i % ARRAY_SIZE(cases)].what,
 		   length[0]);
-	}
-	t = &xdp;
-	for (level = 0; level <= 2; level += 2) {
-		moat_set_level(level);
-		producers();
 	}
 	return finish();
 }
