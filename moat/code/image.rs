@@ -110,7 +110,11 @@ impl Loading {
         if !contract.types.contains(program.row.number) {
             return Err(INVAL);
         }
-        let map = program.map_call(map);
+        // The verifier does not say for which ring a record is.
+        let map = match contract.ret {
+            Ret::RecordOrNull => program.ring_call(),
+            _ => program.map_call(map),
+        };
         let known = map.and_then(|(info, call)| sites::map_entry(id as u32, info, call));
         let known = known.or_else(|| sites::commit_entry(id as u32));
         let entry = match known {

@@ -18,6 +18,7 @@ use crate::edge::plan::Plan;
 use crate::edge::prog_aux::{Aux, KeptAux};
 use crate::edge::rcu::{Rcu, Reader};
 use crate::helpers::audit::MapInfo;
+use crate::maps::types::RINGBUF;
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::prog_types::{Level, ProgType};
 use crate::state::arena::Id;
@@ -194,6 +195,13 @@ impl Program {
         let mut calls = self.maps.get()?.calls.iter();
         let call = calls.find(|call| call.map == info.kernel)?;
         Some((info, call))
+    }
+
+    /// The ring buffer that it is likely to call, the only one mostly, and how.
+    pub fn ring_call(&self) -> Option<(&MapInfo, &ffi::moat_map_call)> {
+        let maps = self.own_maps().iter().enumerate();
+        let mut rings = maps.filter(|(_, map)| map.info.ty == RINGBUF);
+        self.map_call(rings.next()?.0 as u32 + 1)
     }
 
     /// Whether its slots have room for a record, which takes no long time to copy.

@@ -43,7 +43,7 @@ const struct row rows[] = {
 	{ "LRU hash lookup, update", RUN(SOCKET_FILTER, p_lookup_update, LRU_HASH, 0),
 	  MOST(212, 307, 6), GOAL(240, 6) },
 	{ "ring buffer record, 64 bytes", RUN(SOCKET_FILTER, p_record, RINGBUF, 1),
-	  MOST(400, 500, 6), GOAL(213, 6) },
+	  MOST(250, 345, 6), GOAL(213, 6) },
 	{ "empty XDP", RUN(XDP, p_xdp_empty, UNSPEC, XDP_PASS),
 	  MOST(73, 96, 2), GOAL(73, 2) },
 	{ "XDP header parse", RUN(XDP, p_xdp_parse, UNSPEC, XDP_PASS),
