@@ -256,11 +256,10 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 
 .Lstore:
 	UNWIND_HINT_EMPTY
-	testl	$MOAT_DOM_GRANTS, MOAT_DOM_flags(%r11)
-	jnz	.Lholds
-.Lholds_nothing:
-	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
-	jz	.Lstored
+	/* Both, or neither, are rare: GRANTS is the sign. */
+	testb	$(MOAT_DOM_STORE | MOAT_DOM_GRANTS), MOAT_DOM_flags(%r11)
+	jle	.Lmay_hold
+.Lstores:
 	movq	%rax, MOAT_RUN_r0(%rsp)
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
 	jz	.Lstore_off
@@ -277,12 +276,18 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
 	jmp	.Lleave
 
-	/* EAX is the verdict still. */
-.Lholds:
+	/* ZF: nothing is stored, nor held. EAX is the verdict still. */
+.Lmay_hold:
+	jz	.Lstored
 	movq	MOAT_RUN_slot(%rsp), %rcx
 	movq	MOAT_SLOT_grants(%rcx), %rcx
 	cmpq	$0, MOAT_GRANTS_held(%rcx)
-	je	.Lholds_nothing
+	jne	.Lholds
+	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
+	jnz	.Lstores
+	jmp	.Lstored
+
+.Lholds:
 	movq	%rsp, %rdi
 	call	moat_held_on
 

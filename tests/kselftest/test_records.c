@@ -164,7 +164,8 @@ static void old_contents(void)
 static void flags(void)
 {
 	static const u32 flag[] = {
-		0, BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP, 64,
+		0, BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP,
+		BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP, 64,
 	};
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 

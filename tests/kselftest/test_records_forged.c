@@ -92,8 +92,8 @@ static void forged(void)
 	/* At level 2 that would be an offence already: a page offset of 0. */
 	E(LD_IMM64(R6, data), level ? MOV_IMM(R7, 0) : ST(BPF_W, R6, 4, 0),
 	  ALU64_IMM(BPF_ADD, R6, HEADER), GIVE_BACK(ringbuf_submit, R6), FINISH(&xdp));
-	attack(&(struct attack){ &xdp, "rogue_submit", "ringbuf_submit", 0, changed, &before, what },
-	       insns, cnt);
+	attack(&(struct attack){ &xdp, "rogue_submit", "ringbuf_submit", 0, changed, &before,
+				 what }, insns, cnt);
 	end_ring(what, given);
 }
 
@@ -182,8 +182,8 @@ static void too_much(void)
 	begin_ring();
 	E(RESERVE(ring.map, 16), MOV_REG(R6, R0), MOV_REG(R7, R8), RESERVE(ring.map, 16),
 	  FINISH(&xdp));
-	attack(&(struct attack){ &xdp, "rogue_many", "ringbuf_reserve", 0, has_moved, &least, what },
-	       insns, cnt);
+	attack(&(struct attack){ &xdp, "rogue_many", "ringbuf_reserve", 0, has_moved, &least,
+				 what }, insns, cnt);
 	end_ring(what, given + 1);
 
 	given = moat_counter("given_back");
@@ -192,8 +192,8 @@ static void too_much(void)
 	begin_ring();
 	E(RESERVE(ring.map, 16), GIVE_BACK(ringbuf_discard, R0), MOV_REG(R7, R8),
 	  RESERVE(ring.map, 1024), FINISH(&xdp));
-	attack(&(struct attack){ &xdp, "rogue_large", "ringbuf_reserve", 0, has_moved, &least, what },
-	       insns, cnt);
+	attack(&(struct attack){ &xdp, "rogue_large", "ringbuf_reserve", 0, has_moved, &least,
+				 what }, insns, cnt);
 	end_ring(what, given);
 }
 
@@ -215,7 +215,8 @@ static void past_the_end(void)
 	prog_run(fd, &run);
 	header = ring_header(&ring, 16 + HEADER);
 	if (level == 0)
-		ok(header != 16, "0: a program writes past a record: succeeds, a header is %x", header);
+		ok(header != 16, "0: a program writes past a record: succeeds, a header is %x",
+		   header);
 	else
 		ok(header == 16 && ring_header(&ring, 0) == 16,
 		   "2: a program writes past a record: headers are what they were");

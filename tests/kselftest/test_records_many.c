@@ -72,7 +72,8 @@ static void producers(int level)
 				 ring_word(&shared, pos + 16) != ~ring_word(&shared, pos + 8);
 			last[cpu] = ring_word(&shared, pos + 8);
 			taken++;
-			__atomic_store_n(shared.consumer, pos + ring_step(header), __ATOMIC_RELEASE);
+			__atomic_store_n(shared.consumer, pos + ring_step(header),
+					 __ATOMIC_RELEASE);
 		}
 	}
 	taken += ring_consume(&shared);

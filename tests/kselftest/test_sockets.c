@@ -63,7 +63,8 @@ static int references(void)
 		int n;
 
 		if (sscanf(line, " %*d: %*x:%x %*x:%x %*x %*x:%*x %*x:%*x %*x %*d %*d %*d %d",
-			   &local, &remote, &n) == 3 && local == ntohs(port) && remote == ntohs(peer))
+			   &local, &remote, &n) == 3 && local == ntohs(port) &&
+		    remote == ntohs(peer))
 			refs = n;
 	}
 	if (f)
