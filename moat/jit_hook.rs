@@ -99,9 +99,12 @@ pub fn admit(mut candidate: Candidate<'_>) -> c_int {
         // `begin` made no candidate of it.
         None => return 0,
     };
+    let (refs, record) = candidate.most();
     let facts = load::Facts {
         attach_type: prog.expected_attach_type(),
         stack_depth: prog.aux().stack_depth(),
+        refs,
+        record,
     };
     let (program, admitted) = match known(&mut candidate, program.row) {
         Ok((plan, calls, maps)) => load::admit(program, plan, calls, facts, &maps),

@@ -13,20 +13,21 @@
 //! | who may touch what                       | `lock.rs`, `rcu.rs`, `fixed.rs`, `exclusive.rs`, `held.rs`, `anywhere.rs` |
 //! | what is a program to the kernel          | `prog.rs`, `prog_aux.rs`, `candidate.rs`, `loaded.rs`, `plan.rs`, `gates.rs`, `code.rs` |
 //! | what is a map, memory, the window        | `maps.rs`, `memory.rs`, `window_pages.rs` |
-//! | what is a run, its context, its packet   | `invocation.rs`, `site.rs`, `context.rs`, `packet.rs`, `this_cpu.rs` |
+//! | what is a run, its context, its packet   | `invocation.rs`, `site.rs`, `records.rs`, `context.rs`, `packet.rs`, `this_cpu.rs` |
 //! | how is a program's memory looked at      | `program_memory.rs`, `caller_memory.rs`, `desk.rs` |
 //! | **`prog_types/`**: which program types are there | `rows.rs`, `set.rs`, `names.rs` |
 //! | **`maps/`**: which map types are there   | `types.rs` |
 //! | **`helpers/`**: what may a helper be given | `contract.rs`, `table.rs`, a file for each kind; `audit.rs` |
+//! | what has a run been given                | `grants.rs` |
 //! | what may become of a packet              | `geometry.rs`, `geometry/` |
 //! | **`load/`**: can it be isolated, and why not | `calls.rs`, `reason.rs` |
 //! | where are its slots                      | `layout.rs` |
 //! | **`code/`**: what does the JIT tell, and ask | `jit.rs`, `loading.rs` |
 //! | what may an image be, where may it lead  | `image.rs`, `walk.rs`, `sensitive.rs`, `decode.rs`, `opcodes.rs`, `insn_starts.rs` |
 //! | how does it call out                     | `sites.rs`; which maps without an audit: `load/map_calls.rs` |
-//! | **`run/`**: where is the boundary crossed | `enter_exit.S`, `call_return.S`, `map_calls.S`, `tail_call.S`, `gates.h`, and `arch/x86/entry/moat_64.S` in the kernel |
+//! | **`run/`**: where is the boundary crossed | `enter_exit.S`, `call_return.S`, `map_calls.S`, `record_calls.S`, `tail_call.S`, `gates.h`, and `arch/x86/entry/moat_64.S` in the kernel |
 //! | what do runs read                        | `program.rs` |
-//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `copies.rs`, `print.rs` |
+//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `copies.rs`, `print.rs`, `records.rs` |
 //! | what happens on a violation              | `violation.rs`; may it go to the log: `limit.c` |
 //! | who looks after runs with interrupts off | `watch.c` |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |

@@ -11,6 +11,7 @@ use crate::edge::ffi::Who;
 use crate::edge::{counters, hooks};
 use crate::helpers::audit::Allegation;
 use crate::helpers::geometry::Geometry;
+use crate::helpers::grants::{Entry, Kind};
 use core::mem::{size_of, transmute};
 use core::sync::atomic::AtomicU64;
 use kernel::bindings as k;
@@ -40,6 +41,8 @@ same_type! {
     fn(_) -> _: hooks::moat_no_return => c::moat_no_return;
     fn(_, _, _) -> _: hooks::moat_tail_map => c::moat_tail_map;
     fn(_) -> _: hooks::moat_tail_back => c::moat_tail_back;
+    fn(_) -> _: hooks::moat_give_back => c::moat_give_back;
+    fn(_) -> _: hooks::moat_held_on => c::moat_held_on;
 }
 
 // That one has a better name for the five registers which `moat_audit` pushes.
@@ -70,6 +73,7 @@ counters! {
     counters::moat_no_memory => c::moat_no_memory;
     counters::moat_kept_packets => c::moat_kept_packets;
     counters::moat_mispredicted => c::moat_mispredicted;
+    counters::moat_given_back => c::moat_given_back;
 }
 
 /// Bytes that are all different, so that what a field holds tells where it is.
@@ -117,12 +121,24 @@ same_layout! {
     }
 }
 
+/// Words that hold how many bytes are before them.
+const fn words<const N: usize>() -> [u64; N] {
+    let mut words = [0; N];
+    let mut i = 0;
+    while i < N {
+        words[i] = 8 * i as u64;
+        i += 1;
+    }
+    words
+}
+
 /// Fails the build unless these words are where the gates in `run/` have them without asking.
 macro_rules! word {
     ($($struct:ident.$field:ident$([$i:literal])? == $at:expr;)*) => {
         $(const _: () = {
-            let it: k::$struct = numbered!({ size_of::<k::$struct>() });
-            assert!(it.$field$([$i])? as u8 == 8 * $at);
+            // SAFETY: integers, and arrays of such.
+            let it: k::$struct = unsafe { transmute(words::<{ size_of::<k::$struct>() / 8 }>()) };
+            assert!(it.$field$([$i])? as u64 == 8 * $at);
         };)*
     };
 }
@@ -143,9 +159,23 @@ word! {
     // MOAT_IST_LANDING
     moat_slot.land[0] == 0;
     moat_slot.land[3] == 3;
+    // `Entry::words`, and `load/layout.rs`
+    moat_grant.name == 0;
+    moat_grant.object == 1;
+    moat_grant.place == 2;
+    moat_grant.size == 3;
+    moat_grants.held == 0;
+    moat_grants.nr == 1;
     // The head of the list is what `moat_domain.slots` points at.
     moat_cpu_slots.head == 0;
 }
+
+// `run/record_calls.S`
+const _: () = assert!(Kind::Record as u32 == 1);
+
+// One is the other, and follows the head of the table.
+const _: () = assert!(size_of::<k::moat_grant>() == size_of::<Entry>());
+const _: () = assert!(size_of::<k::moat_grants>() == 2 * size_of::<u64>());
 
 // `moat_return` shifts by 4.
 const _: () = assert!(size_of::<k::moat_return>() == 1 << 4);

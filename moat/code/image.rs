@@ -79,12 +79,17 @@ fn entry_for(
     func: u64,
     number: u32,
 ) -> (u64, u64) {
-    let map = program.map_call(number);
+    // The verifier does not say for which ring a record is.
+    let map = match contract.ret {
+        Ret::RecordOrNull => program.ring_call(),
+        _ => program.map_call(number),
+    };
     let known = map.and_then(|(info, call)| sites::map_entry(id, info, call));
+    let known = known.or_else(|| sites::commit_entry(id));
     let entry = match known {
-        Some(entry) => entry,
-        None if is_unaudited(program, contract) => func,
-        None => ffi::addr(ffi::moat_audit),
+        Some(entry) if !contract.is_held() || program.has_small_records() => entry,
+        _ if is_unaudited(program, contract) => func,
+        _ => ffi::addr(ffi::moat_audit),
     };
     (entry, map.map_or(0, |(_, call)| call as *const _ as u64))
 }

@@ -18,6 +18,9 @@ pub const TAIL_CALL: u32 = bindings::bpf_func_id_BPF_FUNC_tail_call;
 const LOOKUP: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 const UPDATE: u32 = bindings::bpf_func_id_BPF_FUNC_map_update_elem;
 const DELETE: u32 = bindings::bpf_func_id_BPF_FUNC_map_delete_elem;
+const RESERVE: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_reserve;
+const SUBMIT: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_submit;
+const DISCARD: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_discard;
 
 /// Offset of what is at address `label`, of the site in `run/call_return.S`.
 fn offset(label: u64) -> usize {
@@ -41,7 +44,8 @@ pub fn map_entry(id: u32, info: &MapInfo, call: &ffi::moat_map_call) -> Option<u
         LOOKUP if info.ty == types::ARRAY_OF_MAPS => ffi::moat_map_lookup_outer_array,
         LOOKUP if info.ty == types::HASH_OF_MAPS => ffi::moat_map_lookup_outer,
         LOOKUP if call.cpu_size != 0 => ffi::moat_map_lookup_percpu,
-        LOOKUP => ffi::moat_map_lookup,
+        LOOKUP if call.lookup != 0 => ffi::moat_map_lookup,
+        RESERVE if info.ty == types::RINGBUF => ffi::moat_record_reserve,
         UPDATE if call.update != 0 => ffi::moat_map_update,
         DELETE if call.delete != 0 => ffi::moat_map_delete,
         _ => return None,
@@ -55,6 +59,12 @@ pub fn tail_entry(image: u32) -> u64 {
         0 => addr(ffi::moat_tail_call),
         _ => addr(ffi::moat_tail_nested),
     }
+}
+
+/// What the site of a call of helper `id` that gives back a record calls straight away; none
+/// of another helper.
+pub fn commit_entry(id: u32) -> Option<u64> {
+    matches!(id, SUBMIT | DISCARD).then(|| addr(ffi::moat_record_commit))
 }
 
 /// Offsets that entry code has to know: open, commit, jmp.

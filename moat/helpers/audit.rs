@@ -115,6 +115,11 @@ pub trait Caller: CallerMemory {
     fn pkt_data(&self) -> u64;
     /// `skb_headlen()` of the kernel's context; 0 if it is not a socket buffer.
     fn headlen(&self) -> u64;
+    /// The kernel's address of the socket that the run holds as `name`.  With `back` the run
+    /// holds it no more.
+    fn socket(&self, _name: u64, _back: bool) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a call was not let through.
@@ -136,6 +141,10 @@ pub enum Why {
     ReadOnly,
     /// A size out of range.
     Size,
+    /// Not what the run holds, of the kind that this helper takes.
+    NotHeld,
+    /// The run holds as much as it was loaded for.
+    Holds,
     /// The contract itself is wrong.  The table's tests exclude this.
     Contract,
 }
@@ -241,6 +250,16 @@ pub fn audit_lookup<'d, C: Caller>(
     }
 }
 
+/// The map that a call is for, of one of `types`, as its first argument.
+#[inline(always)]
+pub fn audit_map<C: Caller>(
+    types: MapTypes,
+    map: Allegation,
+    caller: &C,
+) -> Result<&MapInfo, AuditError> {
+    map_of(types, map, caller).map_err(|why| AuditError { arg: 0, why })
+}
+
 #[inline(always)]
 fn grant<'d, C: Caller>(
     contract: &Contract,
@@ -256,6 +275,13 @@ fn grant<'d, C: Caller>(
         Arg::Ctx => return Ok(Grant::Ctx(caller.ctx())),
         Arg::PktData => return Ok(Grant::Scalar(caller.pkt_data())),
         Arg::Headlen => return Ok(Grant::Scalar(caller.headlen())),
+        Arg::Socket | Arg::SocketBack => {
+            let back = matches!(contract.args[i], Arg::SocketBack);
+            let socket = caller.socket(value.0, back);
+            return socket.map(Grant::Scalar).ok_or(Why::NotHeld);
+        }
+        // `run/records.rs` sees to these calls.
+        Arg::Record | Arg::RecordSize => return Err(Why::Contract),
         Arg::MapPtr(types) => {
             let info = map_of(types, value, caller)?;
             // The verifier's, from record_func_map(); map operations do not ask.

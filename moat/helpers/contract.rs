@@ -45,6 +45,14 @@ pub enum Arg {
     /// A string that ends, at most [`STR_MAX`] bytes of it.  The verifier wants it to be a
     /// constant, and nothing else proves that it is.
     ConstStr,
+    /// A record that the run holds, and gives back.
+    Record,
+    /// A socket that the run holds.
+    Socket,
+    /// One that it gives back.
+    SocketBack,
+    /// The size of a record, in bytes: no larger than the program was loaded for.
+    RecordSize,
     /// `skb->data`, which classic loads keep in a register: re-materialised.
     PktData,
     /// `skb->len - skb->data_len`, likewise.
@@ -107,6 +115,17 @@ pub enum Ret {
     /// NULL, or the kernel's address of a value of the map argument, which the
     /// gate turns into the address the program knows.
     MapValueOrNull,
+    /// NULL, or a record of the map argument, which the program fills in in its slot.
+    RecordOrNull,
+    /// NULL, or a socket with a reference on it, to be given back.
+    SocketOrNull,
+}
+
+impl Ret {
+    /// Whether it is something to give back.
+    pub const fn is_held(self) -> bool {
+        matches!(self, Ret::RecordOrNull | Ret::SocketOrNull)
+    }
 }
 
 /// Which of the program's private copies a call touches.
@@ -332,6 +351,11 @@ impl Contract {
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
         self.checked == 0 && self.refused.is_none()
+    }
+
+    /// Whether it hands out a record, or takes one back.
+    pub const fn is_held(&self) -> bool {
+        matches!(self.ret, Ret::RecordOrNull) || matches!(self.args[0], Arg::Record)
     }
 
     /// The map types its map argument may have, if it has one.

@@ -18,7 +18,10 @@ const PERCPU: Arg = Arg::MapPtr(MapTypes::PERCPU);
 const FIFO: Arg = Arg::MapPtr(MapTypes::FIFO);
 const FIFO_OR_BLOOM: Arg = Arg::MapPtr(MapTypes::FIFO.or(MapTypes::of(&[BLOOM_FILTER])));
 const PROGRAMS: Arg = Arg::MapPtr(MapTypes::PROGRAMS);
-const RING: Arg = Arg::MapPtr(MapTypes::of(&[RINGBUF]));
+const RING: Arg = Arg::MapPtr(RINGS);
+
+/// What has records.
+pub const RINGS: MapTypes = MapTypes::of(&[RINGBUF]);
 
 pub(super) const CONTRACTS: &[Contract] = &[
     helper(
@@ -72,6 +75,15 @@ pub(super) const CONTRACTS: &[Contract] = &[
         ALL,
         [RING, mem(Read, 2), SIZE_OR_ZERO, ANY, NO],
     ),
+    helper(
+        131,
+        "ringbuf_reserve",
+        ALL,
+        [RING, Arg::RecordSize, ANY, NO, NO],
+    )
+    .returns(Ret::RecordOrNull),
+    helper(132, "ringbuf_submit", ALL, [Arg::Record, ANY, NO, NO, NO]).returns(Ret::Void),
+    helper(133, "ringbuf_discard", ALL, [Arg::Record, ANY, NO, NO, NO]).returns(Ret::Void),
     helper(134, "ringbuf_query", ALL, [RING, ANY, NO, NO, NO]),
     helper(
         195,

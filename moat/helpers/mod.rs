@@ -5,6 +5,7 @@
 //! - [`table`]: one contract for every helper, found by its number.
 //! - [`audit`]: a contract, applied to the arguments of one call.
 //! - [`format`]: what the formats of helpers that print do with arguments.
+//! - [`grants`]: what a run was given, and has to give back.
 //! - [`geometry`]: what helpers make of a packet, and what they must not.
 //!
 //! The other files are the contracts themselves, by subject.
@@ -13,11 +14,12 @@ pub mod audit;
 pub mod contract;
 pub mod format;
 pub mod geometry;
+pub mod grants;
 pub mod table;
 
 mod classic;
 mod common;
-mod maps;
+pub(crate) mod maps;
 pub(crate) mod net_both;
 mod net_skb;
 mod net_xdp;

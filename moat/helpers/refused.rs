@@ -11,7 +11,6 @@ const CALLBACK: &str = "calls back into the program";
 const HANDLE: &str = "the kernel object lies in the map value";
 const POINTER: &str = "returns a kernel pointer";
 const READS_KERNEL: &str = "reads any kernel memory";
-const RECORD: &str = "gives out or takes back a ring buffer record";
 const DYNPTR: &str = "dynptr";
 
 pub(super) const CONTRACTS: &[Contract] = &[
@@ -20,9 +19,6 @@ pub(super) const CONTRACTS: &[Contract] = &[
     refuse(94, "spin_unlock", ALL, HANDLE),
     refuse(113, "probe_read_kernel", ALL, READS_KERNEL),
     refuse(115, "probe_read_kernel_str", ALL, READS_KERNEL),
-    refuse(131, "ringbuf_reserve", ALL, RECORD),
-    refuse(132, "ringbuf_submit", ALL, RECORD),
-    refuse(133, "ringbuf_discard", ALL, RECORD),
     refuse(149, "snprintf_btf", ALL, READS_KERNEL),
     refuse(153, "per_cpu_ptr", ALL, POINTER),
     refuse(154, "this_cpu_ptr", ALL, POINTER),

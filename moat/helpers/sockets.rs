@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Helpers that take or give sockets, or storage that hangs on a kernel object.  All
-//! refused: a socket is a kernel object,
-//! and there is no table of what an invocation was granted yet.
+//! Helpers that take or give sockets: those that need no more than what a run holds, see
+//! `grants.rs`.  What gives sockets that are looked into, or that nobody gives back, is
+//! refused.
 //!
 //! Source: `net/core/filter.c`, `net/core/bpf_sk_storage.c`.
 
-use super::contract::{refuse, Contract, ProgTypes};
+use super::contract::{
+    helper, mem, refuse, Access::*, Arg, Contract, ProgTypes, Ret, ANY, CTX, NO, SIZE,
+};
 
 const ALL: ProgTypes = ProgTypes::ALL;
 const TC: ProgTypes = ProgTypes::TC;
@@ -13,8 +15,15 @@ const TC_CGROUP: ProgTypes = ProgTypes::TC_CGROUP;
 const XDP_TC: ProgTypes = ProgTypes::XDP_TC;
 const XDP_TC_CGROUP: ProgTypes = ProgTypes::XDP_TC_CGROUP;
 const CGROUP: ProgTypes = ProgTypes::CGROUP_SKB_ONLY;
-const RETURNS: &str = "returns a socket";
-const TAKES: &str = "takes a socket";
+const FIELDS: &str = "returns a socket, whose fields are out of reach";
+const FIELDS_OF: &str = "takes a socket of the context, which is out of reach";
+const STORAGE: &str = "returns a value in kernel memory";
+
+/// Bytes of the longest TCP header.
+const TCP: u16 = 15 * 4;
+
+const LOOKUP: [Arg; 5] = [CTX, mem(Read, 2), SIZE, ANY, ANY];
+const SOCKET_AND_HEADERS: [Arg; 5] = [Arg::Socket, mem(Read, 2), SIZE, mem(Read, 4), SIZE];
 
 pub(super) const CONTRACTS: &[Contract] = &[
     refuse(
@@ -23,25 +32,33 @@ pub(super) const CONTRACTS: &[Contract] = &[
         CGROUP,
         "the storage of a cgroup has no pages of its own",
     ),
-    refuse(84, "sk_lookup_tcp", XDP_TC_CGROUP, RETURNS),
-    refuse(85, "sk_lookup_udp", XDP_TC_CGROUP, RETURNS),
-    refuse(86, "sk_release", XDP_TC_CGROUP, TAKES),
-    refuse(95, "sk_fullsock", TC_CGROUP, RETURNS),
-    refuse(96, "tcp_sock", TC_CGROUP, RETURNS),
-    refuse(98, "get_listener_sock", TC_CGROUP, RETURNS),
-    refuse(99, "skc_lookup_tcp", XDP_TC_CGROUP, RETURNS),
-    refuse(100, "tcp_check_syncookie", XDP_TC, TAKES),
-    refuse(107, "sk_storage_get", TC_CGROUP, TAKES),
-    refuse(108, "sk_storage_delete", TC_CGROUP, TAKES),
-    refuse(110, "tcp_gen_syncookie", XDP_TC, TAKES),
-    refuse(124, "sk_assign", TC, TAKES),
-    refuse(128, "sk_cgroup_id", CGROUP, TAKES),
-    refuse(129, "sk_ancestor_cgroup_id", CGROUP, TAKES),
-    refuse(136, "skc_to_tcp6_sock", ALL, RETURNS),
-    refuse(137, "skc_to_tcp_sock", ALL, RETURNS),
-    refuse(138, "skc_to_tcp_timewait_sock", ALL, RETURNS),
-    refuse(139, "skc_to_tcp_request_sock", ALL, RETURNS),
-    refuse(140, "skc_to_udp6_sock", ALL, RETURNS),
-    refuse(178, "skc_to_unix_sock", ALL, RETURNS),
-    refuse(196, "skc_to_mptcp_sock", ALL, RETURNS),
+    helper(84, "sk_lookup_tcp", XDP_TC_CGROUP, LOOKUP)
+        .reads_ctx()
+        .returns(Ret::SocketOrNull),
+    helper(85, "sk_lookup_udp", XDP_TC_CGROUP, LOOKUP)
+        .reads_ctx()
+        .returns(Ret::SocketOrNull),
+    helper(86, "sk_release", XDP_TC_CGROUP, [Arg::SocketBack, NO, NO, NO, NO]),
+    refuse(95, "sk_fullsock", TC_CGROUP, FIELDS),
+    refuse(96, "tcp_sock", TC_CGROUP, FIELDS),
+    refuse(98, "get_listener_sock", TC_CGROUP, FIELDS),
+    helper(99, "skc_lookup_tcp", XDP_TC_CGROUP, LOOKUP)
+        .reads_ctx()
+        .returns(Ret::SocketOrNull),
+    helper(100, "tcp_check_syncookie", XDP_TC, SOCKET_AND_HEADERS),
+    refuse(107, "sk_storage_get", TC_CGROUP, STORAGE),
+    refuse(108, "sk_storage_delete", TC_CGROUP, STORAGE),
+    // Compares th->doff with the length, and reads it again where it parses options.
+    helper(110, "tcp_gen_syncookie", XDP_TC, SOCKET_AND_HEADERS).bounces(3, TCP, false),
+    // What becomes of skb->sk no program sees.
+    helper(124, "sk_assign", TC, [CTX, Arg::Socket, ANY, NO, NO]),
+    refuse(128, "sk_cgroup_id", CGROUP, FIELDS_OF),
+    refuse(129, "sk_ancestor_cgroup_id", CGROUP, FIELDS_OF),
+    refuse(136, "skc_to_tcp6_sock", ALL, FIELDS),
+    refuse(137, "skc_to_tcp_sock", ALL, FIELDS),
+    refuse(138, "skc_to_tcp_timewait_sock", ALL, FIELDS),
+    refuse(139, "skc_to_tcp_request_sock", ALL, FIELDS),
+    refuse(140, "skc_to_udp6_sock", ALL, FIELDS),
+    refuse(178, "skc_to_unix_sock", ALL, FIELDS),
+    refuse(196, "skc_to_mptcp_sock", ALL, FIELDS),
 ];

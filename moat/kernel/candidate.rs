@@ -126,6 +126,18 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    /// How many references and records it may hold at once, and how large one of these is,
+    /// in bytes.
+    pub fn most(&self) -> (u32, u32) {
+        let (mut refs, mut record) = (0, 0);
+        if !self.it.env.is_null() {
+            // SAFETY: liveness: the verifier's, which waits; there is room for what is filled
+            // in.
+            unsafe { ffi::moat_shim_most(self.it.env, &mut refs, &mut record) };
+        }
+        (refs, record)
+    }
+
     /// The log of the verifier; a classic filter has none.
     pub fn log(&self) -> Log<'a> {
         self.log

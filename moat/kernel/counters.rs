@@ -41,6 +41,10 @@ pub static moat_violations: AtomicU64 = AtomicU64::new(0);
 /// of what they would have made of the packet.
 #[no_mangle]
 pub static moat_kept_packets: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `given_back`: references and records that runs held when they were
+/// stopped.
+#[no_mangle]
+pub static moat_given_back: AtomicU64 = AtomicU64::new(0);
 /// Shown in debugfs of test kernels as `mispredicted`: calls that made something else of
 /// a packet than they were expected to.
 #[no_mangle]

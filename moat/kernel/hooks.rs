@@ -24,7 +24,7 @@ use crate::edge::ffi::{
 };
 use crate::helpers::audit::Allegation;
 use crate::jit_hook;
-use crate::run::{self, sends, tail, violation, Run};
+use crate::run::{self, records, sends, tail, violation, Run};
 use core::ffi::{c_int, c_void};
 use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
 use kernel::prelude::*;
@@ -150,6 +150,12 @@ hooks! {
     #[no_mangle]
     fn moat_name_of_map(run: *mut moat_run as Run<'_>, found: u64 as u64) -> u64
         => run::name_of_map;
+    /// See [`records::give_back`].
+    #[no_mangle]
+    fn moat_give_back(run: *mut moat_run as Run<'_>) => records::give_back;
+    /// See [`records::held_on`].
+    #[no_mangle]
+    fn moat_held_on(run: *mut moat_run as Run<'_>) => records::held_on;
     /// See [`run::no_return`].
     #[no_mangle]
     fn moat_no_return(run: *mut moat_run as Run<'_>) => run::no_return;

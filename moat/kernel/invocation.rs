@@ -87,6 +87,8 @@ macro_rules! fields {
 fields! {
     fn kernel_context = ctx;
     fn stopped = stop;
+    /// `MOAT_RUN_*`
+    pub(super) fn flags = flags;
     /// Where it begins that the packet's head is not old kernel memory.
     pub(super) fn covered = covered;
 }

@@ -46,6 +46,8 @@ pub mod packet;
 #[cfg(MODULE)]
 pub mod prog;
 #[cfg(MODULE)]
+pub mod records;
+#[cfg(MODULE)]
 pub mod site;
 #[cfg(MODULE)]
 pub mod sysctl;

@@ -180,6 +180,28 @@ impl Copying {
         Copying { from, to, len }
     }
 
+    /// As records are: whole words first, mostly.
+    #[inline(always)]
+    pub fn all(self) {
+        let Copying { from, to, len } = self;
+        // SAFETY: by contract of `new`.  The direction flag is clear.
+        unsafe {
+            asm!(
+                "rep movsq",
+                "test {rest:e}, {rest:e}",
+                "jz 2f",
+                "mov ecx, {rest:e}",
+                "rep movsb",
+                "2:",
+                rest = in(reg) len as u32 & 7,
+                inout("rcx") len >> 3 => _,
+                inout("rsi") from => _,
+                inout("rdi") to => _,
+                options(nostack),
+            );
+        }
+    }
+
     /// In words, whatever they are aligned to.
     #[inline(always)]
     fn words(self) {

@@ -24,6 +24,8 @@
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <linux/workqueue.h>
+#include <net/inet_hashtables.h>
+#include <net/sock.h>
 #include <net/xdp.h>
 #include <asm/moat.h>
 
@@ -162,9 +164,34 @@ u64 moat_shim_lookup(u64 func, u64 map, u64 key)
 	return ((u64 (*)(u64, u64, u64, u64, u64))func)(map, key, 0, 0, 0);
 }
 
+u64 moat_shim_reserve(u64 func, u64 map, u64 size, u64 flags)
+{
+	return ((u64 (*)(u64, u64, u64, u64, u64))func)(map, size, flags, 0, 0);
+}
+
+void moat_shim_commit(u64 func, u64 record, u64 flags)
+{
+	((u64 (*)(u64, u64, u64, u64, u64))func)(record, flags, 0, 0, 0);
+}
+
+/* As bpf_sk_release() */
+void moat_shim_put_socket(void *sk)
+{
+	if (sk_is_refcounted(sk))
+		sock_gen_put(sk);
+}
+
+/* What a program may hold at once */
+void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record)
+{
+	*refs = env->most_refs;
+	*record = env->largest_record;
+}
+
 /*
- * What the kernel knows of a hash map, a trie or a map of maps, that programs may call
- * straight away; false of all others. Arrays would be given indices that they may read twice.
+ * What the kernel knows of a hash map, a trie, a ring or a map of maps, that programs may
+ * call straight away; false of all others. Arrays would be given indices that they may read
+ * twice.
  */
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 {
@@ -183,6 +210,10 @@ bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 		call->to_window = -(__force u64)map->moat.blocks[0];
 		call->cpu_size = map->moat.size;
 		break;
+	case BPF_MAP_TYPE_RINGBUF:
+		/* It has none of these operations. */
+		*call = (struct moat_map_call){ .map = (u64)map };
+		return true;
 	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
 	case BPF_MAP_TYPE_HASH_OF_MAPS:
 		/* What is found is no value. */

@@ -56,6 +56,10 @@ u64 moat_shim_run_plan(const struct bpf_prog *prog, void *ctx, void *snap,
 		       const struct moat_slot *slot, struct moat_run *run);
 u64 moat_shim_call(u64 func, const u64 *args);
 u64 moat_shim_lookup(u64 func, u64 map, u64 key);
+u64 moat_shim_reserve(u64 func, u64 map, u64 size, u64 flags);
+void moat_shim_commit(u64 func, u64 record, u64 flags);
+void moat_shim_put_socket(void *sk);
+void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record);
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call);
 u64 moat_shim_skb_data(const void *skb);
 u32 moat_shim_skb_headlen(const void *skb);
@@ -146,6 +150,7 @@ bool moat_busy(void);
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
 extern u64 moat_freed, moat_refused_sends, moat_refused_maps, moat_no_memory;
 extern u64 moat_refused_prints, moat_kept_packets, moat_mispredicted, moat_confined;
+extern u64 moat_given_back;
 
 extern u64 moat_unlogged;
 
@@ -155,6 +160,8 @@ u64 moat_name_of_map(struct moat_run *run, u64 found);
 void moat_no_return(struct moat_run *run);
 u64 moat_tail_map(struct moat_run *run, const struct moat_site *site, u64 map);
 u64 moat_tail_back(struct moat_run *run);
+void moat_give_back(struct moat_run *run);
+void moat_held_on(struct moat_run *run);
 u64 moat_audited_call(struct moat_run *run, const struct moat_site *site, const u64 *args);
 
 /* In Rust */

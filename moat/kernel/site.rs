@@ -88,6 +88,12 @@ impl<'a> Site<'a> {
         self.0.ret.ip
     }
 
+    /// Of the helper: its function.
+    #[inline(always)]
+    pub(super) fn func(self) -> u64 {
+        self.0.func
+    }
+
     /// Of the helper.
     #[inline(always)]
     pub fn contract(self) -> &'static Contract {

@@ -32,6 +32,8 @@ pub struct Calls {
     pub uncover: bool,
     /// It looks up maps.
     pub lookup: bool,
+    /// One may give it something to give back.
+    pub grants: bool,
 }
 
 impl Calls {
@@ -58,6 +60,7 @@ impl Calls {
                     if contract.refused.is_none() && contract.types.contains(ty.number) =>
                 {
                     calls.lookup |= contract.id == MAP_LOOKUP_ELEM;
+                    calls.grants |= contract.ret.is_held();
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
                         // Others see no metadata, and what keeps it may be somebody else's.

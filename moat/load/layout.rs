@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How a program's slots are laid out: copies of what it looks up, snapshot, metadata, packet,
-//! stack, landing areas.
+//! records, stack, landing areas.
 //!
 //! Context: process; the lock is free, since the memory is charged to who loads the
 //! program, and may have to be waited for.
@@ -11,8 +11,10 @@ use super::calls::Calls;
 use crate::edge::calls;
 use crate::edge::ffi;
 use crate::edge::memory::{Slots, Zeroed};
+use crate::helpers::grants::Entry;
 use crate::load::reason::Failure::{NoMemory, Refused};
 use crate::load::reason::{Reason, Subject, Tried};
+use crate::load::Facts;
 use crate::prog_types::Context;
 use crate::run::program::{Program, COPIES_SIZE};
 use crate::state::{Area, Layout};
@@ -29,6 +31,8 @@ pub const EXCEPTION: u64 = 128;
 const MAX_PACKET: u64 = 0xffff + 1;
 /// Bytes of metadata before the packet: `skb_metadata_set()`, `bpf_xdp_adjust_meta()`.
 const MAX_META: u64 = 256;
+/// Bytes of records in a slot, at most.
+const MAX_RECORDS: u64 = 1 << 20;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
 const NR_IST: usize = bindings::MOAT_NR_IST as usize;
 const NEST: usize = bindings::MOAT_NEST as usize;
@@ -48,12 +52,47 @@ struct Sizes {
     snap: u64,
     meta: u64,
     packet: u64,
+    records: Records,
     stack: u64,
+}
+
+/// Room for what a run holds.
+#[derive(Clone, Copy)]
+struct Records {
+    /// None of a program that has no use for that.
+    nr: Option<u64>,
+    /// Bytes of each.
+    size: u64,
+}
+
+impl Records {
+    fn bytes(self) -> u64 {
+        round_up(self.nr.unwrap_or(0) * self.size, 64)
+    }
+
+    /// Words of kernel memory for the table of a slot.
+    fn words(self) -> usize {
+        self.nr.map_or(0, |nr| 2 + 4 * nr as usize)
+    }
+
+    /// The table of a slot with so many at `base`, nothing held.
+    fn table(self, words: &mut [u64], base: u64) {
+        let (head, entries) = words.split_at_mut(2.min(words.len()));
+        if let [held, nr] = head {
+            *held = 0;
+            *nr = self.nr.unwrap_or(0);
+        }
+        for (i, entry) in entries.chunks_exact_mut(4).enumerate() {
+            let place = base + self.size * i as u64;
+            entry.copy_from_slice(&Entry::at(place).words());
+        }
+    }
 }
 
 impl Sizes {
     fn slot(&self) -> u64 {
-        let sum = self.copies + self.snap + self.meta + self.packet + EXCEPTION + self.stack;
+        let sum = self.copies + self.snap + self.meta + self.packet + self.records.bytes();
+        let sum = sum + EXCEPTION + self.stack;
         round_up(sum, 64)
     }
 
@@ -66,13 +105,18 @@ impl Sizes {
 
 impl Program {
     /// Gives it slots, and sets what gates have to know of them.
-    pub(super) fn lay_out(&mut self, calls: &Calls, stack_depth: u32) -> Tried<Layout> {
+    pub(super) fn lay_out(&mut self, calls: &Calls, facts: &Facts) -> Tried<Layout> {
         let is_skb = self.row.context == Context::SkBuff;
         self.uncovers = calls.uncover || is_skb && self.plan.reads_meta;
         self.rewrites = is_skb && self.plan.writes_pkt;
-        let sizes = self.sizes(calls, stack_depth)?;
+        let sizes = self.sizes(calls, facts)?;
         self.packet = sizes.packet;
+        self.record = facts.record;
+        self.holds = facts.refs;
         self.set_ways();
+        if sizes.records.nr.is_some() {
+            self.gates.edit().flags |= bindings::MOAT_DOM_GRANTS;
+        }
 
         let nr_cpus = calls::nr_cpus();
         // Only what is read back has to be kept where the program cannot write.
@@ -81,13 +125,19 @@ impl Program {
             false => 0,
         };
         let shadows = Zeroed::new(words * NEST * nr_cpus as usize).ok_or(NoMemory)?;
+        let nr_slots = NEST * nr_cpus as usize;
+        let mut grants = Zeroed::new(sizes.records.words() * nr_slots).ok_or(NoMemory)?;
         let mut slots = Slots::new().ok_or(NoMemory)?;
         // A margin at either end, so that what a stub pushes stays inside.
         let area = Area::new(round_up(
             MARGIN.0 + sizes.per_cpu() * u64::from(nr_cpus) + MARGIN.1,
             PAGE,
         ))?;
-        place(&mut slots, nr_cpus, &sizes, area.base, (&shadows, words));
+        let kernel = KernelMemory {
+            shadows: (shadows.addr(), words),
+            grants: &mut grants,
+        };
+        place(&mut slots, nr_cpus, &sizes, area.base, kernel);
         let domain = self.gates.edit();
         domain.slot_lo = area.base;
         domain.slot_hi = area.base + area.len;
@@ -96,11 +146,29 @@ impl Program {
             area,
             slots,
             shadows,
+            grants,
         })
     }
 
-    fn sizes(&self, calls: &Calls, stack_depth: u32) -> Tried<Sizes> {
+    fn sizes(&self, calls: &Calls, facts: &Facts) -> Tried<Sizes> {
         let plan = &self.plan;
+        let refused = |why| {
+            Refused(Reason {
+                insn: None,
+                subject: Subject::Program,
+                why,
+            })
+        };
+        let records = Records {
+            nr: calls.grants.then(|| facts.refs.into()),
+            // Two that are held have two names.
+            size: round_up(facts.record.max(1).into(), 8),
+        };
+        if records.bytes() > MAX_RECORDS {
+            return Err(refused(
+                "holds more than 1 MiB of ring buffer records at once",
+            ));
+        }
         // A program that reads nothing of its context has only an address for it.
         let snap = match plan.load.is_null() && plan.store.is_null() {
             true => 1,
@@ -108,11 +176,7 @@ impl Program {
         };
         let reach = u64::from(plan.max_pkt_offset);
         if reach > MAX_PACKET {
-            return Err(Refused(Reason {
-                insn: None,
-                subject: Subject::Program,
-                why: "reach into packets beyond MAX_PACKET_OFF",
-            }));
+            return Err(refused("reach into packets beyond MAX_PACKET_OFF"));
         }
         Ok(Sizes {
             copies: match self.has_copies {
@@ -125,9 +189,10 @@ impl Program {
                 true => round_up(reach, 64),
                 false => 0,
             },
+            records,
             stack: match plan.classic || calls.local {
                 true => STACK,
-                false => round_up(stack_depth.into(), 8),
+                false => round_up(facts.stack_depth.into(), 8),
             },
         })
     }
@@ -154,14 +219,17 @@ impl Program {
     }
 }
 
+/// What belongs to slots and is out of the program's reach.
+struct KernelMemory<'a> {
+    /// Where, and how many words for each slot.
+    shadows: (u64, usize),
+    grants: &'a mut Zeroed<u64>,
+}
+
 /// Says where each CPU's slots are in the area at `base`.
-fn place(
-    slots: &mut Slots,
-    nr_cpus: u32,
-    sizes: &Sizes,
-    base: u64,
-    (shadows, words): (&Zeroed<u64>, usize),
-) {
+fn place(slots: &mut Slots, nr_cpus: u32, sizes: &Sizes, base: u64, kernel: KernelMemory<'_>) {
+    let (shadows, words) = kernel.shadows;
+    let table = sizes.records.words();
     let per_cpu = sizes.per_cpu();
     for cpu in 0..nr_cpus as usize {
         let mine = match slots.of(cpu as u32) {
@@ -177,7 +245,14 @@ fn place(
             for (ist, land) in s.land.iter_mut().enumerate() {
                 *land = cpu_low + per_cpu - LANDING * ist as u64;
             }
-            s.shadow = shadows.addr() + 8 * (words * (cpu * NEST + nest)) as u64;
+            let number = cpu * NEST + nest;
+            s.shadow = shadows + 8 * (words * number) as u64;
+            if table != 0 {
+                let from = table * number;
+                s.grants = kernel.grants.addr() + 8 * from as u64;
+                let words = &mut kernel.grants.slice_mut()[from..from + table];
+                sizes.records.table(words, s.pkt + sizes.packet);
+            }
             s.next = mine.head;
             mine.head = s as *mut ffi::moat_slot as u64;
         }

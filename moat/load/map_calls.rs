@@ -8,25 +8,25 @@
 #![forbid(unsafe_code)]
 
 use crate::edge::ffi::moat_map_call;
-use crate::edge::gates::Gates;
 use crate::edge::maps::Map;
 use crate::edge::off;
 use crate::helpers::audit::value_span;
 use crate::load::reason::Failure::NoMemory;
 use crate::load::reason::Tried;
-use crate::maps::types::{MapTypes, RDONLY_PROG};
-use crate::run::program::UsedMap;
+use crate::maps::types::{MapTypes, RDONLY_PROG, RINGBUF};
+use crate::run::program::{Program, UsedMap};
 use kernel::prelude::*;
 
 /// Copying more than this takes long enough to look at the clock, which the audited way does.
 const MOST: u64 = 4096;
 
-/// The maps that a program with `gates` calls straight away, of those it uses.
-pub fn all(gates: &Gates, used: &[UsedMap], maps: &[Map<'_>]) -> Tried<Vec<moat_map_call>> {
+/// The maps that `program` calls straight away, of those it uses.
+pub fn all(program: &Program, used: &[UsedMap], maps: &[Map<'_>]) -> Tried<Vec<moat_map_call>> {
+    let area = program.gates.area();
     let mut calls = Vec::new();
     for (used, map) in used.iter().zip(maps) {
         let call = map.call();
-        if let Some(call) = call.and_then(|call| complete(call, gates.area(), used)) {
+        if let Some(call) = call.and_then(|call| complete(call, area, used, program)) {
             calls.try_push(call).map_err(|_| NoMemory)?;
         }
     }
@@ -38,6 +38,7 @@ fn complete(
     mut call: moat_map_call,
     (area, len): (u64, u64),
     UsedMap { info, values }: &UsedMap,
+    program: &Program,
 ) -> Option<moat_map_call> {
     let (key, value) = (info.key_size.into(), value_span(info));
     if value > MOST {
@@ -53,6 +54,8 @@ fn complete(
     match values {
         Some(values) => call.to_window = call.to_window.wrapping_add(values.base),
         None if MapTypes::OF_MAPS.contains(info.ty) => {}
+        // Of a ring, the largest record.
+        None if info.ty == RINGBUF => call.last_value = program.record.into(),
         None => return None,
     }
     if info.flags & RDONLY_PROG != 0 {

@@ -41,6 +41,10 @@ pub struct Facts {
     pub attach_type: u32,
     /// Bytes.
     pub stack_depth: u32,
+    /// How many references and records it may hold at once.
+    pub refs: u32,
+    /// Bytes of the largest of these records.
+    pub record: u32,
 }
 
 /// A program of type `ty` as it is before it is admitted: it can run nowhere.  None if
@@ -91,7 +95,7 @@ fn lay_out(
     program.gates.edit().verdict = verdict.into();
     let calls = calls?;
     program.has_copies = calls.lookup && devices;
-    program.lay_out(&calls, prog.stack_depth)
+    program.lay_out(&calls, &prog)
 }
 
 /// Has a classic filter of kind `ty` run plainly, and lists it.  None if memory is short, or

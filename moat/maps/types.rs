@@ -196,6 +196,11 @@ impl MapTypes {
     /// value, or one in the window.
     pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::WITHOUT_ADDRESSES);
 
+    /// Types that can be in a map of maps that programs use.
+    pub const INNER: MapTypes = MapTypes::PLACED
+        .or(MapTypes::FIFO)
+        .or(MapTypes::of(&[RINGBUF]));
+
     /// Exactly the listed types.  One without a row fails the build.
     pub const fn of(types: &[u32]) -> MapTypes {
         let mut bits = 0;

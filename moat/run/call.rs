@@ -42,6 +42,12 @@ impl Run<'_> {
     ) -> core::result::Result<u64, AuditError> {
         let contract = site.contract();
         let checked = audit::audit(contract, raw, self)?;
+        if contract.ret.is_held() && !self.has_room() {
+            return Err(AuditError {
+                arg: 0,
+                why: Why::Holds,
+            });
+        }
         let mut args = Registers::from(checked.args);
 
         match contract.shape {
@@ -98,6 +104,9 @@ impl Run<'_> {
             Ret::Int => ret as u32 as u64,
             Ret::Void => 0,
             Ret::MapValueOrNull => self.value(ret, map),
+            Ret::SocketOrNull => self.hold_socket(ret),
+            // Not made here: `run/records.rs`.
+            Ret::RecordOrNull => 0,
         }
     }
 

@@ -256,8 +256,10 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 
 .Lstore:
 	UNWIND_HINT_EMPTY
-	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
-	jz	.Lstored
+	/* Both, or neither, are rare: GRANTS is the sign. */
+	testb	$(MOAT_DOM_STORE | MOAT_DOM_GRANTS), MOAT_DOM_flags(%r11)
+	jle	.Lmay_hold
+.Lstores:
 	movq	%rax, MOAT_RUN_r0(%rsp)
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
 	jz	.Lstore_off
@@ -274,16 +276,44 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
 	jmp	.Lleave
 
+	/* ZF: nothing is stored, nor held. EAX is the verdict still. */
+.Lmay_hold:
+	jz	.Lstored
+	movq	MOAT_RUN_slot(%rsp), %rcx
+	movq	MOAT_SLOT_grants(%rcx), %rcx
+	cmpq	$0, MOAT_GRANTS_held(%rcx)
+	jne	.Lholds
+	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
+	jnz	.Lstores
+	jmp	.Lstored
+
+.Lholds:
+	movq	%rsp, %rdi
+	call	moat_held_on
+
 /* stop: end the current run with the program type's safe verdict. */
 SYM_INNER_LABEL(moat_stop, SYM_L_GLOBAL)
 	UNWIND_HINT_EMPTY
 	ANNOTATE_NOENDBR
 	movq	PER_CPU_VAR(moat_run), %rsp
 	movq	MOAT_RUN_domain(%rsp), %r11
+	testl	$MOAT_DOM_GRANTS, MOAT_DOM_flags(%r11)
+	jnz	.Lgive_back
 .Lverdict:
 	cli
 	movq	MOAT_DOM_verdict(%r11), %rax
 .Lleave_early:
 	incq	PER_CPU_VAR(moat_runs)
 	jmp	.Lstored
+
+	/* As helpers do, with interrupts on if the caller had them on. */
+.Lgive_back:
+	testl	$MOAT_RUN_IF, MOAT_RUN_flags(%rsp)
+	jz	.Lgive_back_off
+	sti
+.Lgive_back_off:
+	movq	%rsp, %rdi
+	call	moat_give_back
+	movq	MOAT_RUN_domain(%rsp), %r11
+	jmp	.Lverdict
 SYM_CODE_END(moat_enter)

@@ -22,6 +22,7 @@ mod copies;
 pub mod line;
 mod print;
 pub mod program;
+pub mod records;
 pub mod reshape;
 pub mod sends;
 pub mod tail;
@@ -29,8 +30,11 @@ pub mod violation;
 
 pub use crate::edge::invocation::Run;
 
-/// `BPF_FUNC_map_lookup_elem`
+// `BPF_FUNC_*`
 const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
+const RINGBUF_RESERVE: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_reserve;
+const RINGBUF_SUBMIT: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_submit;
+const RINGBUF_DISCARD: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_discard;
 
 impl Run<'_> {
     /// Loads context and packet again after a helper that may have changed them.
@@ -119,6 +123,10 @@ impl Caller for Run<'_> {
     fn headlen(&self) -> u64 {
         self.skb().headlen().into()
     }
+
+    fn socket(&self, name: u64, back: bool) -> Option<u64> {
+        self.socket_of(name, back)
+    }
 }
 
 /// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
@@ -138,6 +146,8 @@ pub fn prepare(run: Run<'_>) -> u64 {
 pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64 {
     let called = match site.helper() {
         MAP_LOOKUP_ELEM => run.lookup(site, args),
+        RINGBUF_RESERVE => run.reserve(site, args),
+        RINGBUF_SUBMIT | RINGBUF_DISCARD => run.commit(site, args),
         _ => run.call(site, args),
     };
     match called {

@@ -19,7 +19,7 @@ use crate::edge::plan::Plan;
 use crate::edge::prog_aux::{Aux, KeptAux};
 use crate::edge::rcu::{Rcu, Reader};
 use crate::helpers::audit::MapInfo;
-use crate::maps::types::MapTypes;
+use crate::maps::types::{MapTypes, RINGBUF};
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::prog_types::{Level, ProgType};
 use crate::state::arena::Id;
@@ -27,6 +27,9 @@ use crate::state::{Book, MapValues};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
+
+/// Copying more than this takes long enough to look at the clock, which the audited way does.
+const SMALL: u32 = 4096;
 
 /// A map this program uses.
 #[derive(Clone, Copy)]
@@ -109,6 +112,10 @@ pub struct Program {
     pub told: AtomicBool,
     /// Bytes of packet a slot has room for.
     pub packet: u64,
+    /// Bytes of the largest record of a ring buffer that it may hold.
+    pub record: u32,
+    /// How many references and records it may hold at once.
+    pub holds: u32,
 }
 
 impl Program {
@@ -134,6 +141,8 @@ impl Program {
             has_copies: false,
             told: AtomicBool::new(false),
             packet: 0,
+            record: 0,
+            holds: 0,
         }
     }
 
@@ -209,6 +218,19 @@ impl Program {
             .map(|used| &used.info);
         let known = info.filter(|info| MapTypes::PROGRAMS.contains(info.ty));
         known.map_or(0, |info| info.kernel)
+    }
+
+    /// The ring buffer that it is likely to call, the only one mostly, and how.
+    pub fn ring_call(&self) -> Option<(&MapInfo, &ffi::moat_map_call)> {
+        let maps = self.own_maps().iter().enumerate();
+        let mut rings = maps.filter(|(_, map)| map.info.ty == RINGBUF);
+        self.map_call(rings.next()?.0 as u32 + 1)
+    }
+
+    /// Whether its slots have room for a record, which takes no long time to copy.
+    pub fn has_small_records(&self) -> bool {
+        let flags = self.gates.flags().load(Ordering::Relaxed);
+        flags & bindings::MOAT_DOM_GRANTS != 0 && self.holds != 0 && self.record <= SMALL
     }
 
     /// Which image `ip` is in, and where in it.

@@ -118,6 +118,9 @@ SYM_CODE_START(moat_tail_call)
 #endif
 
 .Lstore:
+	testl	$MOAT_DOM_GRANTS, MOAT_DOM_flags(%r11)
+	jnz	.Lmay_hold
+.Lholds_nothing:
 	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
 	jz	.Lstored
 	movq	%rcx, MOAT_RUN_r0(%rsp)
@@ -125,6 +128,16 @@ SYM_CODE_START(moat_tail_call)
 	movq	MOAT_RUN_r0(%rsp), %rcx
 	movq	MOAT_RUN_domain(%rsp), %r11
 	jmp	.Lstored
+
+	/* A run that holds something may not end, by a tail call neither. */
+.Lmay_hold:
+	movq	MOAT_RUN_slot(%rsp), %rax
+	movq	MOAT_SLOT_grants(%rax), %rax
+	cmpq	$0, MOAT_GRANTS_held(%rax)
+	je	.Lholds_nothing
+	movq	%rsp, %rdi
+	call	moat_held_on
+	jmp	moat_stop
 
 .Lnone:
 	xorl	%eax, %eax

@@ -172,6 +172,8 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
         Why::ReadOnly => "is memory it may only read",
         Why::ReadOnlyMap => "is a map it may only read",
         Why::Size => "is out of range",
+        Why::NotHeld => "is nothing that it holds",
+        Why::Holds => "is one more than it can hold",
         Why::Contract => "has no contract",
     };
     pr_err!(
@@ -237,6 +239,18 @@ pub fn misshapen(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geomet
         At(program, site.ip()),
         why.text()
     );
+}
+
+/// The program ended, and had not given back all that it had been given.
+pub fn held_on(program: &Program, held: u64) {
+    trace(program, 0, 0, 0x500);
+    if count(program) {
+        pr_err!(
+            "{}: came to its end with {} references or records; stopped\n",
+            Who(program),
+            held
+        );
+    }
 }
 
 /// A return to nowhere: only forged control flow gets there.

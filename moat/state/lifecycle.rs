@@ -23,11 +23,12 @@ pub struct Layout {
     pub area: Area,
     pub slots: Slots,
     pub shadows: Zeroed<u64>,
+    pub grants: Zeroed<u64>,
 }
 
 /// Whether programs that use `map` need its values in the window: they may have addresses
 /// of these, or it is of a type that cannot be isolated, which will be said then.
-fn has_values_in_window(map: Map<'_>) -> bool {
+pub(super) fn has_values_in_window(map: Map<'_>) -> bool {
     !MapTypes::WITHOUT_ADDRESSES.contains(map.info().ty)
 }
 
@@ -50,7 +51,7 @@ impl State {
             };
             let _ = used.try_push(UsedMap::new(map, values));
         }
-        let calls = map_calls::all(&program.gates, &used, maps)?;
+        let calls = map_calls::all(&program, &used, maps)?;
         program.maps.set(OwnMaps { used, calls });
         for &map in maps.iter().filter(|&&map| is_outer(map)) {
             self.use_outer(id, map)?;

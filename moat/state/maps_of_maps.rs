@@ -15,6 +15,7 @@
 //! It is a name and no more: the audit looks for it among the program's maps.
 
 use super::arena::Id;
+use super::lifecycle::has_values_in_window;
 use super::sharing::{filter, Programs};
 use super::{Book, MapValues, State};
 use crate::edge::held::Held;
@@ -180,8 +181,16 @@ impl State {
         if is_outer(map) {
             return Err(map.refused("holds maps"));
         }
-        let id = self.use_map(&takers, map)?;
-        let used = UsedMap::new(map, Some(self.values.at(id)?));
+        if !MapTypes::INNER.contains(map.info().ty) {
+            return Err(map.refused("cannot be isolated"));
+        }
+        let used = match has_values_in_window(map) {
+            true => {
+                let id = self.use_map(&takers, map)?;
+                UsedMap::new(map, Some(self.values.at(id)?))
+            }
+            false => UsedMap::new(map, None),
+        };
         for (program, list) in lists.iter_mut() {
             if let (Some(list), false) = (list, program.uses(map.addr(), self)) {
                 let _ = list.try_push(used);

@@ -10,6 +10,9 @@ use proptest::prelude::*;
 const CTX: u64 = 0xffff_8880_0000_1000;
 const SNAP: u64 = RW + 64;
 const PKT: u64 = 0xffff_8880_0000_2000;
+const SOCKET: u64 = 0xffff_8880_0000_4000;
+/// As the program knows it.
+const NAME: u64 = 0x5000;
 const MAP: u64 = 0xffff_8880_0000_3000;
 /// Writable memory of the test program, and read-only memory right after it.
 const RW: u64 = 0xffff_fe80_0020_0000;
@@ -41,6 +44,9 @@ impl Caller for Test {
     }
     fn headlen(&self) -> u64 {
         64
+    }
+    fn socket(&self, name: u64, _back: bool) -> Option<u64> {
+        (name == NAME).then_some(SOCKET)
     }
 }
 
@@ -103,6 +109,12 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
             }
             Arg::Size { max, zero_ok } => raw[i] <= max.into() && (zero_ok || raw[i] != 0),
             Arg::FixedMem { access, bytes } => memory(bytes.into(), access != Access::Read),
+            Arg::Socket | Arg::SocketBack => {
+                out[i] = SOCKET;
+                raw[i] == NAME
+            }
+            // Not for the audit.
+            Arg::Record | Arg::RecordSize => false,
         };
         if !ok {
             return None;
@@ -118,6 +130,7 @@ fn value() -> impl Strategy<Value = u64> {
         Just(RW + SIZE),
         Just(RW + 2 * SIZE),
         Just(MAP),
+        Just(NAME),
         Just(MAX_VAR_SIZ.into()),
         Just(u64::MAX)
     ];

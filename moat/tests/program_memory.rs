@@ -159,3 +159,17 @@ proptest! {
         }
     }
 }
+
+/// Records are copied as they are, of any size, and no byte more.
+#[test]
+fn a_record_is_copied_whole() {
+    for len in 0..80_usize {
+        let from: Vec<u8> = (1..=len as u8).collect();
+        let mut to = vec![0xee_u8; len + 16];
+        let (a, b) = (from.as_ptr() as u64, to[8..].as_mut_ptr() as u64);
+        // SAFETY: both are there, apart, and nobody else looks.
+        unsafe { program_memory::Copying::new(a, b, len as u64) }.all();
+        assert_eq!(&to[8..8 + len], &from[..]);
+        assert!(to[..8].iter().chain(&to[8 + len..]).all(|b| *b == 0xee));
+    }
+}

@@ -205,6 +205,10 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
             bytes == size_of(&proto[&format!("arg{}_size", i + 1)])
                 && access.writes() == has("MEM_WRITE")
         }
+        ("ARG_CONST_ALLOC_SIZE_OR_ZERO", Arg::RecordSize) => true,
+        ("ARG_PTR_TO_ALLOC_MEM", Arg::Record) => has("OBJ_RELEASE"),
+        ("ARG_PTR_TO_BTF_ID_SOCK_COMMON", Arg::Socket) => !has("OBJ_RELEASE"),
+        ("ARG_PTR_TO_BTF_ID_SOCK_COMMON", Arg::SocketBack) => has("OBJ_RELEASE"),
         _ => false,
     }
 }
@@ -214,6 +218,8 @@ fn same_ret(proto: &Fields, ret: Ret) -> bool {
         "RET_INTEGER" => matches!(ret, Ret::Scalar | Ret::Int),
         "RET_VOID" => ret == Ret::Void,
         "RET_PTR_TO_MAP_VALUE_OR_NULL" => ret == Ret::MapValueOrNull,
+        "RET_PTR_TO_ALLOC_MEM_OR_NULL" => ret == Ret::RecordOrNull,
+        "RET_PTR_TO_SOCKET_OR_NULL" | "RET_PTR_TO_SOCK_COMMON_OR_NULL" => ret == Ret::SocketOrNull,
         _ => false,
     }
 }

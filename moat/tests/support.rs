@@ -38,6 +38,7 @@ load is also refused for
   64 GiB, and values with a `bpf_spin_lock`, `bpf_timer` or kptr; or a map of maps that has
   one of these in it, where none can be put later (EACCES);
 - kfuncs, callbacks, and loads through pointers to sockets, BTF objects, flow keys or maps;
+- records of ring buffers of more than 1 MiB, or more at once;
 - sleepable programs; and programs that replace or trace a function of an isolated one
   (`freplace`, `fentry`, `fexit`), with or without `strict`: libxdp then attaches a single
   program without its dispatcher. Load what is to be replaced with `kernel.moat.<type>=0`;
@@ -67,6 +68,10 @@ What is isolated differs from a plain program in this:
   verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that
   the verifier cannot bound. It is taken at load, and accounted to the memory cgroup
   ([0017](decisions/0017-large-packets.md)).
+- A record of a ring buffer is filled in in the program's memory and copied to the ring when
+  it is submitted or discarded. A program has memory for as many as the verifier has seen it
+  hold at once, three times on each possible CPU, each of the size of the largest; 1 MiB is
+  the most ([0033](decisions/0033-what-a-run-holds.md)).
 - Packet, context fields and what helpers change in them are copies during a run;
   the kernel gets them before a helper that looks, and at the end.
 - More than 3 invocations of one program nested on one CPU get the verdict of a

@@ -138,6 +138,15 @@ static const struct bpf_insn p_tc_rewrite[] = {
 /* Counts datagrams and keeps all of each. */
 static const struct bpf_insn p_socket_count[] = { LOOKUP_AND_ADD, MOVI(0, 0xffff), EXIT() };
 
+/* A record of 64 bytes, of which two words are filled in; nobody is woken, or reads it. */
+static const struct bpf_insn p_record[] = {
+	MAP(1), MOVI(2, 64), MOVI(3, 0), CALL(BPF_FUNC_ringbuf_reserve),
+	JEQI(0, 0, 6),
+	STOREI(BPF_DW, 0, 0, 1), STOREI(BPF_DW, 0, 56, 1),
+	MOV(1, 0), MOVI(2, BPF_RB_NO_WAKEUP), CALL(BPF_FUNC_ringbuf_submit),
+	MOVI(0, 1), EXIT(),
+};
+
 /*
  * Has this CPU interrupt itself: the consumer is to be woken at once, and is by way of
  * an IPI.

@@ -53,6 +53,8 @@ const struct row rows[] = {
 	  MOST(148, 207, 4) },
 	{ "LPM trie update", RUN(SOCKET_FILTER, p_route_update, LPM_TRIE, 0),
 	  MOST(765, 850, 4) },
+	{ "ring buffer record, 64 bytes", RUN(SOCKET_FILTER, p_record, RINGBUF, 1),
+	  MOST(250, 345, 6), GOAL(213, 6) },
 	{ "empty XDP", RUN(XDP, p_xdp_empty, UNSPEC, XDP_PASS),
 	  MOST(73, 96, 2), GOAL(73, 2) },
 	{ "XDP header parse", RUN(XDP, p_xdp_parse, UNSPEC, XDP_PASS),

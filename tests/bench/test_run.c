@@ -29,7 +29,8 @@ int map_for(const struct program *prog)
 	case BPF_MAP_TYPE_UNSPEC:
 		return -1;
 	case BPF_MAP_TYPE_RINGBUF:
-		map = bpf_map_create(prog->map, "bench", 0, 0, 1 << 20, NULL);
+		/* So that it is not full in the end */
+		map = bpf_map_create(prog->map, "bench", 0, 0, 1 << 22, NULL);
 		break;
 	default:
 		map = bpf_map_create(prog->map, "bench", trie ? 8 : 4, 8, entries, &opts);

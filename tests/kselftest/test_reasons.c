@@ -221,7 +221,7 @@ static void ring_buffer(void)
 	int ring = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "events", 0, 0, 4096, NULL);
 	const struct bpf_insn insns[] = {
 		LD_MAP_FD(R1, ring),
-		MOV_IMM(R2, 8),
+		MOV_IMM(R2, 1 << 21),
 		MOV_IMM(R3, 0),
 		CALL(ringbuf_reserve),
 		JMP_IMM(BPF_JEQ, R0, 0, 3),
@@ -232,7 +232,7 @@ static void ring_buffer(void)
 		EXIT(),
 	};
 	struct refusal r = REFUSAL(&xdp, "ring",
-				   "insn 4: helper bpf_ringbuf_reserve: gives out or takes back a ring buffer record",
+				   "holds more than 1 MiB of ring buffer records at once",
 				   insns);
 
 	told(&r);

@@ -28,6 +28,10 @@ pub enum Kind {
 
 pub const KINDS: [Kind; 4] = [Kind::Blind, Kind::Reader, Kind::Writer, Kind::Filter];
 
+/// How many records one holds at once that holds any, and bytes of each.
+const REFS: u32 = 3;
+const RECORD: u32 = 100;
+
 /// What is known of a program before it is admitted.
 pub struct Draft {
     pub ty: u32,
@@ -43,6 +47,8 @@ impl Draft {
         Facts {
             attach_type: 0,
             stack_depth: self.stack_depth,
+            refs: REFS,
+            record: RECORD,
         }
     }
 }
@@ -90,7 +96,10 @@ impl Kind {
         Draft {
             ty,
             plan,
-            calls: Calls::default(),
+            calls: Calls {
+                grants: self == Kind::Writer,
+                ..Calls::default()
+            },
             stack_depth: if self == Kind::Writer { 512 } else { 8 },
         }
     }
@@ -134,6 +143,7 @@ pub fn check_slots(program: &Program, kind: Kind) -> Checked {
             {
                 return Err(format!("parts of {slot:x?} overlap"));
             }
+            check_grants(slot, kind, slot.pkt + program.packet)?;
             taken.push((slot.snap, slot.rsp));
             shadows.push(slot.shadow);
             // One for each vector does for all that nest.
@@ -161,6 +171,27 @@ pub fn check_slots(program: &Program, kind: Kind) -> Checked {
     let apart = taken.windows(2).all(|pair| pair[0].1 <= pair[1].0);
     if !apart || taken[0].0 != base || taken[taken.len() - 1].1 != base + len {
         return Err(format!("slots overlap: {taken:x?}"));
+    }
+    Ok(())
+}
+
+/// Who holds anything has a table for it, with nothing in it, and a place for each behind
+/// `packet`.
+fn check_grants(slot: &moat_slot, kind: Kind, packet: u64) -> Checked {
+    if kind != Kind::Writer {
+        return match slot.grants {
+            0 => Ok(()),
+            _ => Err(format!("{kind:?} holds things")),
+        };
+    }
+    let nr = REFS as usize;
+    // SAFETY: made with the slot: two words, and four for each.
+    let table = unsafe { std::slice::from_raw_parts(slot.grants as *const u64, 2 + 4 * nr) };
+    let size = u64::from(RECORD + 7) / 8 * 8;
+    let places = (0..nr as u64).map(|i| [0, 0, packet + size * i, 0]);
+    let expected: Vec<_> = [0, nr as u64].into_iter().chain(places.flatten()).collect();
+    if table != expected || packet + size * nr as u64 > slot.rsp - 512 {
+        return Err(format!("{table:x?} is the table of {slot:x?}"));
     }
     Ok(())
 }

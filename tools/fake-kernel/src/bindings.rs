@@ -25,6 +25,7 @@ pub const MOAT_DOM_STORE: u32 = 0x4;
 pub const MOAT_DOM_LOAD: u32 = 0x8;
 pub const MOAT_DOM_LEAF: u32 = 0x10;
 pub const MOAT_DOM_VIEW: u32 = 0x20;
+pub const MOAT_DOM_GRANTS: u32 = 0x80;
 pub const MAX_BPF_STACK: u32 = 512;
 pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 pub const BPF_LD: u32 = 0x00;
@@ -120,6 +121,7 @@ pub struct moat_slot {
     pub pkt: u64,
     pub shadow: u64,
     pub next: u64,
+    pub grants: u64,
 }
 
 #[repr(C)]
@@ -224,7 +226,7 @@ macro_rules! opaque {
 
 opaque! {
     bpf_verifier_env bpf_verifier_log llist_node module moat_fault moat_gates moat_jit
-    moat_jit_image moat_ops moat_run seq_file
+    moat_jit_image moat_ops moat_grants moat_run seq_file
 }
 
 /// CPUs have PCIDs.

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a run holds: what helpers have given it, to be given back.
+//!
+//! C header: `arch/x86/include/asm/moat.h`, `struct moat_grants`.  A program has a name for
+//! each, an address that it may lose or forge: only what is found here under that name, and
+//! is of the right kind, reaches a helper (I3), and what is left when a run is stopped is
+//! given back from here (I6).  Only the run's CPU touches it; nothing is kept across calls.
+
+#![forbid(unsafe_code)]
+
+use core::cell::Cell;
+
+/// What it is that is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Kind {
+    /// Of a ring buffer.  Its name is where the program fills it in.
+    Record = 1,
+    /// Any `struct sock_common`.  Its name is the kernel's address: programs compare these.
+    Socket = 2,
+}
+
+/// The kernel's address of something that a helper returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Object(u64);
+
+impl Object {
+    /// None is NULL.  Only for what the helper has just returned.
+    #[inline(always)]
+    pub const fn returned(addr: u64) -> Option<Object> {
+        match addr {
+            0 => None,
+            addr => Some(Object(addr)),
+        }
+    }
+
+    #[inline(always)]
+    pub const fn addr(self) -> u64 {
+        self.0
+    }
+}
+
+/// `struct moat_grant`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Entry {
+    name: u64,
+    /// 0: this one is free.
+    object: u64,
+    /// Where the slot has room for a record; fixed when the program is loaded.
+    place: u64,
+    /// In bytes.
+    size: u32,
+    kind: u32,
+}
+
+impl Entry {
+    /// A free one.
+    pub const fn at(place: u64) -> Entry {
+        Entry {
+            name: 0,
+            object: 0,
+            place,
+            size: 0,
+            kind: 0,
+        }
+    }
+
+    /// As words of memory.
+    pub const fn words(self) -> [u64; 4] {
+        let last = self.size as u64 | (self.kind as u64) << 32;
+        [self.name, self.object, self.place, last]
+    }
+}
+
+/// Something that the run holds, or held until just now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    entry: Entry,
+}
+
+impl Held {
+    #[inline(always)]
+    pub const fn object(&self) -> Object {
+        Object(self.entry.object)
+    }
+
+    /// Where the program has it.
+    #[inline(always)]
+    pub const fn name(&self) -> u64 {
+        self.entry.name
+    }
+
+    /// In bytes.
+    #[inline(always)]
+    pub const fn size(&self) -> u32 {
+        self.entry.size
+    }
+
+    #[inline(always)]
+    pub const fn is(&self, kind: Kind) -> bool {
+        self.entry.kind == kind as u32
+    }
+}
+
+/// A place that is free.
+pub struct Room<'a> {
+    held: &'a Cell<u64>,
+    entry: &'a Cell<Entry>,
+}
+
+impl Room<'_> {
+    /// Takes note of a record of `size` bytes, which the program is to have where there is
+    /// room for it.
+    #[inline(always)]
+    pub fn hold_record(self, object: Object, size: u32) -> Held {
+        let place = self.entry.get().place;
+        self.hold(Entry {
+            name: place,
+            object: object.0,
+            place,
+            size,
+            kind: Kind::Record as u32,
+        })
+    }
+
+    /// Takes note of something that the program is not to look into.
+    #[inline(always)]
+    pub fn hold_object(self, kind: Kind, object: Object) -> Held {
+        let place = self.entry.get().place;
+        self.hold(Entry {
+            name: object.0,
+            object: object.0,
+            place,
+            size: 0,
+            kind: kind as u32,
+        })
+    }
+
+    #[inline(always)]
+    fn hold(self, entry: Entry) -> Held {
+        self.entry.set(entry);
+        self.held.set(self.held.get().wrapping_add(1));
+        Held { entry }
+    }
+}
+
+/// See the module documentation.
+pub struct Grants<'a> {
+    held: &'a Cell<u64>,
+    entries: &'a [Cell<Entry>],
+}
+
+impl<'a> Grants<'a> {
+    /// `held` is how many of `entries` are not free.
+    #[inline(always)]
+    pub fn new(held: &'a Cell<u64>, entries: &'a [Cell<Entry>]) -> Grants<'a> {
+        Grants { held, entries }
+    }
+
+    /// How many are held.
+    #[inline(always)]
+    pub fn held(&self) -> u64 {
+        self.held.get()
+    }
+
+    /// One that is free.
+    #[inline(always)]
+    pub fn room(&self) -> Option<Room<'a>> {
+        let free = |entry: &&Cell<Entry>| entry.get().object == 0;
+        let entry = self.entries.iter().find(free)?;
+        Some(Room {
+            held: self.held,
+            entry,
+        })
+    }
+
+    /// What the program has under `name`, if it is of this kind.
+    #[inline(always)]
+    pub fn find(&self, kind: Kind, name: u64) -> Option<Held> {
+        self.entry_of(kind, name)
+            .map(|entry| Held { entry: entry.get() })
+    }
+
+    /// The same, and the program has it no more.
+    #[inline(always)]
+    pub fn release(&self, kind: Kind, name: u64) -> Option<Held> {
+        self.entry_of(kind, name).map(|entry| self.free(entry))
+    }
+
+    /// Any, until there is none.
+    pub fn release_any(&self) -> Option<Held> {
+        let held = |entry: &&Cell<Entry>| entry.get().object != 0;
+        self.entries.iter().find(held).map(|entry| self.free(entry))
+    }
+
+    #[inline(always)]
+    fn entry_of(&self, kind: Kind, name: u64) -> Option<&'a Cell<Entry>> {
+        self.entries.iter().find(|entry| {
+            let entry = entry.get();
+            entry.object != 0 && entry.name == name && entry.kind == kind as u32
+        })
+    }
+
+    #[inline(always)]
+    fn free(&self, cell: &Cell<Entry>) -> Held {
+        let entry = cell.get();
+        cell.set(Entry::at(entry.place));
+        self.held.set(self.held.get().wrapping_sub(1));
+        Held { entry }
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The table of what a run holds, against a list.
+
+use moat_logic::helpers::grants::*;
+use proptest::prelude::*;
+use std::cell::Cell;
+
+const PLACE: u64 = 0xffff_fe80_0020_0000;
+const SIZE: u64 = 64;
+
+struct Table {
+    held: Cell<u64>,
+    entries: Vec<Cell<Entry>>,
+}
+
+impl Table {
+    fn new(nr: usize) -> Table {
+        let places = (0..nr as u64).map(|i| PLACE + SIZE * i);
+        Table {
+            held: Cell::new(0),
+            entries: places.map(|place| Cell::new(Entry::at(place))).collect(),
+        }
+    }
+
+    fn grants(&self) -> Grants<'_> {
+        Grants::new(&self.held, &self.entries)
+    }
+}
+
+fn object(addr: u64) -> Object {
+    Object::returned(addr).unwrap()
+}
+
+#[test]
+fn null_is_no_object() {
+    assert_eq!(Object::returned(0), None);
+    assert_eq!(object(8).addr(), 8);
+}
+
+#[test]
+fn a_program_without_room_holds_nothing() {
+    let table = Table::new(0);
+    assert!(table.grants().room().is_none());
+    assert!(table.grants().release_any().is_none());
+}
+
+#[test]
+fn an_entry_is_as_the_gates_have_it() {
+    let table = Table::new(1);
+    table
+        .grants()
+        .room()
+        .unwrap()
+        .hold_record(object(0x1000), 17);
+    let words = table.entries[0].get().words();
+    assert_eq!(
+        words,
+        [PLACE, 0x1000, PLACE, 17 | (Kind::Record as u64) << 32]
+    );
+    assert_eq!(Entry::at(PLACE).words(), [0, 0, PLACE, 0]);
+}
+
+/// What a program, or a gate, may do with the table.
+#[derive(Clone, Debug)]
+enum Step {
+    Reserve(u32),
+    /// Give back under the name of place `0`, plus `1`.
+    Release(u64, u64),
+    GiveAllBack,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..SIZE as u32).prop_map(Step::Reserve),
+        4 => (0..6_u64, prop_oneof![4 => Just(0), 1 => 1..SIZE]).prop_map(|(i, off)| Step::Release(i, off)),
+        1 => Just(Step::GiveAllBack),
+    ]
+}
+
+proptest! {
+    /// Nothing is released twice, under another name, or forgotten; no two have one place.
+    #[test]
+    fn it_is_a_list(nr in 0..5_usize, steps in prop::collection::vec(step(), 0..60)) {
+        let table = Table::new(nr);
+        let grants = table.grants();
+        let mut list: Vec<(u64, u64, u32)> = Vec::new();
+        let mut next = 0xffff_8880_0000_0000;
+        for step in steps {
+            match step {
+                Step::Reserve(size) => match grants.room() {
+                    None => prop_assert_eq!(list.len(), nr),
+                    Some(room) => {
+                        next += 8;
+                        let held = room.hold_record(object(next), size);
+                        prop_assert!(held.is(Kind::Record));
+                        prop_assert!(list.iter().all(|one| one.0 != held.name()));
+                        let off = held.name() - PLACE;
+                        prop_assert!(off % SIZE == 0 && off / SIZE < nr as u64);
+                        list.push((held.name(), next, size));
+                    }
+                },
+                Step::Release(i, off) => {
+                    let name = PLACE + SIZE * i + off;
+                    let at = list.iter().position(|one| one.0 == name);
+                    let found = grants.find(Kind::Record, name);
+                    let released = grants.release(Kind::Record, name);
+                    prop_assert_eq!(found, released);
+                    let ours = at.map(|at| list.remove(at));
+                    let theirs = released.map(|held| {
+                        (held.name(), held.object().addr(), held.size())
+                    });
+                    prop_assert_eq!(theirs, ours);
+                }
+                Step::GiveAllBack => {
+                    let mut objects = Vec::new();
+                    while let Some(held) = grants.release_any() {
+                        objects.push(held.object().addr());
+                    }
+                    objects.sort_unstable();
+                    let mut ours: Vec<_> = list.drain(..).map(|one| one.1).collect();
+                    ours.sort_unstable();
+                    prop_assert_eq!(objects, ours);
+                }
+            }
+            prop_assert_eq!(grants.held(), list.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "records.h"
+
+#define PAGE 4096
+
+struct ring ring_open(u32 size)
+{
+	struct ring ring = { .map = map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, size), .size = size };
+	void *consumer, *rest;
+
+	if (ring.map < 0)
+		bail("ring buffer: %s", strerror(errno));
+	consumer = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring.map, 0);
+	rest = mmap(NULL, PAGE + 2 * size, PROT_READ, MAP_SHARED, ring.map, PAGE);
+	if (consumer == MAP_FAILED || rest == MAP_FAILED)
+		bail("ring buffer: mmap: %s", strerror(errno));
+	ring.consumer = consumer;
+	ring.producer = rest;
+	ring.data = (u8 *)rest + PAGE;
+	return ring;
+}
+
+void ring_close(const struct ring *ring)
+{
+	munmap((void *)ring->consumer, PAGE);
+	munmap((void *)ring->producer, PAGE + 2 * ring->size);
+	close(ring->map);
+}
+
+u32 ring_header(const struct ring *ring, u64 pos)
+{
+	return __atomic_load_n((u32 *)&ring->data[pos & (ring->size - 1)], __ATOMIC_ACQUIRE);
+}
+
+u64 ring_word(const struct ring *ring, u64 pos)
+{
+	return *(u64 *)&ring->data[(pos & (ring->size - 1)) + HEADER];
+}
+
+u32 ring_step(u32 header)
+{
+	return ((header & ~(BUSY | DISCARDED)) + HEADER + 7) / 8 * 8;
+}
+
+u32 ring_consume(const struct ring *ring)
+{
+	u32 n = 0;
+
+	while (*ring->consumer < __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE)) {
+		u32 header = ring_header(ring, *ring->consumer);
+
+		if (header & BUSY)
+			break;
+		if (!(header & DISCARDED))
+			n++;
+		__atomic_store_n(ring->consumer, *ring->consumer + ring_step(header),
+				 __ATOMIC_RELEASE);
+	}
+	return n;
+}

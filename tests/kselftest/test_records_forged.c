@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=120 */
+/*
+ * What becomes of a ring buffer, and of who reads it, if a program that no verifier
+ * looked at gives back what it does not have, keeps what it has, or writes past it?
+ *
+ * A record that nobody gives back is busy for ever, and so is the ring behind it.
+ */
+#include <string.h>
+#include <unistd.h>
+#include "attack.h"
+#include "build.h"
+#include "records.h"
+
+#define RING 4096
+
+static struct ring ring;
+
+/* R0 = a record of @size bytes */
+#define RESERVE(MAP, SIZE) \
+	LD_MAP_FD(R1, MAP), MOV_IMM(R2, SIZE), MOV_IMM(R3, 0), CALL(ringbuf_reserve)
+#define GIVE_BACK(HELPER, FROM) \
+	MOV_REG(R1, FROM), MOV_IMM(R2, BPF_RB_NO_WAKEUP), CALL(HELPER)
+
+static bool is_busy(struct run *run, const void *pos)
+{
+	return ring_header(&ring, *(const u64 *)pos) & BUSY;
+}
+
+static bool is_free(struct run *run, const void *pos)
+{
+	return !is_busy(run, pos);
+}
+
+static bool has_moved(struct run *run, const void *pos)
+{
+	return *ring.producer >= *(const u64 *)pos;
+}
+
+static bool changed(struct run *run, const void *before)
+{
+	u32 was = *(const u64 *)before;
+
+	return (u32)canary("data") == (was ^ BUSY);
+}
+
+/* A well-behaved program makes one record, and the consumer gets as far as that. */
+static bool consumer_gets_on(void)
+{
+	const struct bpf_insn good[] = {
+		RESERVE(ring.map, 16),
+		JMP_IMM(BPF_JEQ, R0, 0, 4),
+		ST(BPF_DW, R0, 0, 0x600d),
+		GIVE_BACK(ringbuf_submit, R0),
+		MOV_IMM(R0, 2),
+		EXIT(),
+	};
+	int fd = load(&xdp, "good_record", good, ARRAY_SIZE(good));
+	bool got = fd >= 0 && prog_run_once(fd) == 2;
+
+	ring_consume(&ring);
+	close(fd);
+	return got && *ring.consumer == *ring.producer;
+}
+
+/* What is left at level 2 is nothing; at level 0 it is, and the ring is given up. */
+static void begin_ring(void)
+{
+	ring = ring_open(RING);
+	cnt = 0;
+}
+
+static void end_ring(const char *what, s64 given_back)
+{
+	if (level) {
+		ok(consumer_gets_on(), "2: %s: the consumer gets on", what);
+		ok(moat_counter("given_back") == given_back, "2: %s: %ld given back", what,
+		   moat_counter("given_back"));
+	}
+	ring_close(&ring);
+}
+
+static void forged(void)
+{
+	u64 data = target("data"), before;
+	s64 given = moat_counter("given_back");
+	const char *what = "an address that is no record is submitted";
+
+	begin_ring();
+	canary_reset();
+	before = canary("data");
+	/* At level 2 that would be an offence already: a page offset of 0. */
+	E(LD_IMM64(R6, data), level ? MOV_IMM(R7, 0) : ST(BPF_W, R6, 4, 0),
+	  ALU64_IMM(BPF_ADD, R6, HEADER), GIVE_BACK(ringbuf_submit, R6), FINISH(&xdp));
+	attack(&(struct attack){ &xdp, "rogue_submit", "ringbuf_submit", 0, changed, &before,
+				 what }, insns, cnt);
+	end_ring(what, given);
+}
+
+/* One that was its own until just now */
+static void twice(void)
+{
+	static const char *const what[] = {
+		"a record is submitted twice", "a record is submitted after it was discarded",
+		"a record is discarded after it was submitted",
+	};
+	u64 first = 0;
+
+	for (int i = 0; i < 3; i++) {
+		s64 given = moat_counter("given_back");
+
+		begin_ring();
+		E(RESERVE(ring.map, 16), MOV_REG(R6, R0));
+		if (i == 1)
+			E(GIVE_BACK(ringbuf_discard, R6));
+		else
+			E(GIVE_BACK(ringbuf_submit, R6));
+		if (i == 2)
+			E(GIVE_BACK(ringbuf_discard, R6));
+		else
+			E(GIVE_BACK(ringbuf_submit, R6));
+		E(FINISH(&sched_cls));
+		attack(&(struct attack){ &sched_cls, "rogue_twice",
+					 i == 2 ? "ringbuf_discard" : "ringbuf_submit", 0, is_busy,
+					 &first, what[i] }, insns, cnt);
+		end_ring(what[i], given);
+	}
+}
+
+/* A plain program keeps one, and tells another where it is. */
+static void of_another(void)
+{
+	const char *what = "another program's record is submitted";
+	s64 given = moat_counter("given_back");
+	int now = level, keeper;
+	u64 first = 0, where;
+	struct run run;
+
+	begin_ring();
+	loot_clear();
+	E(RESERVE(ring.map, 16), MOV_REG(R3, R0), TAKE_R3(), FINISH(&xdp));
+	moat_set_level(0);
+	keeper = load(&xdp, "keeper", insns, cnt);
+	run_packet(&run, 64);
+	prog_run(keeper, &run);
+	where = loot_at(0);
+	moat_set_level(now);
+	ok(where && is_busy(NULL, &first), "%d: a record is kept", level);
+
+	cnt = 0;
+	E(LD_IMM64(R6, where), GIVE_BACK(ringbuf_submit, R6), FINISH(&xdp));
+	attack(&(struct attack){ &xdp, "rogue_thief", "ringbuf_submit", 0, is_free, &first, what },
+	       insns, cnt);
+	if (level)
+		ok(moat_counter("given_back") == given, "2: %s: nothing given back", what);
+	close(keeper);
+	ring_close(&ring);
+}
+
+static void foreign_ring(void)
+{
+	const char *what = "a record of a ring of others is reserved";
+	s64 given = moat_counter("given_back");
+	u64 least = 16 + HEADER, addr;
+
+	begin_ring();
+	addr = map_address(ring.map);
+	E(LD_IMM64(R1, addr), MOV_IMM(R2, 16), MOV_IMM(R3, 0), CALL(ringbuf_reserve),
+	  FINISH(&socket_filter));
+	attack(&(struct attack){ &socket_filter, "rogue_ring", "ringbuf_reserve", 0, has_moved,
+				 &least, what }, insns, cnt);
+	end_ring(what, given);
+}
+
+/* More, and larger ones, than the verifier has seen before it gave up */
+static void too_much(void)
+{
+	s64 given = moat_counter("given_back");
+	u64 least = 2 * (16 + HEADER);
+	const char *what = "two records where one was seen";
+
+	begin_ring();
+	E(RESERVE(ring.map, 16), MOV_REG(R6, R0), MOV_REG(R7, R8), RESERVE(ring.map, 16),
+	  FINISH(&xdp));
+	attack(&(struct attack){ &xdp, "rogue_many", "ringbuf_reserve", 0, has_moved, &least,
+				 what }, insns, cnt);
+	end_ring(what, given + 1);
+
+	given = moat_counter("given_back");
+	least = 1024;
+	what = "a record larger than was seen";
+	begin_ring();
+	E(RESERVE(ring.map, 16), GIVE_BACK(ringbuf_discard, R0), MOV_REG(R7, R8),
+	  RESERVE(ring.map, 1024), FINISH(&xdp));
+	attack(&(struct attack){ &xdp, "rogue_large", "ringbuf_reserve", 0, has_moved, &least,
+				 what }, insns, cnt);
+	end_ring(what, given);
+}
+
+/* The header of the next one lies behind it, if the record is the ring's own. */
+static void past_the_end(void)
+{
+	s64 given = moat_counter("given_back");
+	struct run run;
+	u32 header;
+	int fd;
+
+	begin_ring();
+	E(RESERVE(ring.map, 16), JMP_IMM(BPF_JNE, R0, 0, 1), EXIT(), MOV_REG(R6, R0),
+	  RESERVE(ring.map, 16), JMP_IMM(BPF_JNE, R0, 0, 4), GIVE_BACK(ringbuf_discard, R6),
+	  EXIT(), MOV_REG(R7, R0), ST(BPF_DW, R7, 0, 0x77), ST(BPF_W, R6, 16, 0xbad),
+	  GIVE_BACK(ringbuf_submit, R6), GIVE_BACK(ringbuf_submit, R7), MOV_IMM(R0, 2), EXIT());
+	fd = load(&xdp, "rogue_past", insns, cnt);
+	run_packet(&run, 64);
+	prog_run(fd, &run);
+	header = ring_header(&ring, 16 + HEADER);
+	if (level == 0)
+		ok(header != 16, "0: a program writes past a record: succeeds, a header is %x",
+		   header);
+	else
+		ok(header == 16 && ring_header(&ring, 0) == 16,
+		   "2: a program writes past a record: headers are what they were");
+	close(fd);
+	end_ring("a program writes past a record", given);
+}
+
+/* How a run ends that holds two records, of which neither is given back. */
+static void kept(const char *how, const struct bpf_insn *more, int n, const char *said)
+{
+	s64 given = moat_counter("given_back");
+	u64 first = 0, second = 24 + HEADER;
+	struct run run;
+	int fd;
+
+	begin_ring();
+	E(RESERVE(ring.map, 24), JMP_IMM(BPF_JNE, R0, 0, 1), EXIT(), MOV_REG(R6, R0),
+	  ST(BPF_DW, R6, 0, 0x5ec), RESERVE(ring.map, 8), JMP_IMM(BPF_JNE, R0, 0, 4),
+	  GIVE_BACK(ringbuf_discard, R6), EXIT(), MOV_REG(R7, R0));
+	emit(more, n);
+	E(MOV_IMM(R0, 2), EXIT());
+	fd = load(&xdp, "rogue_keeps", insns, cnt);
+	run_packet(&run, 64);
+	kmsg_mark();
+	prog_run(fd, &run);
+	if (level == 0) {
+		ok(run.retval == 2 && is_busy(NULL, &first) && is_busy(NULL, &second) &&
+		   !consumer_gets_on(), "0: %s: the ring stands still", how);
+		ring_close(&ring);
+	} else {
+		const char *line = kmsg_stopped(fd, "rogue_keeps");
+
+		diag("%s", line ?: "nothing in the log");
+		ok(run.retval == xdp.safe && line && strstr(line, said), "2: %s: stopped", how);
+		ok(ring_header(&ring, first) == (24 | DISCARDED) &&
+		   ring_header(&ring, second) == (8 | DISCARDED), "2: %s: both discarded", how);
+		end_ring(how, given + 2);
+	}
+	close(fd);
+}
+
+static void kept_on(void)
+{
+	u64 data = target("data");
+	const struct bpf_insn writes[] = { LD_IMM64(R1, data), ST(BPF_DW, R1, 0, 1) };
+	const struct bpf_insn nothing[] = { MOV_IMM(R1, 0) };
+	const struct bpf_insn asks[] = { GIVE_BACK(ringbuf_submit, R10) };
+	const struct bpf_insn for_ever[] = { JMP_IMM(BPF_JNE, R10, 0, -1) };
+
+	kept("two are held at a fault", writes, ARRAY_SIZE(writes), "write of ");
+	kept("two are held at the end", nothing, ARRAY_SIZE(nothing), "came to its end with 2");
+	canary_reset();
+	if (level == 0)
+		return;
+	kept("two are held at a bad call", asks, ARRAY_SIZE(asks), "ringbuf_submit argument 1");
+	moat_set_budget(1);
+	kept("two are held for ever", for_ever, ARRAY_SIZE(for_ever), "ran too long");
+}
+
+static void attacks(void)
+{
+	forged();
+	twice();
+	of_another();
+	foreign_ring();
+	too_much();
+	past_the_end();
+	kept_on();
+}
+
+int main(void)
+{
+	return at_each_level(attacks);
+}
