@@ -38,7 +38,12 @@ pub(super) const CONTRACTS: &[Contract] = &[
     helper(85, "sk_lookup_udp", XDP_TC_CGROUP, LOOKUP)
         .reads_ctx()
         .returns(Ret::SocketOrNull),
-    helper(86, "sk_release", XDP_TC_CGROUP, [Arg::SocketBack, NO, NO, NO, NO]),
+    helper(
+        86,
+        "sk_release",
+        XDP_TC_CGROUP,
+        [Arg::SocketBack, NO, NO, NO, NO],
+    ),
     refuse(95, "sk_fullsock", TC_CGROUP, FIELDS),
     refuse(96, "tcp_sock", TC_CGROUP, FIELDS),
     refuse(98, "get_listener_sock", TC_CGROUP, FIELDS),

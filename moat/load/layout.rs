@@ -110,9 +110,8 @@ impl Program {
         self.uncovers = calls.uncover || is_skb && self.plan.reads_meta;
         self.rewrites = is_skb && self.plan.writes_pkt;
         let sizes = self.sizes(calls, facts)?;
-        self.packet = sizes.packet;
         self.record = facts.record;
-        self.holds = facts.refs;
+        self.holds = facts.refs != 0;
         self.set_ways();
         if sizes.records.nr.is_some() {
             self.gates.edit().flags |= bindings::MOAT_DOM_GRANTS;

@@ -110,12 +110,10 @@ pub struct Program {
     pub has_copies: bool,
     /// Whether the log has said that a call of it was not made.
     pub told: AtomicBool,
-    /// Bytes of packet a slot has room for.
-    pub packet: u64,
-    /// Bytes of the largest record of a ring buffer that it may hold.
+    /// Whether it may hold a reference, or a record of a ring buffer.
+    pub holds: bool,
+    /// Bytes of the largest record.
     pub record: u32,
-    /// How many references and records it may hold at once.
-    pub holds: u32,
 }
 
 impl Program {
@@ -140,9 +138,8 @@ impl Program {
             rewrites: false,
             has_copies: false,
             told: AtomicBool::new(false),
-            packet: 0,
             record: 0,
-            holds: 0,
+            holds: false,
         }
     }
 
@@ -230,7 +227,7 @@ impl Program {
     /// Whether its slots have room for a record, which takes no long time to copy.
     pub fn has_small_records(&self) -> bool {
         let flags = self.gates.flags().load(Ordering::Relaxed);
-        flags & bindings::MOAT_DOM_GRANTS != 0 && self.holds != 0 && self.record <= SMALL
+        flags & bindings::MOAT_DOM_GRANTS != 0 && self.holds && self.record <= SMALL
     }
 
     /// Which image `ip` is in, and where in it.
