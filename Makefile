@@ -12,7 +12,7 @@ endif
 KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
 # As it was written: $ is the guest's shell's, not make's.
 override CMD := $(value CMD)
-export CMD LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
+export CMD EMULATOR LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
 export UPDATE PKRS_CYCLES CR3_CYCLES
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
 	@echo 'make test-full            that, and the long ones: more numbers of keys, a kernel without patches'
+	@echo 'make test-bochs           some of it on another emulator, with PKS and PCIDs'
 	@echo 'make bench [MANY=1024]    what a run, a packet, a system call costs, isolated or not, and on a'
 	@echo '                          kernel without patches, which it builds; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
@@ -33,6 +34,7 @@ help:
 	@echo 'TESTKERNEL=1              the kernel with patches/test/: a way past the verifier'
 	@echo 'KERNEL=preempt            that, with PREEMPT, lockdep and PROVE_RCU'
 	@echo 'KERNEL=unpatched          the product kernel without patches, for comparison'
+	@echo 'EMULATOR=bochs            another CPU than QEMU has, with PKS and PCIDs; slower'
 	@echo 'ICOUNT=1                  one CPU, one instruction is one nanosecond'
 	@echo 'NMI=n                     inject n NMIs once the command prints MOAT-NMI-START'
 	@echo 'CPU=model  QEMU_OPTS=...  CPU model (max,+pks), more QEMU options'
@@ -90,11 +92,16 @@ guest: has-command kernel programs $(OUT)/initramfs.gz
 test: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run $(ONLY)
+	@echo 'moat: make test-bochs runs some of it on another CPU with PKS, in half an hour'
 
 test-full: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/kernel unpatched
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run --full $(ONLY)
+
+test-bochs: KERNEL := test
+test-bochs: kernel programs $(OUT)/initramfs.gz
+	@tests/bochs $(ONLY)
 
 bench: KERNEL := product
 bench: kernel programs $(OUT)/initramfs.gz
@@ -109,4 +116,4 @@ clean:
 distclean:
 	@$(SCRIPTS)/clean all
 
-.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full bench clean distclean
+.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full test-bochs bench clean distclean
