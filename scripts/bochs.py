@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import tty
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # A second of the guest is so many instructions; Bochs runs two or three times as many in
@@ -199,22 +200,41 @@ def start(o, run):
         f.write(BOCHSRC.format(
             share=where + "/share", run=run, cpus=o.cpus, ips=IPS, mem=min(megabytes(o.mem), 1024),
             model=MODEL if o.cpu == "max,+pks" else o.cpu))
-    # Its display is a terminal, of which nobody reads anything but this.
     ours, theirs = pty.openpty()
-    threading.Thread(target=drain, args=(ours,), daemon=True).start()
     env = dict(os.environ, LTDL_LIBRARY_PATH=where + "/lib", BXSHARE=where + "/share",
                TERM="xterm", LINES="50", COLUMNS="100")
     guest = subprocess.Popen(
         [where + "/lib/ld-linux-x86-64.so.2", "--library-path", where + "/lib",
          where + "/bochs-bin", "-q", "-f", run + "/bochsrc"],
-        stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=run, start_new_session=True)
+        # When the guest is idle it waits a millisecond for a key, each time; not if there
+        # is none to come.
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=env, cwd=run, start_new_session=True)
     os.close(theirs)
+    for terminal in (lambda: ours), (lambda: display(guest.pid)):
+        threading.Thread(target=drain, args=(terminal,), daemon=True).start()
     return guest
 
 
+def display(pid):
+    """The terminal that it opens for its display, and for which it waits once that is full."""
+    fds = "/proc/%d/fd/" % pid
+    while True:
+        for fd in os.listdir(fds):
+            if os.readlink(fds + fd) != "/dev/ptmx":
+                continue
+            with open("/proc/%d/fdinfo/%s" % (pid, fd)) as f:
+                index = re.search(r"tty-index:\s*(\d+)", f.read()).group(1)
+            terminal = os.open("/dev/pts/" + index, os.O_RDWR | os.O_NOCTTY)
+            tty.setraw(terminal)
+            return terminal
+        time.sleep(0.1)
+
+
 def drain(terminal):
+    """Reads what nobody wants to see."""
     try:
-        while os.read(terminal, 65536):
+        opened = terminal()
+        while os.read(opened, 65536):
             pass
     except OSError:
         pass
