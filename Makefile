@@ -13,7 +13,7 @@ KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
 # As it was written: $ is the guest's shell's, not make's.
 override CMD := $(value CMD)
 export CMD EMULATOR LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
-export UPDATE PKRS_CYCLES CR3_CYCLES
+export HERE_CONFIG UPDATE PKRS_CYCLES CR3_CYCLES
 
 help:
 	@echo 'make run                  build all, boot a guest, show programs at work and one stopped'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
 	@echo 'make test-full            that, and the long ones: more numbers of keys, a kernel without patches'
 	@echo 'make test-bochs           some of it on another emulator, with PKS and PCIDs'
+	@echo 'make test-here            some of it on this machine, if it has PKS: see README.md'
 	@echo 'make bench [MANY=1024]    what a run, a packet, a system call costs, isolated or not, and on a'
 	@echo '                          kernel without patches, which it builds; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
@@ -52,7 +53,7 @@ packages:
 check: packages
 	@$(SCRIPTS)/in-guest --check
 	@$(SCRIPTS)/toolchain >/dev/null
-	@$(SCRIPTS)/cpu-has-pks
+	@[ "$(EMULATOR)" = bochs ] || $(SCRIPTS)/cpu-has-pks
 
 kernel: check
 	@$(SCRIPTS)/kernel $(KERNEL)
@@ -103,6 +104,18 @@ test-bochs: KERNEL := test
 test-bochs: kernel programs $(OUT)/initramfs.gz
 	@tests/bochs $(ONLY)
 
+kernel-here: packages
+	@$(SCRIPTS)/kernel here
+	@echo "moat: 'make install-here' installs it beside the kernels that are there"
+
+install-here:
+	@$(SCRIPTS)/install-here
+
+test-here:
+	@tests/here --check
+	@$(MAKE) -s programs
+	@tests/here $(ONLY)
+
 bench: KERNEL := product
 bench: kernel programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/kernel unpatched
@@ -116,4 +129,4 @@ clean:
 distclean:
 	@$(SCRIPTS)/clean all
 
-.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full test-bochs bench clean distclean
+.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full test-bochs test-here kernel-here install-here bench clean distclean

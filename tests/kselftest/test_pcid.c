@@ -51,11 +51,39 @@ static int program(const char *name)
 	return prog;
 }
 
-/* Reads the first word of @map, and says in the second where that is. */
+/*
+ * A map with the secret, not where its first page, or that of any other range of the
+ * window, would take its place in a small TLB
+ */
+#define WORD (37 * 512)
+
+static u64 value[64 * 512];
+static const u32 zero;
+
+static int secret_map(void)
+{
+	int map = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(value), 1);
+
+	memset(value, 0, sizeof(value));
+	value[WORD] = SECRET;
+	if (map < 0 || map_update(map, &zero, value))
+		bail("map: %s", strerror(errno));
+	return map;
+}
+
+/* Where its program has found that */
+static u64 secret_of(int map)
+{
+	if (map_lookup(map, &zero, value) || !value[WORD + 1])
+		bail("a program does not say where its map is");
+	return value[WORD + 1];
+}
+
+/* Reads the secret of @map, and says where that is. */
 static int toucher(int map)
 {
 	const struct bpf_insn insns[] = {
-		LD_MAP_VALUE(R6, map, 0),
+		LD_MAP_VALUE(R6, map, WORD * 8),
 		LDX(BPF_DW, R1, R6, 0),
 		STX(BPF_DW, R6, R6, 8),
 		MOV_IMM(R0, xdp.pass),
@@ -153,9 +181,9 @@ static void unmapped(bool flush)
  */
 static bool rebound(bool flush)
 {
-	int map = map_of_words(SECRET), owner, i;
+	int map = secret_map(), owner, i;
 	struct rogue rogue;
-	u64 got = 0;
+	u64 got = 0, where;
 	s64 verdict;
 	bool there;
 
@@ -164,6 +192,7 @@ static bool rebound(bool flush)
 	owner = toucher(map);
 	rogue = rogue_load(&xdp, false, -1);
 	run_it(owner, 1);
+	where = secret_of(map);
 	if (moat_layer(owner) != KEYED || moat_layer(rogue.prog) != VIEW)
 		bail("the wrong program has the key");
 	write_file(SKIP_FLUSH, "%d", !flush);
@@ -176,7 +205,7 @@ static bool rebound(bool flush)
 	}
 	if (moat_layer(rogue.prog) != KEYED)
 		bail("the hotter program gets no key");
-	verdict = rogue_attack(&rogue, map_word(map, 1));
+	verdict = rogue_attack(&rogue, where);
 	there = rogue_got(&rogue, &got);
 	if (there ? got != SECRET : verdict != xdp.safe)
 		bail("key: neither stopped nor successful");
@@ -213,7 +242,7 @@ static void rebound_both_ways(void)
  */
 static void reused(void)
 {
-	int map = map_of_words(SECRET), other = map_of_words(0), gone, pcid;
+	int map = secret_map(), other = secret_map(), gone, pcid;
 	s64 freed, verdict;
 	struct rogue rogue;
 
@@ -237,7 +266,7 @@ static void reused(void)
 		   "PCID: a view gets that of one that is gone");
 	else
 		ok(pcid < 0 && moat_pcid(rogue.prog) < 0, "no PCIDs: views have none");
-	verdict = rogue_attack(&rogue, map_word(map, 1));
+	verdict = rogue_attack(&rogue, secret_of(map));
 	ok(verdict == xdp.safe && !rogue_got(&rogue, NULL), "and nothing that was in it");
 	rogue_close(&rogue);
 	close(map);
@@ -273,7 +302,7 @@ static void more_views(void)
 	static int prog[OWN + MORE];
 	static bool seen[OWN];
 	int i, own = 0, shared = 0, twice = 0, none = 0, strange = 0, ran = 0;
-	int map = map_of_words(SECRET), last;
+	int map = secret_map(), last;
 	struct rogue rogue;
 	s64 verdict;
 
@@ -309,7 +338,7 @@ static void more_views(void)
 	ok(moat_pcid(last) == moat_pcid(rogue.prog) && (!pcids || moat_pcid(last) == MOAT_SHARED_PCID),
 	   "two more: with the same PCID, or without");
 	run_it(last, TOUCHES);
-	verdict = rogue_attack(&rogue, map_word(map, 1));
+	verdict = rogue_attack(&rogue, secret_of(map));
 	ok(verdict == xdp.safe && !rogue_got(&rogue, NULL), "one cannot reach what the other has");
 	rogue_close(&rogue);
 	close(last);
