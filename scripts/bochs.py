@@ -25,7 +25,8 @@ MODEL = "arrow_lake"
 # the console takes 87 us of the guest's time, so only warnings go there.
 BOOT = ("console=ttyS0 loglevel=5 panic=0 random.trust_cpu=on watchdog_thresh=60 tsc=reliable "
         "tsc_early_khz=%d lapic=notscdeadline clearcpuid=580,124" % (IPS // 1000))
-TOOLS = ["ip", "tc"]
+# Busybox has poorer ones, which its own shell would prefer to these.
+TOOLS = ["sh", "ip", "tc"]
 # Bochs models no more that Linux takes: one thread each.
 MOST_CPUS = 2
 
@@ -115,8 +116,8 @@ class Root:
         os.chmod(self.at(path), mode)
 
     def pack(self, to):
-        subprocess.run("cd %s && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | "
-                       "gzip -6 >%s" % (self.path, to), shell=True, check=True)
+        subprocess.run(["sh", "-c", "find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 | "
+                        'gzip -6 >"$0"', to], cwd=self.path, check=True)
 
 
 def make_root(o, env, run):
@@ -126,9 +127,10 @@ def make_root(o, env, run):
     for applet in applets.stdout.decode().split():
         if applet not in TOOLS and not os.path.lexists(root.at("bin/" + applet)):
             os.symlink("/bin/busybox", root.at("bin/" + applet))
-    for tool in TOOLS:
-        if shutil.which(tool):
-            root.add(shutil.which(tool))
+    for tool in filter(None, map(shutil.which, TOOLS)):
+        root.add(tool)
+    if not os.path.lexists(root.at("bin/sh")):
+        os.symlink(os.path.relpath(shutil.which("sh"), "/bin"), root.at("bin/sh"))
     root.write("init", INIT, 0o755)
     for name in "env", "cmd", "rc":
         with open(run + "/" + name) as f:

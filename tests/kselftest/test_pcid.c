@@ -276,7 +276,8 @@ static void reused(void)
 /* Two processes, whose memory differs at the same address, and whose programs run */
 static void kernels_own(void)
 {
-	u64 *mine = mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u64 *mine = mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
 	int prog = program("between"), i, j, wrong = 0, status = 0;
 	pid_t child = fork();
 
@@ -335,7 +336,8 @@ static void more_views(void)
 	/* Of two views that share one, one was just where the other goes. */
 	last = toucher(map);
 	rogue = rogue_load(&xdp, false, -1);
-	ok(moat_pcid(last) == moat_pcid(rogue.prog) && (!pcids || moat_pcid(last) == MOAT_SHARED_PCID),
+	ok(moat_pcid(last) == moat_pcid(rogue.prog) &&
+	   (!pcids || moat_pcid(last) == MOAT_SHARED_PCID),
 	   "two more: with the same PCID, or without");
 	run_it(last, TOUCHES);
 	verdict = rogue_attack(&rogue, secret_of(map));
