@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 timeout=60 */
+/* moat-test: kernel=test levels=2 cpus=4 timeout=60 */
 /*
  * What of PKRS the SDM promises and MOAT relies on: Vol. 3A, 4.6.2 and 4.7, Vol. 2D, WRMSR.
  * A CPU, or what stands for one, that fails here is none for MOAT.
