@@ -28,7 +28,7 @@ BOOT = ("console=ttyS0 loglevel=5 panic=0 random.trust_cpu=on watchdog_thresh=60
 # Busybox has poorer ones, which its own shell would prefer to these.
 TOOLS = ["sh", "ip", "tc"]
 # Bochs models no more that Linux takes: one thread each.
-MOST_CPUS = 2
+MOST_CPUS = 4
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
