@@ -126,13 +126,13 @@ What has run where (`make test`, `make test-bochs`; [0035](decisions/0035-a-seco
 | | QEMU 7.2 (TCG), `max,+pks` | Bochs 3.0, `arrow_lake` | a real CPU |
 | --- | --- | --- | --- |
 | one CPU | - | `results_code`, `_maps`, `_packet`, `arguments`, `classic`, `inner`, `secrets`, `domains`, `pcid`, `pkrs` | none |
-| two CPUs | - | `containment`, `stale` | none |
-| four CPUs | all | cannot be had | none |
+| four CPUs | all | `containment`, `context`, `stack`; on two `stale` | none |
 | keys, views | yes | yes | - |
 | PCIDs | has none | has them, but keeps nothing over a write of CR3 | - |
 | what a TLB keeps over writes of PKRS | nothing | all | - |
 | levels of page tables | 5, 4 (`make test-full`) | 4 | - |
-| NMI and #MC from the host | yes | no | - |
+| NMI | from the host, and IPIs | IPIs | - |
+| #MC | from the host | none | - |
 
 The module
 refuses to load without PKS, SMAP and CR0.WP, and with page table isolation on: boot
