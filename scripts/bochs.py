@@ -26,7 +26,7 @@ MODEL = "arrow_lake"
 BOOT = ("console=ttyS0 loglevel=5 panic=0 random.trust_cpu=on watchdog_thresh=60 tsc=reliable "
         "tsc_early_khz=%d lapic=notscdeadline clearcpuid=580,124" % (IPS // 1000))
 # Busybox has poorer ones, which its own shell would prefer to these.
-TOOLS = ["sh", "ip", "tc"]
+TOOLS = ["sh", "ip", "tc", "rmmod"]
 # More have not been tried.
 MOST_CPUS = 4
 

@@ -126,7 +126,7 @@ What has run where (`make test`, `make test-bochs`; [0035](decisions/0035-a-seco
 | | QEMU 7.2 (TCG), `max,+pks` | Bochs 3.0, `arrow_lake` | a real CPU |
 | --- | --- | --- | --- |
 | one CPU | - | `results_code`, `_maps`, `_packet`, `arguments`, `classic`, `inner`, `secrets`, `domains`, `pcid`, `pkrs` | none |
-| four CPUs | all | `containment`, `context`, `stack`; on two `stale` | none |
+| four CPUs | all | `containment`, `context`, `lifecycle`, `stack`, `stale` | none |
 | keys, views | yes | yes | - |
 | PCIDs | has none | has them, but keeps nothing over a write of CR3 | - |
 | what a TLB keeps over writes of PKRS | nothing | all | - |
