@@ -12,8 +12,8 @@ endif
 KERNEL  ?= $(if $(filter-out 0,$(TESTKERNEL)),test,product)
 # As it was written: $ is the guest's shell's, not make's.
 override CMD := $(value CMD)
-export CMD LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
-export UPDATE PKRS_CYCLES CR3_CYCLES
+export CMD EMULATOR LEVEL CPUS CPU MEM ICOUNT NMI TIMEOUT QEMU_OPTS BOOT KERNEL_SRC MOAT_CACHE JOBS
+export HERE_CONFIG UPDATE PKRS_CYCLES CR3_CYCLES
 
 help:
 	@echo 'make run                  build all, boot a guest, show programs at work and one stopped'
@@ -22,6 +22,8 @@ help:
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
 	@echo 'make test-full            that, and the long ones: more numbers of keys, a kernel without patches'
 	@echo 'make test-mutants [ONLY=] takes protections away, one by one: does a test notice?'
+	@echo 'make test-bochs           some of it on another emulator, with PKS and PCIDs'
+	@echo 'make test-here            some of it on this machine, if it has PKS: see README.md'
 	@echo 'make bench [MANY=1024]    what a run, a packet, a system call costs, isolated or not, and on a'
 	@echo '                          kernel without patches, which it builds; what many programs cost'
 	@echo 'make kernel               only build: kernel and moat.ko'
@@ -34,6 +36,7 @@ help:
 	@echo 'TESTKERNEL=1              the kernel with patches/test/: a way past the verifier'
 	@echo 'KERNEL=preempt            that, with PREEMPT, lockdep and PROVE_RCU'
 	@echo 'KERNEL=unpatched          the product kernel without patches, for comparison'
+	@echo 'EMULATOR=bochs            another CPU than QEMU has, with PKS and PCIDs; slower'
 	@echo 'ICOUNT=1                  one CPU, one instruction is one nanosecond'
 	@echo 'NMI=n                     inject n NMIs once the command prints MOAT-NMI-START'
 	@echo 'CPU=model  QEMU_OPTS=...  CPU model (max,+pks), more QEMU options'
@@ -51,7 +54,7 @@ packages:
 check: packages
 	@$(SCRIPTS)/in-guest --check
 	@$(SCRIPTS)/toolchain >/dev/null
-	@$(SCRIPTS)/cpu-has-pks
+	@[ "$(EMULATOR)" = bochs ] || $(SCRIPTS)/cpu-has-pks
 
 kernel: check
 	@$(SCRIPTS)/kernel $(KERNEL)
@@ -91,6 +94,7 @@ guest: has-command kernel programs $(OUT)/initramfs.gz
 test: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run $(ONLY)
+	@echo 'moat: make test-bochs runs some of it on another CPU with PKS, in half an hour'
 
 test-full: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/kernel unpatched
@@ -100,6 +104,22 @@ test-full: kernels programs $(OUT)/initramfs.gz
 test-mutants: KERNEL := test
 test-mutants: kernel programs $(OUT)/initramfs.gz
 	@tests/mutants $(ONLY)
+
+test-bochs: KERNEL := test
+test-bochs: kernel programs $(OUT)/initramfs.gz
+	@tests/bochs $(ONLY)
+
+kernel-here: packages
+	@$(SCRIPTS)/kernel here
+	@echo "moat: 'make install-here' installs it beside the kernels that are there"
+
+install-here:
+	@$(SCRIPTS)/install-here
+
+test-here:
+	@tests/here --check
+	@$(MAKE) -s programs
+	@tests/here $(ONLY)
 
 bench: KERNEL := product
 bench: kernel programs $(OUT)/initramfs.gz
@@ -114,4 +134,5 @@ clean:
 distclean:
 	@$(SCRIPTS)/clean all
 
-.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full test-mutants bench clean distclean
+.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full \
+	test-mutants test-bochs test-here kernel-here install-here bench clean distclean

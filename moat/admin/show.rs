@@ -13,7 +13,7 @@ use crate::load::reason::Text;
 use crate::pks::Key;
 use crate::run::program::Program;
 use crate::state::arena::Id;
-use crate::state::{Book, Confined, Domain, Listed, State};
+use crate::state::{Book, Confined, Domain, Listed, State, View};
 use core::ffi::c_int;
 use core::fmt::{self, Write};
 
@@ -110,13 +110,16 @@ fn show_program(out: &mut Seq<'_>, state: &State, book: &Book) {
     );
 }
 
-/// `moat_ops.show`: two lines of fdinfo.
+/// `moat_ops.show`: lines of fdinfo.
 pub fn program(prog: Isolated<'_>, mut out: Seq<'_>) {
     let program = prog.program();
     let state = Locked::take();
     let _ = writeln!(out, "moat_layer:\t{}", layer(program));
     if let Some(book) = program.book.get().and_then(|&id| state.programs.get(id)) {
         let _ = writeln!(out, "moat_domains:\t{}", set(&state, book));
+        if let Some(pcid) = book.view.as_ref().and_then(View::pcid) {
+            let _ = writeln!(out, "moat_pcid:\t{}", pcid);
+        }
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Book {
     /// The maps of maps that it uses.
     outers: Vec<Id<Outer>>,
     pub heat: Heat,
-    view: Option<View>,
+    pub view: Option<View>,
     layout: Layout,
     /// Under which it is listed in debugfs, or 0.
     number: u32,

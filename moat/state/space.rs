@@ -17,7 +17,7 @@ use crate::maps::types::RDONLY_PROG;
 use crate::pks::Key;
 use crate::window::addresses::Range;
 use crate::window::flush_epoch::Flush;
-use crate::window::pcids::cr3;
+use crate::window::pcids::{self, cr3};
 
 impl State {
     /// Maps `pages` at the start of a range of their own of `bytes` bytes.
@@ -138,6 +138,14 @@ pub struct View {
     pcid: Option<u16>,
     /// What to put into CR3.
     pub(super) cr3: u64,
+}
+
+impl View {
+    /// The PCID under which its translations are kept or, if all were taken, dropped; none
+    /// where CPUs have none.
+    pub fn pcid(&self) -> Option<u16> {
+        pcids::of(self.cr3)
+    }
 }
 
 /// Pages in the window that belong to a program alone.

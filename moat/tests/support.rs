@@ -146,7 +146,20 @@ asked.
 
 ## Hardware
 
-All of this has run under QEMU's emulation (TCG) and on no CPU with PKS. The module
+What has run where (`make test`, `make test-bochs`; [0035](decisions/0035-a-second-cpu.md)):
+
+| | QEMU 7.2 (TCG), `max,+pks` | Bochs 3.0, `arrow_lake` | a real CPU |
+| --- | --- | --- | --- |
+| one CPU | - | `results_code`, `_maps`, `_packet`, `arguments`, `classic`, `inner`, `secrets`, `domains`, `pcid`, `pkrs` | none |
+| four CPUs | all | `containment`, `context`, `lifecycle`, `stack`, `stale` | none |
+| keys, views | yes | yes | - |
+| PCIDs | has none | has them, but keeps nothing over a write of CR3 | - |
+| what a TLB keeps over writes of PKRS | nothing | all | - |
+| levels of page tables | 5, 4 (`make test-full`) | 4 | - |
+| NMI | from the host, and IPIs | IPIs | - |
+| #MC | from the host | none | - |
+
+The module
 refuses to load without PKS, SMAP and CR0.WP, and with page table isolation on: boot
 with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
 
@@ -162,8 +175,8 @@ with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
   classic filters of unprivileged users is not in isolated images. Side channels are
   not in scope; the jumps of the gates are not retpolines.
 - Real costs of PKRS writes, of flushes, and of entries with PCID are not measured.
-- PCIDs: QEMU's emulation has none. Views of CPUs that have them are built from what
-  the host tests check, and have not run.
+- That a view keeps its translations from run to run, and loses what was taken out of it:
+  `test_pcid` asks, but Bochs drops them at each switch.
 - Machine checks that come together with NMIs: in QEMU's order Linux itself does not
   survive them.
 - PREEMPT_RT, and hypervisors that pass PKS on, have not been tried.

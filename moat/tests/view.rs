@@ -61,11 +61,13 @@ proptest! {
     #[test]
     fn a_pcid_of_its_own_keeps_its_translations(pgd in any_pgd(), pcid in any_own()) {
         prop_assert_eq!(decode(cr3(pgd, Some(pcid), true)), (pgd, pcid, true));
+        prop_assert_eq!(of(cr3(pgd, Some(pcid), true)), Some(pcid));
     }
 
     #[test]
     fn the_shared_pcid_starts_without_translations(pgd in any_pgd()) {
         prop_assert_eq!(decode(cr3(pgd, None, true)), (pgd, SHARED, false));
+        prop_assert_eq!(of(cr3(pgd, None, true)), Some(SHARED));
     }
 
     /// The low bits would be cache attributes then, and bit 63 a fault.
@@ -75,6 +77,7 @@ proptest! {
         pcid in proptest::option::of(any_own()),
     ) {
         prop_assert_eq!(cr3(pgd, pcid, false), pgd);
+        prop_assert_eq!(of(cr3(pgd, pcid, false)), None);
     }
 
     #[test]

@@ -31,6 +31,14 @@ pub const fn cr3(pgd: u64, pcid: Option<u16>, pcids: bool) -> u64 {
     }
 }
 
+/// The PCID in a CR3 made by [`cr3`]; none if it is 0, which no view has.
+pub const fn of(cr3: u64) -> Option<u16> {
+    match cr3 as u16 & 0xfff {
+        0 => None,
+        pcid => Some(pcid),
+    }
+}
+
 /// Which PCIDs views own.  The caller serialises all calls.
 #[derive(Debug)]
 pub struct Pcids {

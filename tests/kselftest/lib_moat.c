@@ -263,21 +263,37 @@ void moat_set_confined(bool confined)
 
 const char *const moat_layer_name[] = { "plain", "keyed", "viewed" };
 
-enum moat_layer moat_layer(int prog)
+/* What stands after @name in the fdinfo of @prog, or "" */
+static const char *fdinfo(int prog, const char *name)
 {
-	char path[64], line[128], layer[16];
-	enum moat_layer found = NONE;
+	static char line[128];
+	size_t len = strlen(name);
+	const char *found = "";
+	char path[64];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", prog);
 	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "moat_layer: %15s", layer) == 1)
-			found = strcmp(layer, "keyed") ? VIEW : KEYED;
-	}
+	while (f && !*found && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			found = line + len + 1 + strspn(line + len + 1, "\t ");
 	if (f)
 		fclose(f);
 	return found;
+}
+
+enum moat_layer moat_layer(int prog)
+{
+	const char *layer = fdinfo(prog, "moat_layer");
+
+	return !*layer ? NONE : strncmp(layer, "keyed", 5) ? VIEW : KEYED;
+}
+
+int moat_pcid(int prog)
+{
+	const char *pcid = fdinfo(prog, "moat_pcid");
+
+	return *pcid ? atoi(pcid) : -1;
 }
 
 /* Keys in @state, as debugfs says */
@@ -564,8 +580,13 @@ void bail(const char *fmt, ...)
 
 void pin_to_cpu(int cpu)
 {
+	int cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	cpu_set_t set;
 
+	if (cpus > 0 && cpu >= cpus) {
+		diag("CPU %d stands for CPU %d", cpu % cpus, cpu);
+		cpu %= cpus;
+	}
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))

@@ -126,6 +126,12 @@ s64 moat_counter(const char *name);	/* -1: no such counter */
 enum moat_layer { NONE, KEYED, VIEW };
 extern const char *const moat_layer_name[];
 enum moat_layer moat_layer(int prog);
+/*
+ * The PCID that its view has, from its fdinfo; several may have MOAT_SHARED_PCID, and
+ * start without translations each time. -1: no view, or no PCIDs.
+ */
+#define MOAT_SHARED_PCID 63
+int moat_pcid(int prog);
 int moat_keys_free(void);
 /*
  * Until so many are, or for five seconds: programs and maps that are closed give
@@ -201,6 +207,7 @@ void bail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Odds and ends */
 
+/* On a machine with fewer CPUs another one stands for it. */
 void pin_to_cpu(int cpu);
 int write_file(const char *path, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 s64 read_number(const char *path);

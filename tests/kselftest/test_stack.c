@@ -193,7 +193,7 @@ static void endless(void)
 /* One that hardly ever runs code of its own, for an interrupt to find it there */
 static void endless_long_calls(void)
 {
-	static char spaces[8 << 20];
+	static char spaces[2 << 20];
 	int map = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(spaces), 1);
 	struct bpf_insn insns[] = {
 		LD_MAP_VALUE(R1, map, 0),
