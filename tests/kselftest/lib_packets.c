@@ -60,26 +60,51 @@ void hook_detach(enum hook hook, const char *dev)
 	}
 }
 
-static char created[IFNAMSIZ];
+static char created[4][IFNAMSIZ];
 
-static void veth_remove(void)
+static void veth_remove(char *dev)
 {
-	char command[64];
+	char command[96];
 
-	snprintf(command, sizeof(command), "ip link del %s 2>/dev/null", created);
-	if (created[0] && system(command))
-		diag("%s is gone", created);
-	created[0] = 0;
+	snprintf(command, sizeof(command), "ip link del %s 2>/dev/null", dev);
+	if (dev[0] && system(command))
+		diag("%s is gone", dev);
+	dev[0] = 0;
+}
+
+static void veth_remove_all(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(created); i++)
+		veth_remove(created[i]);
+}
+
+/* Where the name of @dev is kept: it is no longer there. */
+static char *veth_place(const char *dev)
+{
+	char *free = NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(created); i++) {
+		if (!strcmp(created[i], dev))
+			veth_remove(created[i]);
+		if (!free && !created[i][0])
+			free = created[i];
+	}
+	if (!free)
+		bail("more than %zu pairs of devices", ARRAY_SIZE(created));
+	return free;
 }
 
 void veth_create(const char *dev, const char *peer, int mtu)
 {
-	char command[512];
+	char command[512], *place = veth_place(dev);
+	static bool once;
 
-	if (created[0])
-		veth_remove();
-	else
-		atexit(veth_remove);
+	if (!once)
+		atexit(veth_remove_all);
+	once = true;
 	/* No address and no IPv6: the devices are quiet. */
 	snprintf(command, sizeof(command),
 		 "ip link add %s mtu %d type veth peer name %s mtu %d && "
@@ -88,7 +113,7 @@ void veth_create(const char *dev, const char *peer, int mtu)
 		 dev, mtu, peer, mtu, dev, peer);
 	if (system(command))
 		bail("no devices %s and %s", dev, peer);
-	snprintf(created, sizeof(created), "%s", dev);
+	snprintf(place, IFNAMSIZ, "%s", dev);
 }
 
 int frame_socket(const char *dev)

@@ -19,7 +19,7 @@ const struct prog_type *hook_type(enum hook hook);
 void hook_attach(enum hook hook, const char *dev, int prog);
 void hook_detach(enum hook hook, const char *dev);
 
-/* A pair of devices, up and with @mtu; removed with the test, or if there is one. */
+/* A pair of devices, up and with @mtu; removed with the test, or if @dev is made again. */
 void veth_create(const char *dev, const char *peer, int mtu);
 
 /* A socket that gets the frames of ETH_P_TEST that @dev receives */
