@@ -6,6 +6,7 @@
  *
  * A record that nobody gives back is busy for ever, and so is the ring behind it.
  */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 #include "attack.h"
@@ -233,7 +234,7 @@ static void kept(const char *how, const struct bpf_insn *more, int n, const char
 	int fd;
 
 	begin_ring();
-	E(RESERVE(ring.map, 24), JMP_IMM(BPF_JNE, R0, 0, 1), EXIT(), MOV_REG(R6, R0),
+	E(MOV_REG(R8, R1), RESERVE(ring.map, 24), JMP_IMM(BPF_JNE, R0, 0, 1), EXIT(), MOV_REG(R6, R0),
 	  ST(BPF_DW, R6, 0, 0x5ec), RESERVE(ring.map, 8), JMP_IMM(BPF_JNE, R0, 0, 4),
 	  GIVE_BACK(ringbuf_discard, R6), EXIT(), MOV_REG(R7, R0));
 	emit(more, n);
@@ -266,6 +267,18 @@ static void kept_on(void)
 	const struct bpf_insn asks[] = { GIVE_BACK(ringbuf_submit, R10) };
 	const struct bpf_insn for_ever[] = { JMP_IMM(BPF_JNE, R10, 0, -1) };
 
+	const struct bpf_insn pass[] = { MOV_IMM(R0, 2), EXIT() };
+	int array = map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1), next = load(&xdp, "next", pass, 2);
+	const struct bpf_insn goes_on[] = {
+		MOV_REG(R1, R8), LD_MAP_FD(R2, array), MOV_IMM(R3, 0), CALL(tail_call),
+	};
+	u32 zero = 0;
+
+	if (array < 0 || map_update(array, &zero, &next))
+		bail("array of programs: %s", strerror(errno));
+	kept("two are held at a tail call", goes_on, ARRAY_SIZE(goes_on), "came to its end with 2");
+	close(array);
+	close(next);
 	kept("two are held at a fault", writes, ARRAY_SIZE(writes), "write of ");
 	kept("two are held at the end", nothing, ARRAY_SIZE(nothing), "came to its end with 2");
 	canary_reset();
