@@ -118,6 +118,10 @@ impl Kind {
 /// The slots of `program` are in its area, apart, and each is the next of another.
 pub fn check_slots(program: &Program, kind: Kind) -> Checked {
     let plan = &program.plan;
+    let packet = match plan.reads_pkt {
+        true => u64::from(plan.max_pkt_offset + 63) / 64 * 64,
+        false => 0,
+    };
     let (base, len) = program.gates.area();
     let flags = program.gates.flags().load(Ordering::Relaxed);
     if flags & (MOAT_DOM_LOAD | MOAT_DOM_PREPARE | MOAT_DOM_STORE) != kind.ways() {
@@ -138,12 +142,10 @@ pub fn check_slots(program: &Program, kind: Kind) -> Checked {
                 .iter()
                 .find(|&slot| slot as *const moat_slot as u64 == next);
             let slot = slot.ok_or("a slot leads to none")?;
-            if slot.snap + u64::from(plan.snap_size) > slot.pkt
-                || slot.pkt + program.packet > slot.rsp
-            {
+            if slot.snap + u64::from(plan.snap_size) > slot.pkt || slot.pkt + packet > slot.rsp {
                 return Err(format!("parts of {slot:x?} overlap"));
             }
-            check_grants(slot, kind, slot.pkt + program.packet)?;
+            check_grants(slot, kind, slot.pkt + packet)?;
             taken.push((slot.snap, slot.rsp));
             shadows.push(slot.shadow);
             // One for each vector does for all that nest.
