@@ -51,9 +51,14 @@ ALLOWED = {
     "hash lookup, add": (2, 1),
     "hash update": (2, 3),
     "LRU hash lookup, update": (4, 4),
+    "on-demand hash lookup, add": (0, 1),
+    # A value is taken from a list, and one put back, with a lock each.
+    "on-demand hash update": (3, 215),
+    "LPM trie lookup, add": (0, 20),
+    "LPM trie update": (4, 0),
     "loopback, count in array": (0, 1),
     "veth, XDP parse, count, pass": (0, 1),
-    "interrupt of kernel code": (7, 0),
+    "interrupt of kernel code": (7, 5),
     "interrupt of user code": (3, 0),
 }
 SAME = 0.05  # of an instruction: rounds divide evenly
