@@ -20,7 +20,7 @@ use super::off;
 use super::rcu::Reader;
 use crate::edge::ffi::{self, moat_run, moat_slot};
 use crate::helpers::audit::MapInfo;
-use crate::run::program::{Program, Values};
+use crate::run::program::{Program, UsedMap, Values};
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::addr_of_mut;
@@ -64,10 +64,20 @@ unsafe impl CallerMemory for Run<'_> {
         }
         self.program.used_maps(self).any(|map| {
             map.values.map_or(false, |values| {
-                (values.writable || !write) && within(values.base, values.span, addr, len)
+                (values.writable || !write)
+                    && within(values.base, values.span, addr, len)
+                    && (!values.grows || within(values.base, there(map), addr, len))
             })
         })
     }
+}
+
+/// Bytes of the values of a map that makes elements on demand for which there are pages, in
+/// the window as well.  Apart, since other maps are asked for more often.
+#[cold]
+fn there(map: &UsedMap) -> u64 {
+    // SAFETY: as for what it lists, see above; whoever holds the values holds the map.
+    unsafe { bindings::moat_map_there(map.info.kernel as *const bindings::bpf_map) }
 }
 
 /// Fields that Rust has to do with.

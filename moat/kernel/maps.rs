@@ -66,6 +66,7 @@ of_maps! {
     fn after(self, id: &mut u64) -> *mut bpf_map = moat_inner_next(id);
     fn count(self) = bpf_map_inc();
     fn filled_bytes(self) -> u64 = moat_map_filled();
+    fn there_bytes(self) -> u64 = moat_map_there();
     fn fill_in(self, first: u64, pages: &mut [*mut ffi::page]) -> i32
         = moat_map_pages(first, pages.as_mut_ptr(), pages.len() as u64);
     fn take_gone(self, gone: &mut Gone, room: &mut [*mut bpf_map; TOGETHER]) -> u32
@@ -133,6 +134,11 @@ impl<'a> Map<'a> {
     /// Bytes of that, from its start, that have pages; they become more, never fewer.
     pub fn filled(self) -> u64 {
         self.filled_bytes()
+    }
+
+    /// Bytes of them that the module has been told of: these are in the window, if it is.
+    pub fn there(self) -> u64 {
+        self.there_bytes()
     }
 
     /// `nr` pages of its values, which it has, from number `first` on; they live as long as

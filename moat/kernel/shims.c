@@ -184,7 +184,8 @@ void moat_shim_put_socket(void *sk)
 /* What a program may hold at once */
 void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record)
 {
-	*refs = env->most_refs;
+	/* A global function can be called by one that is called by one ... */
+	*refs = env->most_refs + (MAX_CALL_FRAMES - 1) * env->most_refs_global;
 	*record = env->largest_record;
 }
 

@@ -106,8 +106,10 @@ impl Run<'_> {
             }
             Some(array) => {
                 let bytes = args[array + 1].min(8 * ARGS as u64);
-                let memory = audit::readable(args[array], bytes, self).ok_or(UNSOUND)?;
-                desk.put_args(memory);
+                if bytes != 0 {
+                    let memory = audit::readable(args[array], bytes, self).ok_or(UNSOUND)?;
+                    desk.put_args(memory);
+                }
                 (bytes / 8) as usize
             }
         };

@@ -60,6 +60,8 @@ pub struct Values {
     pub span: u64,
     /// Whether it may write them.
     pub writable: bool,
+    /// Whether it gets pages as it is used: not all of `span` is there.
+    pub grows: bool,
 }
 
 impl UsedMap {
@@ -70,6 +72,7 @@ impl UsedMap {
                 base: values.base,
                 span: values.span,
                 writable: values.writable,
+                grows: map.there() < values.span,
             }),
         }
     }

@@ -31,6 +31,9 @@
 	movq	MOAT_SITE_map(%r11), %rax
 	cmpq	%rax, %rsi
 	jne	.Lother_\of
+	/* Not known, and the program says so, too. */
+	testq	%rax, %rax
+	jz	.Lother_\of
 .Lmap_\of:
 	movl	%r10d, %edx
 	cmpl	MOAT_ARRAY_max_entries(%rax), %edx

@@ -70,6 +70,44 @@ static void beyond(enum bpf_map_type type)
 	close(map);
 }
 
+/*
+ * Where values will be one day there are no pages yet, and helpers may not be sent there. A
+ * program without MOAT would have the kernel die of it.
+ */
+static void hole(enum bpf_map_type type)
+{
+	enum { N = 12000, BYTES = 512, AWAY = 3 << 20 };
+	static const char *const what[] = { "a key", "what is written to", "what is printed" };
+	int map = demand_map(type, BYTES, N), prog, i;
+	u64 key = nth(type, 3), value[BYTES / 8] = { 1 };
+
+	map_update(map, &key, value);
+	for (i = 0; i < 3; i++) {
+		cnt = 0;
+		E(MOV_REG(R7, R1), LD_IMM64(R1, key), STX(BPF_DW, R10, R1, -8), MOV_REG(R2, R10),
+		  ALU64_IMM(BPF_ADD, R2, -8), LD_MAP_FD(R1, map), CALL(map_lookup_elem),
+		  JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, xdp.pass), EXIT(),
+		  MOV_REG(R6, R0), ALU64_IMM(BPF_ADD, R6, AWAY));
+		if (i == 0)
+			E(LD_MAP_FD(R1, map), MOV_REG(R2, R6), CALL(map_lookup_elem));
+		else if (i == 1)
+			E(MOV_REG(R1, R7), MOV_IMM(R2, 0), MOV_REG(R3, R6), MOV_IMM(R4, 8),
+			  CALL(xdp_load_bytes));
+		else
+			E(MOV_REG(R1, R6), MOV_IMM(R2, 8), CALL(trace_printk));
+		E(MOV_IMM(R0, xdp.pass), EXIT());
+		bypass_verifier(true);
+		prog = loaded(&xdp, "hole");
+		bypass_verifier(false);
+		kmsg_mark();
+		ok(prog_run_once(prog) == xdp.safe && kmsg_stopped(prog, "hole"),
+		   "%s: %s where there is no page yet: stopped", name_of(type), what[i]);
+		diag("%s", kmsg_stopped(prog, "hole") ?: "nothing in the log");
+		close(prog);
+	}
+	close(map);
+}
+
 /* Values are there for programs that were loaded when there was no page for them. */
 static void grows(enum bpf_map_type type)
 {
@@ -247,8 +285,10 @@ int main(void)
 	pin_to_cpu(0);
 	for (i = 0; i < ARRAY_SIZE(types); i++) {
 		beside(types[i], types[i] == BPF_MAP_TYPE_HASH ? 8 : 4);
-		if (moat_present())
+		if (moat_present()) {
 			beyond(types[i]);
+			hole(types[i]);
+		}
 		grows(types[i]);
 		runs_short(types[i]);
 		replaces(types[i]);

@@ -85,6 +85,7 @@ static void array(int len)
 	E(MOV_REG(R3, R10), ALU64_IMM(BPF_ADD, R3, -48), MOV_IMM(R4, len));
 }
 
+#define WORDS 2048	/* where words for strncmp() are, 32 bytes each */
 #define VFORMAT 1024	/* where the format for four of them is */
 static const char vformat[] = "%d <%s> [%pI4] %lld";
 
@@ -107,10 +108,21 @@ static void vprint(void)
 		  CALL(snprintf));
 		tell_ret();
 	}
+	/* without arguments: no array of them, or an empty one */
+	for (i = 0; i < 2; i++) {
+		E(LD_MAP_VALUE(R3, constants, WORDS), LD_MAP_VALUE(R1, results, 1408 + 16 * i),
+		  MOV_IMM(R2, 16), MOV_IMM(R4, 0), MOV_IMM(R5, 0));
+		if (i)
+			E(LD_MAP_VALUE(R4, data, 0));
+		E(CALL(snprintf));
+		tell_ret();
+	}
+	E(LD_MAP_VALUE(R1, constants, WORDS), MOV_IMM(R2, 5), MOV_IMM(R3, 0), MOV_IMM(R4, 0),
+	  CALL(trace_vprintk));
+	tell_ret();
 }
 
 static const char *const words[] = { "same", "samf", "sam", "", "same and more" };
-#define WORDS 2048	/* where these are, 32 bytes each */
 
 static void compare(void)
 {

@@ -277,6 +277,11 @@ pub unsafe fn moat_map_unplaced(_map: *const bpf_map) -> *const c_char {
     c"has no pages".as_ptr()
 }
 
+pub unsafe fn moat_map_there(map: *const bpf_map) -> u64 {
+    // SAFETY: as below.
+    unsafe { moat_map_filled(map) }
+}
+
 pub unsafe fn moat_map_filled(map: *const bpf_map) -> u64 {
     // SAFETY: the caller has a reference.
     unsafe { (*map).filled }
