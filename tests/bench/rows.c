@@ -32,7 +32,7 @@ const struct row rows[] = {
 	  MOST(110, 134, 4), GOAL(113, 4) },
 	{ "tail call", .table = PROGRAM, .runs = EBPF, .measure = measure_tail_call,
 	  PROG(SOCKET_FILTER, p_tail_call, UNSPEC, 0),
-	  MOST(175, 229, 4), GOAL(206, 4) },
+	  MOST(177, 231, 4), GOAL(206, 4) },
 	{ "array lookup, add", RUN(SOCKET_FILTER, p_add, ARRAY, 0),
 	  MOST(73, 96, 2), GOAL(85, 2) },
 	{ "per-CPU array lookup, add", RUN(SOCKET_FILTER, p_add, PERCPU_ARRAY, 0),
