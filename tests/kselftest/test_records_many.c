@@ -2,9 +2,11 @@
 /* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=60 */
 /*
  * Does a ring buffer have all records of programs on four CPUs, whole and in order, while
- * its consumer takes them?
+ * its consumer takes them? And may a program hold as many as the verifier lets it?
  */
 #define _GNU_SOURCE
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -85,11 +87,63 @@ static void producers(int level)
 	ring_close(&shared);
 }
 
+/* int main(struct xdp_md *ctx), and a global function, which is verified for itself */
+static int load_with_function(const struct bpf_insn *insns, size_t cnt, u32 function)
+{
+	struct btf *btf = btf__new_empty();
+	int number = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
+	int ctx = btf__add_ptr(btf, btf__add_struct(btf, "xdp_md", 0));
+	struct bpf_func_info infos[2] = { {}, { .insn_off = function } };
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .func_info = infos, .func_info_cnt = 2,
+		    .func_info_rec_size = sizeof(infos[0]), .log_buf = prog_log,
+		    .log_size = sizeof(prog_log), .log_level = 1);
+	int proto = btf__add_func_proto(btf, number), fd;
+
+	infos[1].type_id = btf__add_func(btf, "report", BTF_FUNC_GLOBAL, proto);
+	proto = btf__add_func_proto(btf, number);
+	btf__add_func_param(btf, "ctx", ctx);
+	infos[0].type_id = btf__add_func(btf, "main", BTF_FUNC_STATIC, proto);
+	if (btf__load_into_kernel(btf))
+		bail("BTF: %s", strerror(errno));
+	opts.prog_btf_fd = btf__fd(btf);
+	fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "caller", "GPL", insns, cnt, &opts);
+	btf__free(btf);
+	return fd;
+}
+
+/* A record is held while a function that knows nothing of it has one of its own. */
+static void held_by_caller(int level)
+{
+	struct ring ring = ring_open(RING);
+	const struct bpf_insn insns[] = {
+		LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 16), MOV_IMM(R3, 0), CALL(ringbuf_reserve),
+		JMP_IMM(BPF_JEQ, R0, 0, 7), MOV_REG(R6, R0), ST(BPF_DW, R6, 0, 1),
+		CALL_REL(5),
+		MOV_REG(R1, R6), MOV_IMM(R2, 0), CALL(ringbuf_submit), MOV_IMM(R0, 2),
+		EXIT(),
+		LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 24), MOV_IMM(R3, 0), CALL(ringbuf_reserve),
+		JMP_IMM(BPF_JEQ, R0, 0, 4), ST(BPF_DW, R0, 0, 2), MOV_REG(R1, R0),
+		MOV_IMM(R2, 0), CALL(ringbuf_submit), MOV_IMM(R0, 0), EXIT(),
+	};
+	s64 verdict;
+	int fd = load_with_function(insns, ARRAY_SIZE(insns), 14);
+
+	if (fd < 0)
+		diag("%s", prog_log);
+	verdict = prog_run_once(fd);
+	if (!ok(verdict == 2 && ring_word(&ring, 0) == 1 && ring_word(&ring, 16 + HEADER) == 2 &&
+		ring_consume(&ring) == 2, "level %d: a function's record beside its caller's", level))
+		diag("verdict %ld", verdict);
+	close(fd);
+	ring_close(&ring);
+}
+
 int main(void)
 {
 	for (int level = moat_present() ? 2 : 0; level >= 0; level -= 2) {
 		moat_set_level(level);
 		producers(level);
+		held_by_caller(level);
 	}
 	return finish();
 }
