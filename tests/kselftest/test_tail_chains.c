@@ -161,7 +161,7 @@ static u64 took(int fd, s64 *verdict)
 static void takes_too_long(int mix)
 {
 	s64 violations = moat_counter("violations");
-	int first, second;
+	int first, second, tries;
 	s64 verdict;
 	u64 ms;
 
@@ -174,8 +174,14 @@ static void takes_too_long(int mix)
 	bypass_verifier(false);
 	E(MOV_REG(R6, R1), COUNT(1), GO(MOV_IMM(R3, 0)), RETURN(t->pass));
 	second = load_at(TO(mix), "second");
-	give(1 << 25);
-	ms = took(first, &verdict);
+	/* The best of some: what else the machine does may have made one slow. */
+	for (ms = -1, tries = 0; tries < 5; tries++) {
+		u64 this;
+
+		give(1 << 25);
+		this = took(first, &verdict);
+		ms = this < ms ? this : ms;
+	}
 	give((1ULL << 25) * 170 / ms);
 	put(0, first);
 	put(1, second);
