@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=none,2 cpus=4 keys=13,0 timeout=300 */
+/* moat-test: kernel=test levels=none,2 cpus=4 keys=13,0 timeout=300 */
 /*
  * Maps that make their elements on demand: can a program reach what the kernel follows
  * in an element or a node? Does it find values on pages that came after it was loaded?
