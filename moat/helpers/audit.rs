@@ -413,8 +413,8 @@ pub const fn value_span(map: &MapInfo) -> u64 {
 ///
 /// `trie_update_elem()` checks `key->prefixlen`, then reads it again for the new
 /// node, whose later walks believe it; so does `trie_delete_elem()`, and may look at the bit
-/// behind the key then.  A lookup goes by the lengths that nodes have.  The index of an array is read with a plain load,
-/// perhaps again after the check.
+/// behind the key then.  A lookup goes by the lengths that nodes have.  The index of an array
+/// is read with a plain load, perhaps again after the check.
 const fn bounce_of(contract: &Contract, map: &MapInfo) -> Option<Bounce> {
     let keyed = matches!(contract.args[1], Arg::MapKey);
     let writes = keyed && contract.writes_map;

@@ -186,14 +186,19 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
     );
 }
 
+/// Whether the log may say what was not done for a program: once for each, and not too often
+/// for all of them.
+fn tell_once(program: &Program) -> bool {
+    !program.told.load(Ordering::Relaxed)
+        && program.by.may_log()
+        && !program.told.swap(true, Ordering::Relaxed)
+}
+
 /// A call that was not made: it would have broken the packet.  Once for each program,
 /// and not too often for all of them.
 pub fn kept(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::Why, ret: i64) {
     let program = run.program;
-    if program.told.load(Ordering::Relaxed) || !program.by.may_log() {
-        return;
-    }
-    if program.told.swap(true, Ordering::Relaxed) {
+    if !tell_once(program) {
         return;
     }
     pr_info!(
@@ -209,10 +214,7 @@ pub fn kept(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::W
 /// What was not printed.  Once for each program, and not too often for all of them.
 pub fn not_printed(run: &Run<'_>, site: Site<'_>, contract: &Contract, what: &str, ret: i64) {
     let program = run.program;
-    if program.told.load(Ordering::Relaxed) || !program.by.may_log() {
-        return;
-    }
-    if program.told.swap(true, Ordering::Relaxed) {
+    if !tell_once(program) {
         return;
     }
     pr_info!(

@@ -25,6 +25,8 @@ void loot_clear(void);
 int array_of(u32 size);
 /* The address of the map itself, from a program that is not isolated */
 u64 map_address(int map);
+/* From one of type @t: an array of programs belongs to one type. */
+u64 map_address_for(const struct prog_type *t, int map);
 /* One of the first 16 words in it */
 u64 slot(int map, u32 i);
 

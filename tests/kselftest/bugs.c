@@ -181,19 +181,25 @@ static void precision_of_jump(void)
 	  ALU64_IMM(BPF_RSH, R6, 10));
 }
 
-/*
- * R6 gets what is on the stack, 1 where the verifier comes by first. It then took what
- * R6 was before for what matters.
- */
-static void precision_of_fetch(void)
+/* On the stack: 2, or 1 if the value is 0 */
+static void two_or_one(void)
 {
 	E(GIVEN(R2, VALUE),
 	  MOV_IMM(R3, 2),
 	  STX(BPF_DW, R10, R3, -8),
 	  JMP_IMM(BPF_JNE, R2, 0, 2),
 	  MOV_IMM(R3, 1),
-	  STX(BPF_DW, R10, R3, -8),
-	  MOV_IMM(R6, 0),
+	  STX(BPF_DW, R10, R3, -8));
+}
+
+/*
+ * R6 gets what is on the stack, 1 where the verifier comes by first. It then took what
+ * R6 was before for what matters.
+ */
+static void precision_of_fetch(void)
+{
+	two_or_one();
+	E(MOV_IMM(R6, 0),
 	  ATOMIC(BPF_DW, BPF_ADD | BPF_FETCH, R10, R6, -8),
 	  ALU64_IMM(BPF_SUB, R6, 1));
 }
@@ -201,13 +207,8 @@ static void precision_of_fetch(void)
 /* The same, where what is on the stack is read through another register than R10. */
 static void precision_of_fill(void)
 {
-	E(GIVEN(R2, VALUE),
-	  MOV_IMM(R3, 2),
-	  STX(BPF_DW, R10, R3, -8),
-	  JMP_IMM(BPF_JNE, R2, 0, 2),
-	  MOV_IMM(R3, 1),
-	  STX(BPF_DW, R10, R3, -8),
-	  MOV_REG(R4, R10),
+	two_or_one();
+	E(MOV_REG(R4, R10),
 	  LDX(BPF_DW, R6, R4, -8),
 	  ALU64_IMM(BPF_SUB, R6, 1));
 }

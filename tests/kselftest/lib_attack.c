@@ -53,7 +53,7 @@ int load(const struct prog_type *t, const char *name, const struct bpf_insn *ins
 	return fd;
 }
 
-u64 map_address(int map)
+u64 map_address_for(const struct prog_type *t, int map)
 {
 	int out = array_of(8);
 	struct bpf_insn insns[] = {
@@ -67,13 +67,18 @@ u64 map_address(int map)
 	u64 addr;
 
 	moat_set_level(0);
-	fd = load(&xdp, "tell", insns, ARRAY_SIZE(insns));
+	fd = load(t, "tell", insns, ARRAY_SIZE(insns));
 	prog_run_once(fd);
 	moat_set_level(now);
 	addr = slot(out, 0);
 	close(fd);
 	close(out);
 	return addr;
+}
+
+u64 map_address(int map)
+{
+	return map_address_for(&xdp, map);
 }
 
 bool others_run(void)

@@ -40,26 +40,6 @@ static int array_with(int prog, u32 entries)
 	return array;
 }
 
-/* Where it is; programs of one type alone have an array of programs. */
-static u64 address_of(const struct prog_type *t, int array)
-{
-	struct bpf_insn insns[] = {
-		LD_MAP_FD(R1, array),
-		LD_MAP_VALUE(R2, loot, 80),
-		STX(BPF_DW, R2, R1, 0),
-		MOV_IMM(R0, 0),
-		EXIT(),
-	};
-	int fd, now = level;
-
-	moat_set_level(0);
-	fd = load(t, "tell", insns, ARRAY_SIZE(insns));
-	prog_run_once(fd);
-	moat_set_level(now);
-	close(fd);
-	return loot_at(10);
-}
-
 static const u64 mark = MARK;
 
 /*
@@ -84,7 +64,7 @@ static void no_array(const struct prog_type *t)
 static void others_array(const struct prog_type *t)
 {
 	int prize = load_prize(t), array = array_with(prize, 1);
-	u64 where = address_of(t, array);
+	u64 where = map_address_for(t, array);
 	struct bpf_insn insns[] = {
 		LD_IMM64(R2, where),
 		MOV_IMM(R3, 0),
@@ -146,7 +126,7 @@ static void peek(u64 addr, u64 *to, int words)
 static void array_of_values(const struct prog_type *t)
 {
 	int prize = load_prize(t), array = array_with(prize, 2), values = array_of(8);
-	u64 head[128], at = address_of(t, array);
+	u64 head[128], at = map_address_for(t, array);
 	u32 zero = 0;
 	struct bpf_insn insns[] = {
 		LD_MAP_FD(R2, values),
