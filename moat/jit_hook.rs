@@ -105,6 +105,7 @@ pub fn admit(mut candidate: Candidate<'_>) -> c_int {
         stack_depth: prog.aux().stack_depth(),
         refs,
         record,
+        callbacks: candidate.callbacks(),
     };
     let (program, admitted) = match known(&mut candidate, program.row) {
         Ok((plan, calls, maps)) => load::admit(program, plan, calls, facts, &maps),

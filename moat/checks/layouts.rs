@@ -38,6 +38,7 @@ same_type! {
     fn(_, _) -> _: hooks::moat_show_keys => c::moat_show_keys;
     fn(_) -> _: hooks::moat_prepare => c::moat_prepare;
     fn(_, _) -> _: hooks::moat_name_of_map => c::moat_name_of_map;
+    fn(_, _, _) -> _: hooks::moat_value_of_map => c::moat_value_of_map;
     fn(_) -> _: hooks::moat_no_return => c::moat_no_return;
     fn(_, _, _) -> _: hooks::moat_tail_map => c::moat_tail_map;
     fn(_) -> _: hooks::moat_tail_back => c::moat_tail_back;

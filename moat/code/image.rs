@@ -89,6 +89,7 @@ fn entry_for(
     let entry = match known {
         Some(entry) if !contract.is_held() || program.has_small_records() => entry,
         _ if is_unaudited(program, contract) => func,
+        _ if program.callbacks.is_some() => ffi::addr(ffi::moat_audit_nested),
         _ => ffi::addr(ffi::moat_audit),
     };
     (entry, map.map_or(0, |(_, call)| call as *const _ as u64))

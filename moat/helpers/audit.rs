@@ -40,6 +40,7 @@ enum Grant<'d> {
     Memory(Memory<'d>),
     Map(&'d MapInfo),
     Ctx(u64),
+    Function(u64),
 }
 
 /// Memory of a program that it passes to a helper.
@@ -120,6 +121,8 @@ pub trait Caller: CallerMemory {
     fn socket(&self, _name: u64, _back: bool) -> Option<u64> {
         None
     }
+    /// Where the function begins that the program means by `addr`, if helpers may call it.
+    fn callback(&self, addr: u64) -> Option<u64>;
 }
 
 /// Why a call was not let through.
@@ -139,6 +142,12 @@ pub enum Why {
     Memory,
     /// What would be written is memory that programs may only read.
     ReadOnly,
+    /// No function of this program that helpers may call.
+    Function,
+    /// One callback in another, too often.
+    Depth,
+    /// It is in a callback, where this may not be called.
+    CalledBack,
     /// A size out of range.
     Size,
     /// Not what the run holds, of the kind that this helper takes.
@@ -165,6 +174,8 @@ pub struct Checked<'d> {
     pub map: Option<&'d MapInfo>,
     /// The argument to pass as a kernel copy, if one must be.
     pub bounce: Option<Bounced<'d>>,
+    /// The function that the helper is to call back, which its register does not have.
+    pub callback: Option<u64>,
 }
 
 /// An argument to be passed as a copy.
@@ -194,6 +205,7 @@ pub fn audit<'d, C: Caller>(
         ],
         map: None,
         bounce: None,
+        callback: None,
     };
     if contract.refused.is_some() {
         return Err(AuditError {
@@ -224,6 +236,10 @@ pub fn audit<'d, C: Caller>(
                     _ => {}
                 }
                 memory.addr
+            }
+            Ok(Grant::Function(entry)) => {
+                checked.callback = Some(entry);
+                0
             }
             Err(why) => return Err(AuditError { arg: i as u8, why }),
         };
@@ -317,6 +333,10 @@ fn grant<'d, C: Caller>(
             None => Err(Why::Memory),
         },
         Arg::FixedMem { access, bytes } => memory(value, bytes as u64, access.writes(), caller),
+        Arg::Function => {
+            let entry = caller.callback(value.0).ok_or(Why::Function)?;
+            return Ok(Grant::Function(entry));
+        }
     };
     memory.map(Grant::Memory)
 }

@@ -5,7 +5,7 @@
 //! `bpf_sk_base_func_proto()` in `net/core/filter.c`.
 
 use super::contract::{
-    fixed, helper, mem, Access::*, Contract, ProgTypes, ANY, NO, SIZE, SIZE_OR_ZERO,
+    fixed, helper, mem, Access::*, Arg, Contract, ProgTypes, ANY, NO, SIZE, SIZE_OR_ZERO,
 };
 
 const ALL: ProgTypes = ProgTypes::ALL;
@@ -43,5 +43,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
     helper(118, "jiffies64", ALL, [NO; 5]),
     helper(125, "ktime_get_boot_ns", ALL, [NO; 5]),
     helper(160, "ktime_get_coarse_ns", ALL, [NO; 5]),
+    // What it has for the function is not looked at, here either.
+    helper(181, "loop", ALL, [ANY, Arg::Function, ANY, ANY, NO]),
     helper(208, "ktime_get_tai_ns", ALL, [NO; 5]),
 ];

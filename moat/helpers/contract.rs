@@ -53,6 +53,8 @@ pub enum Arg {
     SocketBack,
     /// The size of a record, in bytes: no larger than the program was loaded for.
     RecordSize,
+    /// A function of the program, which the helper calls: it gets a gate in its place.
+    Function,
     /// `skb->data`, which classic loads keep in a register: re-materialised.
     PktData,
     /// `skb->len - skb->data_len`, likewise.
@@ -356,6 +358,18 @@ impl Contract {
     /// Whether it hands out a record, or takes one back.
     pub const fn is_held(&self) -> bool {
         matches!(self.ret, Ret::RecordOrNull) || matches!(self.args[0], Arg::Record)
+    }
+
+    /// Whether the helper calls a function of the program.
+    pub const fn calls_back(&self) -> bool {
+        let mut i = 0;
+        while i < 5 {
+            if let Arg::Function = self.args[i] {
+                return true;
+            }
+            i += 1;
+        }
+        false
     }
 
     /// The map types its map argument may have, if it has one.

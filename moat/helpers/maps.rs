@@ -18,6 +18,7 @@ const PERCPU: Arg = Arg::MapPtr(MapTypes::PERCPU);
 const FIFO: Arg = Arg::MapPtr(MapTypes::FIFO);
 const FIFO_OR_BLOOM: Arg = Arg::MapPtr(MapTypes::FIFO.or(MapTypes::of(&[BLOOM_FILTER])));
 const PROGRAMS: Arg = Arg::MapPtr(MapTypes::PROGRAMS);
+const WALKED: Arg = Arg::MapPtr(MapTypes::WALKED);
 const RING: Arg = Arg::MapPtr(RINGS);
 
 /// What has records.
@@ -85,6 +86,15 @@ pub(super) const CONTRACTS: &[Contract] = &[
     helper(132, "ringbuf_submit", ALL, [Arg::Record, ANY, NO, NO, NO]).returns(Ret::Void),
     helper(133, "ringbuf_discard", ALL, [Arg::Record, ANY, NO, NO, NO]).returns(Ret::Void),
     helper(134, "ringbuf_query", ALL, [RING, ANY, NO, NO, NO]),
+    // What the function is given: `moat_callback_element`. What is for it alone is not
+    // looked at.
+    helper(
+        164,
+        "for_each_map_elem",
+        ALL,
+        [WALKED, Arg::Function, ANY, ANY, NO],
+    )
+    .returns(Ret::Int),
     helper(
         195,
         "map_lookup_percpu_elem",

@@ -97,6 +97,11 @@ impl<'a> Candidate<'a> {
         self.mine.store(program);
     }
 
+    /// The functions whose addresses it takes, a bit each.
+    pub fn callbacks(&self) -> [u64; 4] {
+        self.it.callbacks
+    }
+
     /// Its plan, once; none if there is a reason not to isolate it.
     pub fn take_plan(&mut self) -> Option<Plan> {
         self.plan.take()

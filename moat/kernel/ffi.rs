@@ -7,8 +7,8 @@
 use kernel::bindings;
 
 pub use bindings::{
-    bpf_map, bpf_prog, moat_cpu_slots, moat_ctx_plan, moat_domain, moat_fault, moat_gates,
-    moat_grants, moat_image, moat_jit, moat_jit_image, moat_map_call, moat_ops,
+    bpf_map, bpf_prog, moat_calling, moat_cpu_slots, moat_ctx_plan, moat_domain, moat_fault,
+    moat_gates, moat_grants, moat_image, moat_jit, moat_jit_image, moat_map_call, moat_ops,
     moat_return as moat_return_t, moat_run, moat_site, moat_slot, page,
 };
 
@@ -34,6 +34,12 @@ extern "C" {
     pub fn moat_return_jmp_end();
     pub fn moat_call_long();
     pub fn moat_audit();
+    pub fn moat_audit_nested();
+    pub fn moat_callback();
+    pub fn moat_callback_element();
+    pub fn moat_callback_commit();
+    pub fn moat_callback_jmp();
+    pub fn moat_callback_jmp_end();
     pub fn moat_map_lookup();
     pub fn moat_map_lookup_percpu();
     pub fn moat_map_lookup_outer();

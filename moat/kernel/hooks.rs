@@ -156,6 +156,10 @@ hooks! {
     /// See [`records::held_on`].
     #[no_mangle]
     fn moat_held_on(run: *mut moat_run as Run<'_>) => records::held_on;
+    /// See [`run::value_of_map`].
+    #[no_mangle]
+    fn moat_value_of_map(run: *mut moat_run as Run<'_>, map: u64 as u64, value: u64 as u64) -> u64
+        => run::value_of_map;
     /// See [`run::no_return`].
     #[no_mangle]
     fn moat_no_return(run: *mut moat_run as Run<'_>) => run::no_return;

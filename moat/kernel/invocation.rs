@@ -128,6 +128,12 @@ of_runs! {
 }
 
 impl Run<'_> {
+    /// Whether it is a function that a helper calls: a run in the run.
+    #[inline(always)]
+    pub fn is_called_back(&self) -> bool {
+        self.flags().get() & u64::from(bindings::MOAT_RUN_CALLBACK) != 0
+    }
+
     /// What the kernel called the program with.
     #[inline(always)]
     pub fn ctx(&self) -> *mut c_void {

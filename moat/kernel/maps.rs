@@ -11,6 +11,7 @@ use crate::edge::ffi::{self, bpf_map, moat_map_call};
 use crate::helpers::audit::MapInfo;
 use crate::load::reason::Failure::{NoMemory, Refused};
 use crate::load::reason::{Failure, Reason, Subject, Text, Tried};
+use crate::maps::types::MapTypes;
 use crate::state::State;
 use core::cell::Cell;
 use core::ffi::{c_char, c_void};
@@ -97,6 +98,18 @@ impl<'a> Map<'a> {
             key_size: field!(self.key_size).get(),
             value_size: field!(self.value_size).get(),
             flags: field!(self.map_flags).get(),
+        }
+    }
+
+    /// How long the keys are that a callback may be given of it, or of what is in it.
+    pub fn callback_key(self) -> u32 {
+        match MapTypes::WALKED
+            .or(MapTypes::OF_MAPS)
+            .contains(self.info().ty)
+        {
+            // SAFETY: liveness as `Map` says.
+            true => unsafe { ffi::moat_shim_key_size(self.map.as_ptr()) },
+            false => 0,
         }
     }
 

@@ -30,6 +30,8 @@ pub mod window_pages;
 
 // What only the module itself has, and tests of parts of it on the host have not.
 #[cfg(MODULE)]
+pub mod callback;
+#[cfg(MODULE)]
 pub mod candidate;
 #[cfg(MODULE)]
 pub mod code;

@@ -316,6 +316,50 @@ void moat_shim_defer(struct moat_run *run)
 	run->deadline = jiffies + (2UL * READ_ONCE(moat_budget) + 2) * HZ;
 }
 
+/* What runs on this CPU: a run, or a callback of one. */
+struct moat_run *moat_shim_this_run(void)
+{
+	return (struct moat_run *)this_cpu_read(moat_run);
+}
+
+/*
+ * Has the kernel's stack room for one more callback, of @run, which is current? Each takes
+ * some 900 bytes of it, and runs nest. Of those that were interrupted on other stacks nothing
+ * is counted.
+ */
+#define MOST_CALLBACKS	(MAX_CALL_FRAMES - 1)
+#define MOST_IN_NMI	1	/* the stack is a page */
+
+bool moat_shim_may_call_back(const struct moat_run *run)
+{
+	u64 here = (u64)run;
+	u32 n = 0;
+
+	for (; run && (u64)run - here < THREAD_SIZE; run = (struct moat_run *)run->prev)
+		n += !!(run->flags & MOAT_RUN_CALLBACK);
+	return n < (in_nmi() ? MOST_IN_NMI : MOST_CALLBACKS);
+}
+
+/* Of the map, or of the maps that are in it; in bytes */
+u32 moat_shim_key_size(const struct bpf_map *map)
+{
+	return map->inner_map_meta ? map->inner_map_meta->key_size : map->key_size;
+}
+
+/*
+ * Where the kernel has the values of a map, if the window has them in the same order, or 0.
+ * Per-CPU ones are those of this CPU.
+ */
+u64 moat_shim_values_at(const struct bpf_map *map)
+{
+	if (!map->moat.blocks)
+		return (u64)map->moat.base;
+	if (map->moat.nr_blocks != 1)
+		return 0;
+	return (__force u64)map->moat.blocks[0] + __my_cpu_offset -
+	       smp_processor_id() * map->moat.size;
+}
+
 struct moat_clock moat_shim_clock(void)
 {
 	return (struct moat_clock){ .jiffies = get_jiffies_64(), .hz = HZ, .busy = moat_busy() };

@@ -70,6 +70,10 @@ u32 moat_shim_skb_line(const void *skb);
 void moat_shim_set_skb_line(void *skb, u32 line);
 struct moat_cpu_slots *moat_shim_this_slots(u64 slots);
 void moat_shim_defer(struct moat_run *run);
+struct moat_run *moat_shim_this_run(void);
+bool moat_shim_may_call_back(const struct moat_run *run);
+u32 moat_shim_key_size(const struct bpf_map *map);
+u64 moat_shim_values_at(const struct bpf_map *map);
 struct moat_clock moat_shim_clock(void);
 u64 moat_shim_seconds(void);
 u32 moat_shim_insn_number(const struct bpf_verifier_env *env, u32 i);
@@ -157,6 +161,7 @@ extern u64 moat_unlogged;
 /* In Rust, for gates */
 u64 moat_prepare(struct moat_run *run);
 u64 moat_name_of_map(struct moat_run *run, u64 found);
+u64 moat_value_of_map(struct moat_run *run, u64 map, u64 value);
 void moat_no_return(struct moat_run *run);
 u64 moat_tail_map(struct moat_run *run, const struct moat_site *site, u64 map);
 u64 moat_tail_back(struct moat_run *run);

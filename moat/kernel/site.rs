@@ -43,6 +43,12 @@ impl Deref for Registers {
 }
 
 impl Registers {
+    /// Passes `gate` in place of a function, the second argument of all that take one.
+    #[inline(always)]
+    pub(super) fn pass_gate(&mut self, gate: u64) {
+        self.0[1] = gate;
+    }
+
     /// Passes `copy` in place of what `bounced` names, once that is in it.
     #[inline(always)]
     pub fn pass(&mut self, copy: &mut KernelCopy, bounced: Bounced<'_>) {

@@ -28,6 +28,8 @@ fn helper_refused(insn: u32, contract: Option<&'static Contract>) -> Failure {
 pub struct Calls {
     /// It has functions of its own.
     pub local: bool,
+    /// Helpers call functions of it.
+    pub calls_back: bool,
     /// One may move the start of the packet, or of its metadata, down to old kernel memory.
     pub uncover: bool,
     /// It looks up maps.
@@ -48,6 +50,7 @@ impl Calls {
             }
             // The second half of a 64-bit load is no instruction.
             skip = u32::from(insn.code) == bindings::BPF_LD | bindings::BPF_IMM | bindings::BPF_DW;
+            calls.local |= skip && u32::from(insn.src_reg()) == bindings::BPF_PSEUDO_FUNC;
             if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL {
                 continue;
             }
@@ -61,6 +64,7 @@ impl Calls {
                 {
                     calls.lookup |= contract.id == MAP_LOOKUP_ELEM;
                     calls.grants |= contract.ret.is_held();
+                    calls.calls_back |= contract.calls_back();
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
                         // Others see no metadata, and what keeps it may be somebody else's.

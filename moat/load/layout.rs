@@ -10,13 +10,14 @@
 use super::calls::Calls;
 use crate::edge::calls;
 use crate::edge::ffi;
-use crate::edge::memory::{Slots, Zeroed};
+use crate::edge::maps::Map;
+use crate::edge::memory::{try_box, Slots, Zeroed};
 use crate::helpers::grants::Entry;
 use crate::load::reason::Failure::{NoMemory, Refused};
 use crate::load::reason::{Reason, Subject, Tried};
 use crate::load::Facts;
 use crate::prog_types::Context;
-use crate::run::program::{Program, COPIES_SIZE};
+use crate::run::program::{Callbacks, Program, COPIES_SIZE};
 use crate::state::{Area, Layout};
 use kernel::bindings;
 
@@ -24,6 +25,11 @@ use kernel::bindings;
 /// `MAX_BPF_STACK` at most; for each of up to eight frames its return address,
 /// frame pointer and four saved registers.
 const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u64;
+/// What the kernel adds to that where it inlines `bpf_loop`: for each frame three registers,
+/// rounded up.
+const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 4 * 8) as u64;
+/// The largest key of a map whose elements a function is called for.
+const MAX_KEY: u32 = 4096;
 /// Bytes below the stack for what an exception pushes, and its entry stub.
 pub const EXCEPTION: u64 = 128;
 /// Bytes of packet that the verifier lets a program reach: its `MAX_PACKET_OFF`, and
@@ -105,7 +111,16 @@ impl Sizes {
 
 impl Program {
     /// Gives it slots, and sets what gates have to know of them.
-    pub(super) fn lay_out(&mut self, calls: &Calls, facts: &Facts) -> Tried<Layout> {
+    pub(super) fn lay_out(
+        &mut self,
+        calls: &Calls,
+        facts: &Facts,
+        maps: &[Map<'_>],
+    ) -> Tried<Layout> {
+        if calls.calls_back {
+            let callbacks = callbacks(facts, maps)?;
+            self.callbacks = Some(try_box(callbacks).ok_or(NoMemory)?);
+        }
         let is_skb = self.row.context == Context::SkBuff;
         self.uncovers = calls.uncover || is_skb && self.plan.reads_meta;
         self.rewrites = is_skb && self.plan.writes_pkt;
@@ -150,6 +165,9 @@ impl Program {
     }
 
     fn sizes(&self, calls: &Calls, facts: &Facts) -> Tried<Sizes> {
+        // What only helpers call, they call inlined, too.
+        let callbacks = self.callbacks.as_ref().map_or(0, |all| all.bytes());
+        let inlined = facts.callbacks.iter().any(|word| *word != 0);
         let plan = &self.plan;
         let refused = |why| {
             Refused(Reason {
@@ -190,6 +208,7 @@ impl Program {
             },
             records,
             stack: match plan.classic || calls.local {
+                true if inlined => STACK + INLINED + callbacks,
                 true => STACK,
                 false => round_up(facts.stack_depth.into(), 8),
             },
@@ -223,6 +242,22 @@ struct KernelMemory<'a> {
     /// Where, and how many words for each slot.
     shadows: (u64, usize),
     grants: &'a mut Zeroed<u64>,
+}
+
+/// The functions that helpers may call.
+fn callbacks(facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
+    let mut most = 0;
+    for map in maps {
+        let key = map.callback_key();
+        if key > MAX_KEY {
+            return Err(map.refused("has keys too long to be copied for callbacks"));
+        }
+        most = most.max(key);
+    }
+    // The program has a frame, and each function has one of its own.
+    let levels = ffi::MAX_CALL_FRAMES as u32 - 1;
+    let stack = (STACK + INLINED) as u32;
+    Ok(Callbacks::new(facts.callbacks, levels, stack, most))
 }
 
 /// Says where each CPU's slots are in the area at `base`.

@@ -45,6 +45,8 @@ pub struct Facts {
     pub refs: u32,
     /// Bytes of the largest of these records.
     pub record: u32,
+    /// Bit `n`: helpers may call function `n`.
+    pub callbacks: [u64; 4],
 }
 
 /// A program of type `ty` as it is before it is admitted: it can run nowhere.  None if
@@ -78,7 +80,7 @@ pub fn admit(
     let devices = maps
         .iter()
         .any(|map| MapTypes::DEVICES.contains(map.info().ty));
-    let layout = lay_out(&mut program, calls, prog, devices);
+    let layout = lay_out(&mut program, calls, prog, maps, devices);
     // From here on there are shared references only.
     let program = Loaded::new(program);
     let admitted = layout.and_then(|layout| Locked::take().admit(program.share(), layout, maps));
@@ -89,13 +91,14 @@ fn lay_out(
     program: &mut Program,
     calls: Tried<Calls>,
     prog: Facts,
+    maps: &[Map<'_>],
     devices: bool,
 ) -> Tried<Layout> {
     let verdict = program.row.verdict_or_refuse(prog.attach_type)?;
     program.gates.edit().verdict = verdict.into();
     let calls = calls?;
     program.has_copies = calls.lookup && devices;
-    program.lay_out(&calls, &prog)
+    program.lay_out(&calls, &prog, maps)
 }
 
 /// Has a classic filter of kind `ty` run plainly, and lists it.  None if memory is short, or

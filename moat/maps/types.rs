@@ -183,6 +183,15 @@ impl MapTypes {
     pub const REDIRECT: MapTypes = types!(row => matches!(row.kind, Kind::Redirect));
     /// Types whose values are programs to go on in.
     pub const PROGRAMS: MapTypes = types!(row => matches!(row.kind, Kind::Programs));
+    /// Types whose elements `for_each_map_elem` has a function called for.
+    pub const WALKED: MapTypes = MapTypes::of(&[
+        HASH,
+        ARRAY,
+        PERCPU_HASH,
+        PERCPU_ARRAY,
+        LRU_HASH,
+        LRU_PERCPU_HASH,
+    ]);
     /// Types whose keys are indices.
     pub const ARRAYS: MapTypes = types!(row => matches!(row.key, Key::Index));
     /// Types whose keys are prefixes.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::Run;
+use crate::edge::callback;
 use crate::edge::program_memory::{self, KernelCopy};
 use crate::edge::site::{Key, Registers, Site};
 use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
@@ -71,6 +72,9 @@ impl Run<'_> {
         }
         if let Some(how) = contract.prints {
             return self.call_print(site, contract, how, &mut args);
+        }
+        if let Some(entry) = checked.callback {
+            return self.call_with_callback(site, contract, entry, &mut args, checked.map);
         }
         match checked.bounce {
             Some(bounced) => self.call_bounced(site, contract, bounced, &mut args, checked.map),
@@ -147,6 +151,37 @@ impl Run<'_> {
             }
             true
         }))
+    }
+
+    /// A call of a helper that calls the function at `entry`: for the elements of `map`, if
+    /// there is one.  If the run was stopped meanwhile, the gate sees that.
+    #[inline(never)]
+    fn call_with_callback(
+        &self,
+        site: Site<'_>,
+        contract: &Contract,
+        entry: u64,
+        args: &mut Registers,
+        map: Option<&MapInfo>,
+    ) -> Called {
+        let calling = match callback::begin(self, entry, map) {
+            Some(calling) => calling,
+            None => {
+                return Err(AuditError {
+                    arg: 1,
+                    why: Why::Depth,
+                })
+            }
+        };
+        // Where nothing interrupts it, others look whether its time is up, which begins now.
+        let _ = self.is_overdue();
+        Ok(calling.with(args, |args| self.make(site, contract, args, map, |_| true)))
+    }
+
+    /// Where the program sees the value that the kernel has at `addr`, of the map at `map`.
+    pub(super) fn value_of_map(&self, map: u64, addr: u64) -> u64 {
+        let used = self.program.used(map, self);
+        used.map_or(0, |used| self.value(addr, Some(&used.info)))
     }
 
     /// What the program may know of what it found in `map`, of whose values it has no address.

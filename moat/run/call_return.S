@@ -54,6 +54,8 @@ SYM_CODE_START(moat_return)
  * spared above is to be done then.
  */
 .Lreturn_over:
+	testl	$MOAT_RUN_CALLBACK, MOAT_RUN_flags(%r10)
+	jnz	moat_callback_return
 SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_EMPTY
@@ -70,6 +72,8 @@ SYM_INNER_LABEL(moat_return_open, SYM_L_GLOBAL)
 	jmp	.Lreturn
 
 .Lno_return:
+	testl	$MOAT_RUN_CALLBACK, MOAT_RUN_flags(%rsp)
+	jnz	moat_callback_leave
 	movq	%rsp, %rdi
 	call	moat_no_return
 	jmp	moat_stop

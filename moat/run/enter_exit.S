@@ -256,6 +256,8 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 
 .Lstore:
 	UNWIND_HINT_EMPTY
+	testl	$MOAT_RUN_CALLBACK, MOAT_RUN_flags(%rsp)
+	jnz	moat_callback_exit
 	/* Both, or neither, are rare: GRANTS is the sign. */
 	testb	$(MOAT_DOM_STORE | MOAT_DOM_GRANTS), MOAT_DOM_flags(%r11)
 	jle	.Lmay_hold
@@ -296,6 +298,8 @@ SYM_INNER_LABEL(moat_stop, SYM_L_GLOBAL)
 	UNWIND_HINT_EMPTY
 	ANNOTATE_NOENDBR
 	movq	PER_CPU_VAR(moat_run), %rsp
+	testl	$MOAT_RUN_CALLBACK, MOAT_RUN_flags(%rsp)
+	jnz	moat_callback_stop
 	movq	MOAT_RUN_domain(%rsp), %r11
 	testl	$MOAT_DOM_GRANTS, MOAT_DOM_flags(%r11)
 	jnz	.Lgive_back

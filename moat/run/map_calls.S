@@ -5,7 +5,7 @@
  */
 #include "gates.h"
 
-/* R9, R10: what the program had in RCX and RDX; R11: struct moat_site *. As moat_audit. */
+/* R9, R10: what the program had in RCX and RDX; R11: struct moat_site *. As moat_audit_nested. */
 .section .noinstr.text, "ax"
 
 /* RAX: the map's struct moat_map_call; for this map, and with its key in RSI? */
@@ -13,11 +13,11 @@
 	UNWIND_HINT_EMPTY
 	movq	MOAT_SITE_map(%r11), %rax
 	cmpq	MOAT_MAP_map(%rax), %rdi
-	jne	moat_audit
+	jne	moat_audit_nested
 	movq	%rsi, %rdx
 	subq	MOAT_MAP_area(%rax), %rdx
 	cmpq	MOAT_MAP_last_key(%rax), %rdx
-	ja	moat_audit
+	ja	moat_audit_nested
 .endm
 
 /* RAX: where the kernel has the value, or 0; RCX: struct moat_map_call * */
@@ -83,7 +83,7 @@ SYM_CODE_START(moat_map_update)
 	movq	%r10, %rdx
 	subq	MOAT_MAP_area(%rax), %rdx
 	cmpq	MOAT_MAP_last_value(%rax), %rdx
-	ja	moat_audit
+	ja	moat_audit_nested
 	movq	MOAT_MAP_update(%rax), %rax
 	movq	%r10, %rdx
 	movq	%r9, %rcx

@@ -127,6 +127,10 @@ impl Caller for Run<'_> {
     fn socket(&self, name: u64, back: bool) -> Option<u64> {
         self.socket_of(name, back)
     }
+
+    fn callback(&self, addr: u64) -> Option<u64> {
+        self.program.callback(addr)
+    }
 }
 
 /// Called by `moat_enter` for programs with MOAT_DOM_PREPARE.
@@ -164,6 +168,12 @@ pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64
 #[inline(always)]
 pub fn name_of_map(run: Run<'_>, found: u64) -> u64 {
     run.name_of_map(found)
+}
+
+/// Called by `moat_callback_element` for a value of `map`, where that is not known beforehand.
+#[inline(always)]
+pub fn value_of_map(run: Run<'_>, map: u64, value: u64) -> u64 {
+    run.value_of_map(map, value)
 }
 
 /// Called by `moat_return` for a number the program does not have.

@@ -78,6 +78,59 @@ impl UsedMap {
     }
 }
 
+fn round_up(bytes: u32) -> u32 {
+    (bytes + 7) & !7
+}
+
+/// The functions of a program that helpers may call, and where these have their stacks.
+#[derive(Debug)]
+pub struct Callbacks {
+    /// Bit `n`: function `n` is one.
+    pub functions: [u64; 4],
+    /// How many there may be at a time, one called back by another.
+    pub levels: u32,
+    /// Bytes of stack for each of them, below that of the program.
+    pub room: u32,
+    /// Bytes below the top of the program's stack where the first has its own.
+    pub below: u32,
+    /// The largest key that one of them may be given, in bytes.
+    pub key: u32,
+}
+
+impl Callbacks {
+    /// Of a program whose own stack takes `stack` bytes, as that of each of these does.
+    pub fn new(functions: [u64; 4], most: u32, stack: u32, key: u32) -> Callbacks {
+        let count: u32 = functions.iter().map(|word| word.count_ones()).sum();
+        Callbacks {
+            functions,
+            levels: count.min(most),
+            room: stack + round_up(key),
+            below: stack,
+            key,
+        }
+    }
+
+    /// Bytes that all their stacks take.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.levels) * u64::from(self.room)
+    }
+
+    /// Whether function `n` is one.
+    pub fn has(&self, n: usize) -> bool {
+        let word = self.functions.get(n / 64);
+        word.map_or(false, |word| word >> (n % 64) & 1 != 0)
+    }
+
+    /// Where the next one has its stack, `outer` being how many there are: bytes below the
+    /// top of the program's, under a key of `key` bytes.  None if that is one too many.
+    pub fn stack(&self, outer: u64, key: u32) -> Option<u32> {
+        if outer >= self.levels.into() || key > self.key {
+            return None;
+        }
+        Some(self.below + outer as u32 * self.room + round_up(key))
+    }
+}
+
 /// See the module documentation.
 #[repr(C)]
 pub struct Program {
@@ -117,6 +170,8 @@ pub struct Program {
     pub holds: bool,
     /// Bytes of the largest record.
     pub record: u32,
+    /// What of it helpers may call, if they call any of it.
+    pub callbacks: Option<Box<Callbacks>>,
 }
 
 impl Program {
@@ -143,6 +198,7 @@ impl Program {
             told: AtomicBool::new(false),
             record: 0,
             holds: false,
+            callbacks: None,
         }
     }
 
@@ -227,10 +283,22 @@ impl Program {
         self.map_call(rings.next()?.0 as u32 + 1)
     }
 
-    /// Whether its slots have room for a record, which takes no long time to copy.
+    /// Whether its slots have room for a record, which takes no long time to copy, and it is
+    /// always the run itself that gets one, no callback in it.
     pub fn has_small_records(&self) -> bool {
         let flags = self.gates.flags().load(Ordering::Relaxed);
-        flags & bindings::MOAT_DOM_GRANTS != 0 && self.holds && self.record <= SMALL
+        flags & bindings::MOAT_DOM_GRANTS != 0
+            && self.holds
+            && self.record <= SMALL
+            && self.callbacks.is_none()
+    }
+
+    /// Where the function begins whose address is `addr`, if helpers may call it.
+    pub fn callback(&self, addr: u64) -> Option<u64> {
+        let callbacks = self.callbacks.as_ref()?;
+        let images = self.gates.images();
+        let n = images.iter().position(|image| image.start == addr)?;
+        callbacks.has(n).then_some(images[n].start)
     }
 
     /// Which image `ip` is in, and where in it.

@@ -7,14 +7,19 @@
 
 use super::{violation, Run};
 use crate::edge::site::Site;
-use crate::helpers::audit::{map_of, Allegation, AuditError};
+use crate::helpers::audit::{map_of, Allegation, AuditError, Why};
 use crate::maps::types::MapTypes;
 
-/// Called by a site that does not know `map`: the address of the array, if the program has
+/// Called by a site that does not know `map`, or in a function that a helper calls: the address of the array, if the program has
 /// it, too, or zero, and the run is to be stopped.
 #[inline(always)]
 pub fn tail_map(run: Run<'_>, site: Site<'_>, map: u64) -> u64 {
-    match map_of(MapTypes::PROGRAMS, Allegation(map), &run) {
+    let found = match run.is_called_back() {
+        // The helper waits for an answer, and what counts tail calls is not here.
+        true => Err(Why::CalledBack),
+        false => map_of(MapTypes::PROGRAMS, Allegation(map), &run),
+    };
+    match found {
         Ok(info) => info.kernel,
         Err(why) => {
             violation::bad_call(&run, site, &AuditError { arg: 1, why });

@@ -28,6 +28,8 @@
  */
 .macro MOAT_TAIL_TARGET of:req none:req count=0
 	UNWIND_HINT_EMPTY
+	testl	$MOAT_RUN_CALLBACK, RUN + MOAT_RUN_flags(%rsp)
+	jnz	.Lother_\of
 	movq	MOAT_SITE_map(%r11), %rax
 	cmpq	%rax, %rsi
 	jne	.Lother_\of
@@ -51,7 +53,7 @@
 	incq	PER_CPU_VAR(moat_tail_calls)
 .endm
 
-/* Another array than the one that the site knows: has the program that, too? */
+/* Another array than the one that the site knows, or a callback: may it go there? */
 .macro MOAT_TAIL_OTHER of:req
 .Lother_\of:
 	pushq	%r10

@@ -48,7 +48,8 @@ static void look_at(int cpu, u64 now)
 	/* Another one just did. */
 	if (is_recent(READ_ONCE(w->seen_at), now, NSEC_PER_SEC / 2))
 		return;
-	if (run && run == READ_ONCE(w->seen_run) && runs == READ_ONCE(w->seen_runs))
+	/* None has ended since: it may be in a callback now, which has a struct moat_run, too. */
+	if (run && READ_ONCE(w->seen_run) && runs == READ_ONCE(w->seen_runs))
 		moat_nudge(cpu);
 	WRITE_ONCE(w->seen_at, now);
 	WRITE_ONCE(w->seen_run, run);

@@ -14,12 +14,13 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::size_of;
+use core::num::NonZeroU64;
 use kernel::prelude::*;
 
 /// Names something in an `Arena<T>`.
 pub struct Id<T> {
     /// The place, below [`PLACES`], and above that the generation, from 1 to [`LAST`].
-    bits: u64,
+    bits: NonZeroU64,
     of: PhantomData<fn() -> T>,
 }
 
@@ -30,28 +31,30 @@ const LAST: u64 = (1 << 38) - 1;
 
 impl<T> Id<T> {
     fn new(place: usize, generation: u64) -> Id<T> {
+        let bits = NonZeroU64::new(generation * PLACES + place as u64);
         Id {
-            bits: generation * PLACES + place as u64,
+            bits: bits.expect("generations begin at 1"),
             of: PhantomData,
         }
     }
 
     fn place(self) -> usize {
-        (self.bits % PLACES) as usize
+        (self.bits() % PLACES) as usize
     }
 
     fn generation(self) -> u64 {
-        self.bits / PLACES
+        self.bits() / PLACES
     }
 
     /// It as a number, for who knows nothing of types; never 0.
     pub fn bits(self) -> u64 {
-        self.bits
+        self.bits.get()
     }
 
     /// What [`Id::bits`] gave; none for 0.
     pub fn from_bits(bits: u64) -> Option<Id<T>> {
-        (bits != 0).then_some(Id {
+        let bits = NonZeroU64::new(bits)?;
+        Some(Id {
             bits,
             of: PhantomData,
         })

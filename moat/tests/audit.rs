@@ -13,6 +13,7 @@ const PKT: u64 = 0xffff_8880_0000_2000;
 const SOCKET: u64 = 0xffff_8880_0000_4000;
 /// As the program knows it.
 const NAME: u64 = 0x5000;
+const FUNCTION: u64 = 0xffff_ffff_c000_0000;
 const MAP: u64 = 0xffff_8880_0000_3000;
 /// Writable memory of the test program, and read-only memory right after it.
 const RW: u64 = 0xffff_fe80_0020_0000;
@@ -47,6 +48,10 @@ impl Caller for Test {
     }
     fn socket(&self, name: u64, _back: bool) -> Option<u64> {
         (name == NAME).then_some(SOCKET)
+    }
+
+    fn callback(&self, addr: u64) -> Option<u64> {
+        (addr == FUNCTION).then_some(FUNCTION)
     }
 }
 
@@ -91,6 +96,10 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
             Arg::Headlen => {
                 out[i] = 64;
                 true
+            }
+            Arg::Function => {
+                out[i] = 0;
+                raw[i] == FUNCTION
             }
             Arg::MapPtr(types) => {
                 let frozen = map.flags & types::RDONLY_PROG != 0;
@@ -140,6 +149,7 @@ fn value() -> impl Strategy<Value = u64> {
         3 => 0u64..0x2000,
         2 => Just(MAP),
         2 => Just(SNAP),
+        2 => Just(FUNCTION),
         1 => any::<u64>(),
     ]
 }

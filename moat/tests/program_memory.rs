@@ -68,6 +68,9 @@ impl helpers::audit::Caller for Caller {
     fn headlen(&self) -> u64 {
         0
     }
+    fn callback(&self, _addr: u64) -> Option<u64> {
+        None
+    }
 }
 
 fn pattern(len: usize, seed: u8) -> Vec<u8> {

@@ -168,6 +168,7 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
     let base = kind.split(" | ").next().unwrap();
     match (base, arg) {
         ("ARG_ANYTHING", Arg::Any) | ("ARG_PTR_TO_CTX", Arg::Ctx) => true,
+        ("ARG_PTR_TO_FUNC", Arg::Function) | ("ARG_PTR_TO_STACK_OR_NULL", Arg::Any) => true,
         ("ARG_CONST_MAP_PTR", Arg::MapPtr(_)) | ("ARG_PTR_TO_MAP_KEY", Arg::MapKey) => true,
         ("ARG_PTR_TO_MAP_VALUE", Arg::MapValue) => !has("MEM_UNINIT"),
         // Until 6.1.125 what is written was told by MEM_UNINIT.

@@ -33,16 +33,19 @@ reason. **plain**: MOAT leaves it alone. **-**: the kernel does not offer it.
 The tables are what the helpers' contracts and the placement of map values allow. A
 load is also refused for
 
-- a map that was made before MOAT was loaded (but for mmapable arrays), a per-CPU hash
-  map with `BPF_F_NO_PREALLOC`, another one or a trie whose values would take more than
-  64 GiB, and values with a `bpf_spin_lock`, `bpf_timer` or kptr; or a map of maps that has
-  one of these in it, where none can be put later (EACCES);
-- kfuncs, callbacks, and loads through pointers to sockets, BTF objects, flow keys or maps;
+- a map that was made before MOAT was loaded (but for mmapable arrays); a hash map with
+  `BPF_F_NO_PREALLOC` or a trie that was made while all levels were 0, or whose values would
+  take more than 64 GiB; a per-CPU hash map with `BPF_F_NO_PREALLOC`; values with a
+  `bpf_spin_lock`, `bpf_timer` or kptr; or a map of maps that has one of these in it, where
+  none can be put later (EACCES);
+- kfuncs, timers, `bpf_user_ringbuf_drain`, tail calls in functions that helpers call, and
+  loads through pointers to sockets, BTF objects, flow keys or maps;
 - records of ring buffers of more than 1 MiB, or more at once;
 - sleepable programs; and programs that replace or trace a function of an isolated one
   (`freplace`, `fentry`, `fexit`), with or without `strict`: libxdp then attaches a single
   program without its dispatcher. Load what is to be replaced with `kernel.moat.<type>=0`;
-- more than 96 context fields.
+- more than 96 context fields; and callbacks in a program that uses a map with keys of more
+  than 4096 bytes.
 
 The reason names the map and its type, or the helper and the number of the instruction
 in what was loaded:
@@ -79,6 +82,9 @@ What is isolated differs from a plain program in this:
 - A chain of tail calls has the time of one run, isolated programs and others together. A
   function's tail call is a run inside of the run, of which one program can have 3 on a CPU,
   as above ([0030](decisions/0030-tail-calls.md)).
+- A function that `bpf_for_each_map_elem` calls is given a copy of the key
+  ([0034](decisions/0034-functions-that-helpers-call.md)). For each such function, up to
+  seven, a program takes 1.3 KiB more for each of its runs, and for the longest key.
 - Preemption is off while it runs. A run that began with interrupts off, on the CPU that
   counts jiffies, has no budget where the tick is periodic
   ([0015](decisions/0015-who-looks-at-the-clock.md)).

@@ -158,6 +158,8 @@ static void check_parts(struct cost (*costs)[LAYERS])
 	const struct cost *empty = find(costs, "empty"), *one = find(costs, "one helper");
 	const struct cost *four = find(costs, "four helpers"), *ctx = find(costs, "two ctx reads");
 	const struct cost *tail = find(costs, "tail call");
+	const struct cost *loop = find(costs, "a callback of bpf_loop()");
+	const struct cost *loops = find(costs, "eleven callbacks of it");
 
 	printf("\nadded instructions and PKRS writes\n");
 	limit("an empty run", added(empty), 80);
@@ -166,6 +168,8 @@ static void check_parts(struct cost (*costs)[LAYERS])
 	limit("a helper call, PKRS writes", (four[KEYED].pkrs - one[KEYED].pkrs) / 3, 2);
 	limit("a tail call, beyond a run", added(tail) - 2 * added(empty), 60);
 	limit("a tail call, PKRS writes", tail[KEYED].pkrs - empty[KEYED].pkrs, 2);
+	limit("a callback", (added(loops) - added(loop)) / 10, 91);
+	limit("a callback, PKRS writes", (loops[KEYED].pkrs - loop[KEYED].pkrs) / 10, 2);
 	limit("a context field", (added(ctx) - added(empty)) / 2, 10);
 	limit("a view, beyond a key", empty[VIEW].insns - empty[KEYED].insns, 30);
 	limit("a view, CR3 writes", empty[VIEW].cr3, 2);

@@ -72,6 +72,27 @@ static const struct bpf_insn p_tail_call[] = {
 	MAP(2), MOVI(3, 0), CALL(BPF_FUNC_tail_call), MOVI(0, 1), EXIT(),
 };
 
+/*
+ * Helpers that call a function, which does nothing, so many times. That a flag is zero the
+ * verifier does not know; it would inline the loop otherwise.
+ */
+#define FUNCTION(dst, off) \
+	{ .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = dst, .src_reg = BPF_PSEUDO_FUNC, \
+	  .imm = off }, { 0 }
+#define LOOP(n) { \
+	LOAD(BPF_W, 4, 1, offsetof(struct __sk_buff, mark)), MOVI(1, n), FUNCTION(2, 5), \
+	MOVI(3, 0), CALL(BPF_FUNC_loop), MOVI(0, 0), EXIT(), \
+	MOVI(0, 0), EXIT(), \
+}
+
+static const struct bpf_insn p_loop[] = LOOP(1), p_loops[] = LOOP(11);
+
+static const struct bpf_insn p_for_each[] = {
+	MAP(1), FUNCTION(2, 6), MOVI(3, 0), MOVI(4, 0), CALL(BPF_FUNC_for_each_map_elem),
+	MOVI(0, 0), EXIT(),
+	MOVI(0, 0), EXIT(),
+};
+
 static const struct bpf_insn p_xdp_empty[] = { MOVI(0, XDP_PASS), EXIT() };
 
 /*

@@ -17,4 +17,11 @@ void emit(const struct bpf_insn *more, int n);
 		emit(e_, ARRAY_SIZE(e_)); \
 	} while (0)
 
+/*
+ * Functions of the program, from 1 on, which helpers may call: the address of one, before or
+ * behind the place where it begins. prog_load() tells the kernel that they are static.
+ */
+void emit_function(int reg, int n);
+void begin_function(int n);
+
 #endif

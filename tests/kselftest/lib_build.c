@@ -1,14 +1,74 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <bpf/btf.h>
+#include <errno.h>
 #include <string.h>
 #include "build.h"
+
+#define MOST 16		/* functions, and addresses of them */
 
 struct bpf_insn insns[1024];
 int cnt;
 
+static int starts[MOST + 1];
+static struct {
+	int at, n;
+} addresses[MOST];
+static int nr_addresses;
+
 void emit(const struct bpf_insn *more, int n)
 {
+	/* What there is of another program is not of this one. */
+	if (!cnt) {
+		nr_addresses = 0;
+		memset(starts, 0, sizeof(starts));
+	}
 	if (cnt + n > (int)ARRAY_SIZE(insns))
 		bail("the program is too long");
 	memcpy(insns + cnt, more, n * sizeof(*more));
 	cnt += n;
+}
+
+void emit_function(int reg, int n)
+{
+	if (nr_addresses == MOST)
+		bail("too many addresses of functions");
+	E(LD_IMM64_RAW(reg, BPF_PSEUDO_FUNC, 0, 0));
+	addresses[nr_addresses].at = cnt - 2;
+	addresses[nr_addresses++].n = n;
+}
+
+void begin_function(int n)
+{
+	starts[n] = cnt;
+}
+
+int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room)
+{
+	struct btf *btf;
+	int i, word, proto;
+
+	if ((uintptr_t)insns != attr->insns || (int)attr->insn_cnt != cnt)
+		return -1;
+	if (!nr_addresses)
+		return -1;
+	btf = btf__new_empty();
+	word = btf__add_int(btf, "long", 8, BTF_INT_SIGNED);
+	proto = btf__add_func_proto(btf, word);
+	info[0].type_id = btf__add_func(btf, "main", BTF_FUNC_STATIC, proto);
+	info[0].insn_off = 0;
+	attr->func_info_cnt = 1;
+	for (i = 1; i <= MOST && attr->func_info_cnt < room; i++) {
+		if (!starts[i])
+			continue;
+		info[attr->func_info_cnt].type_id = btf__add_func(btf, "f", BTF_FUNC_STATIC, proto);
+		info[attr->func_info_cnt++].insn_off = starts[i];
+	}
+	for (i = 0; i < nr_addresses; i++)
+		insns[addresses[i].at].imm = starts[addresses[i].n] - addresses[i].at - 1;
+	if (btf__load_into_kernel(btf))
+		bail("BTF: %s", strerror(errno));
+	attr->prog_btf_fd = btf__fd(btf);
+	attr->func_info = (uintptr_t)info;
+	attr->func_info_rec_size = sizeof(info[0]);
+	return attr->prog_btf_fd;	/* with what else there is of it, for the test's lifetime */
 }

@@ -100,8 +100,10 @@ int prog_load(enum bpf_prog_type type, const char *name,
 		.insn_cnt = cnt,
 		.license = (uintptr_t)"GPL",
 	};
+	struct bpf_func_info functions[20];
 	int fd, err;
 
+	build_functions(&attr, functions, ARRAY_SIZE(functions));
 	strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
 	fd = bpf(BPF_PROG_LOAD, &attr);
 	if (fd >= 0)

@@ -319,6 +319,36 @@ static void in_a_map(void)
 	ring_close(&ring);
 }
 
+/* Four in the course of a run that holds one itself, each reserved where a helper calls. */
+static void in_callbacks(void)
+{
+	struct ring ring = ring_open(RING);
+	int fd;
+
+	reserve(&ring, 16);
+	E(MOV_REG(R6, R0), MOV_IMM(R1, 4));
+	emit_function(R2, 1);
+	E(MOV_IMM(R3, 0), MOV_IMM(R4, 0), CALL(loop), STX(BPF_DW, R6, R0, 8), MOV_REG(R1, R6));
+	submit(0);
+	end();
+	begin_function(1);
+	E(MOV_REG(R6, R1), LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 24), MOV_IMM(R3, 0),
+	  CALL(ringbuf_reserve), JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 1), EXIT(),
+	  STX(BPF_DW, R0, R6, 8), MOV_REG(R1, R0), JMP_IMM(BPF_JEQ, R6, 2, 3));
+	submit(0);
+	E(JMP_IMM(BPF_JA, R0, 0, 2), MOV_IMM(R2, 0), CALL(ringbuf_discard), MOV_IMM(R0, 0),
+	  EXIT());
+	fd = built();
+	for (int i = 0; i < 8; i++) {
+		runs(fd, 1);
+		note_ring(&ring);
+		if (i % 3)
+			note_word(ring_consume(&ring));
+	}
+	close(fd);
+	ring_close(&ring);
+}
+
 static const struct {
 	const char *what;
 	void (*run)(void);
@@ -331,6 +361,7 @@ static const struct {
 	{ "a record given to helpers", as_memory },
 	{ "what is never had", refused },
 	{ "a ring in a map", in_a_map },
+	{ "records of callbacks", in_callbacks },
 };
 
 int main(void)

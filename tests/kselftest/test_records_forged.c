@@ -289,6 +289,39 @@ static void kept_on(void)
 	kept("two are held for ever", for_ever, ARRAY_SIZE(for_ever), "ran too long");
 }
 
+/* A callback keeps one: the run's, once the helper has returned. */
+static void kept_by_a_callback(void)
+{
+	const char *how = "a callback keeps a record";
+	s64 given = moat_counter("given_back");
+	u64 first = 0;
+	struct run run;
+	int fd;
+
+	begin_ring();
+	E(MOV_IMM(R1, 1));
+	emit_function(R2, 1);
+	E(MOV_IMM(R3, 0), MOV_IMM(R4, 0), CALL(loop), MOV_IMM(R0, 2), EXIT());
+	begin_function(1);
+	E(RESERVE(ring.map, 24), MOV_IMM(R0, 0), EXIT());
+	fd = load(&xdp, "rogue_keeps", insns, cnt);
+	run_packet(&run, 64);
+	kmsg_mark();
+	prog_run(fd, &run);
+	if (level == 0) {
+		ok(run.retval == 2 && is_busy(NULL, &first) && !consumer_gets_on(),
+		   "0: %s: the ring stands still", how);
+		ring_close(&ring);
+	} else {
+		const char *line = kmsg_stopped(fd, "rogue_keeps");
+
+		ok(run.retval == xdp.safe && line && strstr(line, "came to its end with 1"),
+		   "2: %s: stopped", how);
+		end_ring(how, given + 1);
+	}
+	close(fd);
+}
+
 static void attacks(void)
 {
 	forged();
@@ -298,6 +331,7 @@ static void attacks(void)
 	too_much();
 	past_the_end();
 	kept_on();
+	kept_by_a_callback();
 }
 
 int main(void)

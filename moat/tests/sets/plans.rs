@@ -45,6 +45,7 @@ impl Draft {
     /// What the kernel's `struct bpf_prog` would say.
     pub fn facts(&self) -> Facts {
         Facts {
+            callbacks: [0; 4],
             attach_type: 0,
             stack_depth: self.stack_depth,
             refs: REFS,

@@ -34,6 +34,7 @@ pub const BPF_DW: u32 = 0x18;
 pub const bpf_func_id_BPF_FUNC_map_lookup_elem: u32 = 1;
 pub const BPF_JMP: u32 = 0x05;
 pub const BPF_CALL: u32 = 0x80;
+pub const BPF_PSEUDO_FUNC: u32 = 4;
 
 /// What is known of a map for MOAT.
 #[repr(C)]
@@ -225,7 +226,7 @@ macro_rules! opaque {
 }
 
 opaque! {
-    bpf_verifier_env bpf_verifier_log llist_node module moat_fault moat_gates moat_jit
+    bpf_verifier_env bpf_verifier_log llist_node moat_calling module moat_fault moat_gates moat_jit
     moat_jit_image moat_ops moat_grants moat_run seq_file
 }
 

@@ -95,6 +95,12 @@ pub unsafe fn moat_shim_map_call(map: *const bpf_map, call: *mut moat_map_call) 
     true
 }
 
+/// Of the maps that are in a map of maps, too.
+pub unsafe fn moat_shim_key_size(map: *const bpf_map) -> u32 {
+    // SAFETY: the map is held.
+    unsafe { (*map).key_size }
+}
+
 /// An array, one entry a CPU.
 pub unsafe fn moat_shim_alloc_slots() -> u64 {
     moat_shim_zalloc(CPUS * size_of::<moat_cpu_slots>()) as u64

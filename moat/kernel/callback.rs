@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A helper that calls functions of the program: `struct moat_calling`.
+//!
+//! C header: `arch/x86/include/asm/moat.h`; the gates are in `run/callback.S`.  Context: as in
+//! `invocation.rs`.
+
+use super::invocation::Run;
+use super::site::Registers;
+use crate::edge::ffi::{self, addr, moat_calling, moat_run};
+use crate::helpers::audit::MapInfo;
+use core::ptr::addr_of_mut;
+use kernel::bindings;
+
+const CALLBACK: u64 = bindings::MOAT_RUN_CALLBACK as u64;
+const STORE: u64 = bindings::MOAT_RUN_STORE as u64;
+
+/// What the gate has to know of such a call.
+pub struct Calling {
+    it: moat_calling,
+    /// The run, or the callback in it, that makes the call.
+    by: *mut moat_run,
+    gate: u64,
+}
+
+/// Prepares for a helper that calls the function at `entry`: for each element of `map`, if
+/// there is one.  None if that would be too deep.
+#[inline(always)]
+pub fn begin(run: &Run<'_>, entry: u64, map: Option<&MapInfo>) -> Option<Calling> {
+    // SAFETY: this CPU's, as no other run is current while gates wait for us: `run`, or a
+    // callback of it, whose helper waits on the stack with what it is a callback of.
+    let (by, flags, outer) = unsafe {
+        let by = ffi::moat_shim_this_run();
+        if !ffi::moat_shim_may_call_back(by) {
+            return None;
+        }
+        let flags = (*by).flags;
+        let outer = match flags & CALLBACK {
+            0 => 0,
+            _ => (*((*by).of as *const moat_calling)).level,
+        };
+        (by, flags, outer)
+    };
+    let callbacks = run.program.callbacks.as_ref()?;
+    let key_size = map.map_or(0, |map| map.key_size);
+    let below = callbacks.stack(outer, key_size)?;
+    let sp = run.slot.rsp - u64::from(below);
+    Some(Calling {
+        it: moat_calling {
+            root: run.as_ptr() as u64,
+            flags: flags | CALLBACK | STORE,
+            entry,
+            sp,
+            level: outer + 1,
+            key: sp,
+            key_size: key_size.into(),
+            to_window: map.map_or(0, |map| run.to_window(map)),
+        },
+        by,
+        gate: match map {
+            Some(_) => addr(ffi::moat_callback_element),
+            None => addr(ffi::moat_callback),
+        },
+    })
+}
+
+impl Calling {
+    /// Makes the call: `args`, with a gate in place of the function, go to `call`.
+    #[inline(always)]
+    pub fn with<R>(&self, args: &mut Registers, call: impl FnOnce(&Registers) -> R) -> R {
+        args.pass_gate(self.gate);
+        // SAFETY: as in `begin`.  The gate, which the helper calls on this CPU, is the only one
+        // to read what is pointed at, which is there until that is done.
+        unsafe { addr_of_mut!((*self.by).calling).write(&self.it as *const moat_calling as u64) };
+        call(args)
+    }
+}
+
+impl Run<'_> {
+    /// What makes the address of a value of `map` that of the window, if it is the same for
+    /// all that this CPU may be given; or 0.
+    #[inline(always)]
+    fn to_window(&self, map: &MapInfo) -> u64 {
+        let values = self
+            .program
+            .used(map.kernel, self)
+            .and_then(|used| used.values);
+        // SAFETY: liveness: as in `place`.
+        let at = unsafe { ffi::moat_shim_values_at(map.kernel as *const ffi::bpf_map) };
+        match (values, at) {
+            (None, _) | (_, 0) => 0,
+            (Some(values), at) => values.base.wrapping_sub(at),
+        }
+    }
+}
