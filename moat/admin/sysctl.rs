@@ -70,6 +70,13 @@ pub fn level(ty: u32) -> Option<Level> {
     Level::of_sysctl(LEVELS.get(i)?.load(Ordering::Relaxed))
 }
 
+/// Whether programs of some type are to be isolated.
+pub fn any() -> bool {
+    LEVELS
+        .iter()
+        .any(|level| level.load(Ordering::Relaxed) != 0)
+}
+
 /// How many protection keys programs may use.
 pub fn keys() -> usize {
     KEYS.load(Ordering::Relaxed) as usize

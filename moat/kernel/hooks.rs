@@ -112,6 +112,8 @@ hooks! {
     /// `moat_ops.map_grown`
     fn map_grown(map: *mut bpf_map as Option<Map<'_>>, first: u64 as u64, nr: u64 as u64) -> c_int
         => jit_hook::map_grown;
+    /// `moat_ops.isolates`
+    fn isolates() -> bool => jit_hook::isolates;
     /// `moat_ops.send`
     fn send(prog: *mut bpf_prog as Isolated<'_>, line: *mut u32 as &mut u32) -> bool => sends::send;
     /// `moat_ops.show`
@@ -265,6 +267,7 @@ impl Hooks {
             inner_begin: Some(inner_begin),
             inner_end: Some(inner_end),
             map_grown: Some(map_grown),
+            isolates: Some(isolates),
             send: Some(send),
             make_one: Some(ffi::moat_shim_make_one),
             show: Some(show_program),

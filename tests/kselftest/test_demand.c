@@ -249,6 +249,9 @@ static void replaces(enum bpf_map_type type)
 	close(map);
 }
 
+#define EARLY "was made before MOAT was to isolate anything; make it anew"
+#define LARGE "has more or larger entries than MOAT has room for"
+
 /* What cannot be isolated says so. */
 static void refused(void)
 {
@@ -256,16 +259,22 @@ static void refused(void)
 		enum bpf_map_type type;
 		u32 value, entries;
 		const char *why;
+		int made_at;		/* level */
 	} maps[] = {
-		{ BPF_MAP_TYPE_PERCPU_HASH, 8, 16, "is per CPU and was made with BPF_F_NO_PREALLOC" },
-		{ BPF_MAP_TYPE_HASH, 1 << 20, 1 << 20, "has more or larger entries than MOAT has room for" },
-		{ BPF_MAP_TYPE_LPM_TRIE, 8, 0xffffffff, "has more or larger entries than MOAT has room for" },
+		{ BPF_MAP_TYPE_HASH, 8, 16, EARLY, 0 },
+		{ BPF_MAP_TYPE_LPM_TRIE, 8, 16, EARLY, 0 },
+		{ BPF_MAP_TYPE_PERCPU_HASH, 8, 16, "is per CPU and was made with BPF_F_NO_PREALLOC", 2 },
+		{ BPF_MAP_TYPE_HASH, 1 << 20, 1 << 20, LARGE, 2 },
+		{ BPF_MAP_TYPE_LPM_TRIE, 8, 0xffffffff, LARGE, 2 },
 	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(maps); i++) {
-		int map = demand_map(maps[i].type, maps[i].value, maps[i].entries), prog;
+		int map, prog;
 
+		moat_set_level(maps[i].made_at);
+		map = demand_map(maps[i].type, maps[i].value, maps[i].entries);
+		moat_set_level(2);
 		cnt = 0;
 		E(LD_MAP_FD(R1, map), MOV_IMM(R0, xdp.pass), EXIT());
 		kmsg_mark();
