@@ -255,7 +255,7 @@ fn callbacks(facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
         most = most.max(key);
     }
     // The program has a frame, and each function has one of its own.
-    let levels = ffi::MAX_CALL_FRAMES as u32 - 1;
+    let levels = ffi::MAX_CALL_FRAMES - 1;
     let stack = (STACK + INLINED) as u32;
     Ok(Callbacks::new(facts.callbacks, levels, stack, most))
 }
