@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,1,0 timeout=240 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 full=1 timeout=240 */
 /*
  * Maps of maps: a program uses what is in them, whether it was put there before the
  * program came or while it runs, and nothing once it is taken out: neither by the

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=0,2 keys=13,0 full=1 timeout=400 */
+/* moat-test: kernel=test levels=0,2 keys=13 full=1,0 timeout=400 */
 /*
  * Can programs keep a CPU by sending packets to one another?
  *
