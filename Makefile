@@ -98,7 +98,7 @@ test: kernels programs $(OUT)/initramfs.gz
 
 test-full: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/kernel unpatched
-	@$(SCRIPTS)/upstream-tests product
+	@$(SCRIPTS)/upstream-tests product full
 	@tests/run --full $(ONLY)
 
 test-mutants: KERNEL := test
