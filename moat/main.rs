@@ -27,7 +27,7 @@
 //! | how does it call out                     | `sites.rs`; which maps without an audit: `load/map_calls.rs` |
 //! | **`run/`**: where is the boundary crossed | `enter_exit.S`, `call_return.S`, `map_calls.S`, `record_calls.S`, `tail_call.S`, `gates.h`, and `arch/x86/entry/moat_64.S` in the kernel |
 //! | what do runs read                        | `program.rs` |
-//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `copies.rs`, `print.rs`, `records.rs` |
+//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `copies.rs`, `print.rs`, `records.rs`, `locks.rs` |
 //! | what happens on a violation              | `violation.rs`; may it go to the log: `limit.c` |
 //! | who looks after runs with interrupts off | `watch.c` |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |

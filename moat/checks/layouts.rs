@@ -43,6 +43,7 @@ same_type! {
     fn(_, _, _) -> _: hooks::moat_tail_map => c::moat_tail_map;
     fn(_) -> _: hooks::moat_tail_back => c::moat_tail_back;
     fn(_) -> _: hooks::moat_give_back => c::moat_give_back;
+    fn(_, _) -> _: hooks::moat_locked_call => c::moat_locked_call;
     fn(_) -> _: hooks::moat_held_on => c::moat_held_on;
 }
 
@@ -50,6 +51,9 @@ same_type! {
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const u64) -> u64) = c::moat_audited_call;
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const [Allegation; 5]) -> u64) =
     hooks::moat_audited_call;
+const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const u64) -> u64) = c::moat_audited_lock;
+const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const [Allegation; 5]) -> u64) =
+    hooks::moat_audited_lock;
 const _: () = assert!(size_of::<Allegation>() == size_of::<u64>());
 
 /// Fails the build unless these, which are counted in Rust, are `u64` in C.

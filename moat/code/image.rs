@@ -89,6 +89,10 @@ fn entry_for(
     let entry = match known {
         Some(entry) if !contract.is_held() || program.has_small_records() => entry,
         _ if is_unaudited(program, contract) => func,
+        _ if matches!(contract.args[0], Arg::Lock) => match program.callbacks {
+            Some(_) => ffi::addr(ffi::moat_audit_lock_nested),
+            None => ffi::addr(ffi::moat_audit_lock),
+        },
         _ if program.callbacks.is_some() => ffi::addr(ffi::moat_audit_nested),
         _ => ffi::addr(ffi::moat_audit),
     };
@@ -140,6 +144,10 @@ impl Loading {
             sites::TAIL_CALL => (sites::tail_entry(name.0), program.array_of_programs(map)),
             id => entry_for(program, contract, id, func, map),
         };
+        let (entry, unlocked) = match program.locks && id as u32 != sites::SPIN_UNLOCK {
+            true => (ffi::addr(ffi::moat_unlocked), entry),
+            false => (entry, 0),
+        };
         let site = ffi::moat_site {
             ret,
             entry,
@@ -147,6 +155,7 @@ impl Loading {
             contract: contract as *const Contract as u64,
             id: id as u64,
             map,
+            unlocked,
         };
         let entry = entry_of(&site);
         let before = self.sites.len();

@@ -15,6 +15,7 @@ use kernel::bindings;
 pub const SIZE: usize = bindings::MOAT_SITE_SIZE as usize;
 
 pub const TAIL_CALL: u32 = bindings::bpf_func_id_BPF_FUNC_tail_call;
+pub const SPIN_UNLOCK: u32 = bindings::bpf_func_id_BPF_FUNC_spin_unlock;
 const LOOKUP: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 const UPDATE: u32 = bindings::bpf_func_id_BPF_FUNC_map_update_elem;
 const DELETE: u32 = bindings::bpf_func_id_BPF_FUNC_map_delete_elem;

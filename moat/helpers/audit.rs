@@ -154,6 +154,12 @@ pub enum Why {
     NotHeld,
     /// The run holds as much as it was loaded for.
     Holds,
+    /// Not the lock of a value of one of its maps.
+    NoLock,
+    /// The run holds a lock, and may call nothing but what gives that back.
+    Locked,
+    /// A lock that is taken, and an interrupt cannot wait.
+    Taken,
     /// The contract itself is wrong.  The table's tests exclude this.
     Contract,
 }
@@ -296,8 +302,8 @@ fn grant<'d, C: Caller>(
             let socket = caller.socket(value.0, back);
             return socket.map(Grant::Scalar).ok_or(Why::NotHeld);
         }
-        // `run/records.rs` sees to these calls.
-        Arg::Record | Arg::RecordSize => return Err(Why::Contract),
+        // `run/records.rs` and `run/locks.rs` see to these calls.
+        Arg::Record | Arg::RecordSize | Arg::Lock => return Err(Why::Contract),
         Arg::MapPtr(types) => {
             let info = map_of(types, value, caller)?;
             // The verifier's, from record_func_map(); map operations do not ask.

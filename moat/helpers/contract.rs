@@ -55,6 +55,8 @@ pub enum Arg {
     RecordSize,
     /// A function of the program, which the helper calls: it gets a gate in its place.
     Function,
+    /// The `bpf_spin_lock` of a value of one of the program's maps.
+    Lock,
     /// `skb->data`, which classic loads keep in a register: re-materialised.
     PktData,
     /// `skb->len - skb->data_len`, likewise.

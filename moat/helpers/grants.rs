@@ -18,6 +18,8 @@ pub enum Kind {
     Record = 1,
     /// Any `struct sock_common`.  Its name is the kernel's address: programs compare these.
     Socket = 2,
+    /// Of a map value.  Its name is where the value would have it.
+    Lock = 3,
 }
 
 /// The kernel's address of something that a helper returned.
@@ -63,6 +65,16 @@ impl Entry {
             place,
             size: 0,
             kind: 0,
+        }
+    }
+
+    /// What it adds to the number of all that are held: locks are counted in the upper half,
+    /// where `moat_unlocked` looks for them.
+    #[inline(always)]
+    const fn counts_as(self) -> u64 {
+        match self.kind == Kind::Lock as u32 {
+            true => 1 << 32,
+            false => 1,
         }
     }
 
@@ -137,10 +149,24 @@ impl Room<'_> {
         })
     }
 
+    /// Takes note of a lock that the program calls `name`.
+    #[inline(always)]
+    pub fn hold_lock(self, object: Object, name: u64) -> Held {
+        let place = self.entry.get().place;
+        self.hold(Entry {
+            name,
+            object: object.0,
+            place,
+            size: 0,
+            kind: Kind::Lock as u32,
+        })
+    }
+
     #[inline(always)]
     fn hold(self, entry: Entry) -> Held {
         self.entry.set(entry);
-        self.held.set(self.held.get().wrapping_add(1));
+        self.held
+            .set(self.held.get().wrapping_add(entry.counts_as()));
         Held { entry }
     }
 }
@@ -161,7 +187,8 @@ impl<'a> Grants<'a> {
     /// How many are held.
     #[inline(always)]
     pub fn held(&self) -> u64 {
-        self.held.get()
+        let held = self.held.get();
+        (held & u64::from(u32::MAX)) + (held >> 32)
     }
 
     /// One that is free.
@@ -206,7 +233,8 @@ impl<'a> Grants<'a> {
     fn free(&self, cell: &Cell<Entry>) -> Held {
         let entry = cell.get();
         cell.set(Entry::at(entry.place));
-        self.held.set(self.held.get().wrapping_sub(1));
+        self.held
+            .set(self.held.get().wrapping_sub(entry.counts_as()));
         Held { entry }
     }
 }

@@ -70,6 +70,8 @@ pub(super) const CONTRACTS: &[Contract] = &[
         [FIFO_OR_BLOOM, Arg::MapValueOut, NO, NO, NO],
     )
     .returns(Ret::Int),
+    helper(93, "spin_lock", ALL, [Arg::Lock, NO, NO, NO, NO]).returns(Ret::Void),
+    helper(94, "spin_unlock", ALL, [Arg::Lock, NO, NO, NO, NO]).returns(Ret::Void),
     helper(
         130,
         "ringbuf_output",

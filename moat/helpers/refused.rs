@@ -15,8 +15,6 @@ const DYNPTR: &str = "dynptr";
 
 pub(super) const CONTRACTS: &[Contract] = &[
     refuse(35, "get_current_task", ALL, POINTER),
-    refuse(93, "spin_lock", ALL, HANDLE),
-    refuse(94, "spin_unlock", ALL, HANDLE),
     refuse(113, "probe_read_kernel", ALL, READS_KERNEL),
     refuse(115, "probe_read_kernel_str", ALL, READS_KERNEL),
     refuse(149, "snprintf_btf", ALL, READS_KERNEL),

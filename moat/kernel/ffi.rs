@@ -40,6 +40,9 @@ extern "C" {
     pub fn moat_callback_commit();
     pub fn moat_callback_jmp();
     pub fn moat_callback_jmp_end();
+    pub fn moat_audit_lock();
+    pub fn moat_audit_lock_nested();
+    pub fn moat_unlocked();
     pub fn moat_map_lookup();
     pub fn moat_map_lookup_percpu();
     pub fn moat_map_lookup_outer();

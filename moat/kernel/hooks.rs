@@ -24,7 +24,7 @@ use crate::edge::ffi::{
 };
 use crate::helpers::audit::Allegation;
 use crate::jit_hook;
-use crate::run::{self, records, sends, tail, violation, Run};
+use crate::run::{self, locks, records, sends, tail, violation, Run};
 use core::ffi::{c_int, c_void};
 use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
 use kernel::prelude::*;
@@ -148,6 +148,17 @@ hooks! {
         site: *const moat_site as Site<'_>,
         args: *const [Allegation; 5] as &[Allegation; 5]
     ) -> u64 => run::audited_call;
+    /// See [`locks::audited_lock`].
+    #[no_mangle]
+    fn moat_audited_lock(
+        run: *mut moat_run as Run<'_>,
+        site: *const moat_site as Site<'_>,
+        args: *const [Allegation; 5] as &[Allegation; 5]
+    ) -> u64 => locks::audited_lock;
+    /// See [`locks::locked_call`].
+    #[no_mangle]
+    fn moat_locked_call(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>)
+        => locks::locked_call;
     /// See [`run::name_of_map`].
     #[no_mangle]
     fn moat_name_of_map(run: *mut moat_run as Run<'_>, found: u64 as u64) -> u64

@@ -67,6 +67,7 @@ of_maps! {
     fn after(self, id: &mut u64) -> *mut bpf_map = moat_inner_next(id);
     fn count(self) = bpf_map_inc();
     fn filled_bytes(self) -> u64 = moat_map_filled();
+    fn serve_isolated(self) -> i32 = moat_map_serve(true);
     fn there_bytes(self) -> u64 = moat_map_there();
     fn fill_in(self, first: u64, pages: &mut [*mut ffi::page]) -> i32
         = moat_map_pages(first, pages.as_mut_ptr(), pages.len() as u64);
@@ -98,6 +99,21 @@ impl<'a> Map<'a> {
             key_size: field!(self.key_size).get(),
             value_size: field!(self.value_size).get(),
             flags: field!(self.map_flags).get(),
+        }
+    }
+
+    /// Where in a value its lock is, if it has one: an offset in bytes.
+    pub fn lock(self) -> Option<u32> {
+        u32::try_from(field!(self.spin_lock_off).get()).ok()
+    }
+
+    /// From now on it serves isolated programs, if its values have fields that only the kernel
+    /// may write.
+    pub fn serve(self) -> Tried<()> {
+        match self.serve_isolated().wrapping_neg() as u32 {
+            0 => Ok(()),
+            bindings::ENOMEM => Err(NoMemory),
+            _ => Err(self.refused("serves programs that are not isolated")),
         }
     }
 

@@ -44,6 +44,8 @@ pub mod hooks;
 #[cfg(MODULE)]
 pub mod invocation;
 #[cfg(MODULE)]
+pub mod locks;
+#[cfg(MODULE)]
 pub mod packet;
 #[cfg(MODULE)]
 pub mod prog;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a run holds: records of ring buffers, the kernel's and the place in a slot where a
-//! program fills one in, and sockets.
+//! program fills one in, sockets, and a lock.
 //!
 //! C header: [`include/linux/bpf.h`], `kernel/bpf/ringbuf.c`.  Context: as in
 //! `invocation.rs`.
@@ -65,12 +65,14 @@ fn copy(held: &Held, from: u64, to: u64) {
 
 /// What nobody else will give back, of a run that has ended.
 pub fn give_back(held: Held) {
-    let object = held.object().addr() as *mut core::ffi::c_void;
+    let addr = held.object().addr();
+    let object = addr as *mut core::ffi::c_void;
     // SAFETY: of a grant, which is given up: a record that is neither submitted nor discarded,
-    // or a socket that a lookup has returned.
+    // a lock that was taken in this run, or a socket that a lookup has returned.
     unsafe {
         match held.is(Kind::Record) {
             true => bindings::moat_discard_record(object),
+            false if held.is(Kind::Lock) => bindings::moat_give_lock(addr),
             false => ffi::moat_shim_put_socket(object),
         }
     }

@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/moat.h>
 #include <linux/moat_line.h>
 #include <linux/moat_metadata.h>
 #include <linux/module.h>
@@ -181,6 +182,17 @@ void moat_shim_put_socket(void *sk)
 		sock_gen_put(sk);
 }
 
+/* Who waits for others does not use up its own time. */
+u64 moat_shim_take_lock(struct moat_run *run, u64 map, u64 off)
+{
+	unsigned long since = jiffies;
+	u64 taken = moat_take_lock((const struct bpf_map *)map, off);
+
+	if (run->deadline)
+		run->deadline += jiffies - since;
+	return taken;
+}
+
 /* What a program may hold at once */
 void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record)
 {
@@ -232,7 +244,8 @@ bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 		call->delete = 0;
 		return true;
 	}
-	call->update = (u64)map->ops->map_update_elem;
+	/* Flags tell whether that waits for a lock. */
+	call->update = map_value_has_spin_lock(map) ? 0 : (u64)map->ops->map_update_elem;
 	call->delete = (u64)map->ops->map_delete_elem;
 	return true;
 }

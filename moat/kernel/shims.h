@@ -59,6 +59,7 @@ u64 moat_shim_lookup(u64 func, u64 map, u64 key);
 u64 moat_shim_reserve(u64 func, u64 map, u64 size, u64 flags);
 void moat_shim_commit(u64 func, u64 record, u64 flags);
 void moat_shim_put_socket(void *sk);
+u64 moat_shim_take_lock(struct moat_run *run, u64 map, u64 off);
 void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record);
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call);
 u64 moat_shim_skb_data(const void *skb);
@@ -168,6 +169,8 @@ u64 moat_tail_back(struct moat_run *run);
 void moat_give_back(struct moat_run *run);
 void moat_held_on(struct moat_run *run);
 u64 moat_audited_call(struct moat_run *run, const struct moat_site *site, const u64 *args);
+u64 moat_audited_lock(struct moat_run *run, const struct moat_site *site, const u64 *args);
+void moat_locked_call(struct moat_run *run, const struct moat_site *site);
 
 /* In Rust */
 u32 moat_balance(void);

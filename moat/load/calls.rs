@@ -3,7 +3,7 @@
 //!
 //! Context: process; the thread that loads the program.
 
-use crate::helpers::contract::{Contract, Uncovers};
+use crate::helpers::contract::{Arg, Contract, Uncovers};
 use crate::helpers::table;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::prog_types::{Context, ProgType, ProgTypes};
@@ -36,6 +36,8 @@ pub struct Calls {
     pub lookup: bool,
     /// One may give it something to give back.
     pub grants: bool,
+    /// One takes a lock, which is given back, too.
+    pub locks: bool,
 }
 
 impl Calls {
@@ -63,7 +65,8 @@ impl Calls {
                     if contract.refused.is_none() && contract.types.contains(ty.number) =>
                 {
                     calls.lookup |= contract.id == MAP_LOOKUP_ELEM;
-                    calls.grants |= contract.ret.is_held();
+                    calls.locks |= matches!(contract.args[0], Arg::Lock);
+                    calls.grants |= contract.ret.is_held() || calls.locks;
                     calls.calls_back |= contract.calls_back();
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,

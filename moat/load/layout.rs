@@ -127,6 +127,7 @@ impl Program {
         let sizes = self.sizes(calls, facts)?;
         self.record = facts.record;
         self.holds = facts.refs != 0;
+        self.locks = calls.locks;
         self.set_ways();
         if sizes.records.nr.is_some() {
             self.gates.edit().flags |= bindings::MOAT_DOM_GRANTS;
@@ -177,7 +178,9 @@ impl Program {
             })
         };
         let records = Records {
-            nr: calls.grants.then(|| facts.refs.into()),
+            nr: calls
+                .grants
+                .then(|| u64::from(facts.refs) + u64::from(calls.locks)),
             // Two that are held have two names.
             size: round_up(facts.record.max(1).into(), 8),
         };

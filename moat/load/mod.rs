@@ -84,6 +84,8 @@ pub fn admit(
     // From here on there are shared references only.
     let program = Loaded::new(program);
     let admitted = layout.and_then(|layout| Locked::take().admit(program.share(), layout, maps));
+    // When nothing else is in the way: it is for good.
+    let admitted = admitted.and_then(|()| maps.iter().try_for_each(|map| map.serve()));
     (program, admitted)
 }
 

@@ -131,7 +131,7 @@ SYM_CODE_END(moat_return)
  * What a site calls in place of a helper with a contract. R9, R10: what the
  * program had in RCX and RDX; R11: struct moat_site *.
  */
-SYM_CODE_START(moat_audit)
+.macro MOAT_AUDITED call:req
 	UNWIND_HINT_EMPTY
 	movq	$0, MOAT_RUN_stop + 8(%rsp)
 	pushq	%r8
@@ -142,12 +142,41 @@ SYM_CODE_START(moat_audit)
 	leaq	6*8(%rsp), %rdi
 	movq	%r11, %rsi
 	movq	%rsp, %rdx
-	call	moat_audited_call
+	call	\call
 	addq	$5*8, %rsp
 	cmpq	$0, MOAT_RUN_stop + 8(%rsp)
 	jne	moat_stop
 	RET
+.endm
+
+SYM_CODE_START(moat_audit)
+	MOAT_AUDITED moat_audited_call
 SYM_CODE_END(moat_audit)
+
+/* The same of locks of map values */
+SYM_CODE_START(moat_audit_lock)
+	MOAT_AUDITED moat_audited_lock
+SYM_CODE_END(moat_audit_lock)
+
+/*
+ * What a site of a program that takes locks calls first: nothing but their return may be
+ * called by a run that holds one.
+ */
+SYM_CODE_START(moat_unlocked)
+	UNWIND_HINT_EMPTY
+	movq	MOAT_RUN_slot + 8(%rsp), %rax
+	movq	MOAT_SLOT_grants(%rax), %rax
+	/* helpers/grants.rs */
+	cmpl	$0, MOAT_GRANTS_held + 4(%rax)
+	jne	.Llocked
+	movq	MOAT_SITE_unlocked(%r11), %rax
+	JMP_NOSPEC rax
+.Llocked:
+	leaq	8(%rsp), %rdi
+	movq	%r11, %rsi
+	call	moat_locked_call
+	jmp	moat_stop
+SYM_CODE_END(moat_unlocked)
 
 /*
  * A site: the gate for one helper call, behind the image that has it. This is

@@ -209,14 +209,14 @@ SYM_CODE_END(moat_callback)
  * moat_audit for programs that have callbacks: what there is once for the whole program is
  * in the struct moat_run of that, where the run is told to stop, too.
  */
-SYM_CODE_START(moat_audit_nested)
+.macro MOAT_AUDITED_NESTED call:req
 	UNWIND_HINT_EMPTY
 	leaq	8(%rsp), %rax
 	testl	$MOAT_RUN_CALLBACK, MOAT_RUN_flags(%rax)
-	jz	.Laudit
+	jz	.Laudit_\@
 	movq	MOAT_RUN_of(%rax), %rax
 	movq	MOAT_CALLING_root(%rax), %rax
-.Laudit:
+.Laudit_\@:
 	movq	$0, MOAT_RUN_stop(%rax)
 	pushq	%rax
 	pushq	%r8
@@ -227,10 +227,19 @@ SYM_CODE_START(moat_audit_nested)
 	movq	%rax, %rdi
 	movq	%r11, %rsi
 	movq	%rsp, %rdx
-	call	moat_audited_call
+	call	\call
 	addq	$5*8, %rsp
 	popq	%rcx
 	cmpq	$0, MOAT_RUN_stop(%rcx)
 	jne	moat_stop
 	RET
+.endm
+
+SYM_CODE_START(moat_audit_nested)
+	MOAT_AUDITED_NESTED moat_audited_call
 SYM_CODE_END(moat_audit_nested)
+
+/* As moat_audit_lock */
+SYM_CODE_START(moat_audit_lock_nested)
+	MOAT_AUDITED_NESTED moat_audited_lock
+SYM_CODE_END(moat_audit_lock_nested)

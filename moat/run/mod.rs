@@ -20,6 +20,7 @@ mod call;
 mod copies;
 #[allow(dead_code)]
 pub mod line;
+pub mod locks;
 mod print;
 pub mod program;
 pub mod records;
@@ -82,6 +83,19 @@ impl Run<'_> {
         };
         violation::stopped_by(self.program, &fault);
         true
+    }
+
+    /// What a call returns; or the run is stopped.
+    #[inline(always)]
+    fn answer(&self, site: Site<'_>, called: call::Called) -> u64 {
+        match called {
+            Ok(ret) => ret,
+            Err(error) => {
+                violation::bad_call(self, site, &error);
+                self.stop();
+                0
+            }
+        }
     }
 
     /// Whether the packet may be sent.  If so, it and its clones say that they were.
@@ -154,14 +168,7 @@ pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64
         RINGBUF_SUBMIT | RINGBUF_DISCARD => run.commit(site, args),
         _ => run.call(site, args),
     };
-    match called {
-        Ok(ret) => ret,
-        Err(error) => {
-            violation::bad_call(&run, site, &error);
-            run.stop();
-            0
-        }
-    }
+    run.answer(site, called)
 }
 
 /// Called by `moat_map_lookup_outer` with what it has found, or zero.

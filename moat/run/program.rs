@@ -62,6 +62,8 @@ pub struct Values {
     pub writable: bool,
     /// Whether it gets pages as it is used: not all of `span` is there.
     pub grows: bool,
+    /// Where in a value its lock would be, if it has one: an offset in bytes.
+    pub lock: Option<u32>,
 }
 
 impl UsedMap {
@@ -73,6 +75,7 @@ impl UsedMap {
                 span: values.span,
                 writable: values.writable,
                 grows: map.there() < values.span,
+                lock: map.lock(),
             }),
         }
     }
@@ -168,6 +171,8 @@ pub struct Program {
     pub told: AtomicBool,
     /// Whether it may hold a reference, or a record of a ring buffer.
     pub holds: bool,
+    /// Whether it takes locks of map values.
+    pub locks: bool,
     /// Bytes of the largest record.
     pub record: u32,
     /// What of it helpers may call, if they call any of it.
@@ -199,6 +204,7 @@ impl Program {
             record: 0,
             holds: false,
             callbacks: None,
+            locks: false,
         }
     }
 
@@ -299,6 +305,16 @@ impl Program {
         let images = self.gates.images();
         let n = images.iter().position(|image| image.start == addr)?;
         callbacks.has(n).then_some(images[n].start)
+    }
+
+    /// Of which map, and how far into its values, the value is whose lock would be at `addr`.
+    pub fn locked_value(&self, addr: u64) -> Option<(&MapInfo, u64)> {
+        self.own_maps().iter().find_map(|UsedMap { info, values }| {
+            let values = (*values)?;
+            let off = addr.wrapping_sub(values.base + u64::from(values.lock?));
+            let size = (u64::from(info.value_size) + 7) & !7;
+            (off < values.span && off % size == 0).then_some((info, off))
+        })
     }
 
     /// Which image `ip` is in, and where in it.

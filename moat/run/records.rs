@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a run holds: records of ring buffers, and sockets; given out, taken back, and what
-//! is left of them.
+//! is left of them.  Locks: `locks.rs`.
 //!
 //! The kernel's record is reserved when the program asks for one, so that order and room are
 //! what they are without us; the program fills in a copy in its slot, which goes to the ring

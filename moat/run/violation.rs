@@ -177,6 +177,17 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
         Why::Size => "is out of range",
         Why::NotHeld => "is nothing that it holds",
         Why::Holds => "is one more than it can hold",
+        Why::NoLock => "is no lock of a value of its maps",
+        Why::Taken => "is a lock that an interrupt cannot wait for",
+        Why::Locked => {
+            pr_err!(
+                "{}: helper {} called with a lock held at {}; stopped\n",
+                Who(program),
+                name,
+                At(program, site.ip())
+            );
+            return;
+        }
         Why::Contract => "has no contract",
     };
     pr_err!(
@@ -251,7 +262,7 @@ pub fn held_on(program: &Program, held: u64) {
     trace(program, 0, 0, 0x500);
     if count(program) {
         pr_err!(
-            "{}: came to its end with {} references or records; stopped\n",
+            "{}: came to its end with {} references, records or locks; stopped\n",
             Who(program),
             held
         );

@@ -126,3 +126,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_lock_is_told_from_what_else_is_held() {
+    let table = Table::new(3);
+    let grants = table.grants();
+    grants.room().unwrap().hold_record(object(0x1000), 8);
+    assert_eq!(table.held.get() >> 32, 0);
+    grants.room().unwrap().hold_lock(object(0x2001), PLACE + 16);
+    assert_eq!(grants.held(), 2);
+    // `moat_unlocked`
+    assert_eq!(table.held.get() >> 32, 1);
+    assert_eq!(grants.release(Kind::Record, PLACE + 16), None);
+    assert_eq!(grants.release(Kind::Lock, PLACE), None);
+    let lock = grants.release(Kind::Lock, PLACE + 16).unwrap();
+    assert_eq!(lock.object().addr(), 0x2001);
+    assert_eq!(table.held.get() >> 32, 0);
+    assert_eq!(table.held.get(), 1);
+}

@@ -206,6 +206,7 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
             bytes == size_of(&proto[&format!("arg{}_size", i + 1)])
                 && access.writes() == has("MEM_WRITE")
         }
+        ("ARG_PTR_TO_SPIN_LOCK", Arg::Lock) => true,
         ("ARG_CONST_ALLOC_SIZE_OR_ZERO", Arg::RecordSize) => true,
         ("ARG_PTR_TO_ALLOC_MEM", Arg::Record) => has("OBJ_RELEASE"),
         ("ARG_PTR_TO_BTF_ID_SOCK_COMMON", Arg::Socket) => !has("OBJ_RELEASE"),

@@ -36,8 +36,11 @@ load is also refused for
 - a map that was made before MOAT was loaded (but for mmapable arrays); a hash map with
   `BPF_F_NO_PREALLOC` or a trie that was made while all levels were 0, or whose values would
   take more than 64 GiB; a per-CPU hash map with `BPF_F_NO_PREALLOC`; values with a
-  `bpf_spin_lock`, `bpf_timer` or kptr; or a map of maps that has one of these in it, where
+  `bpf_timer` or kptr; or a map of maps that has one of these in it, where
   none can be put later (EACCES);
+- a map with a `bpf_spin_lock` in its values that plain programs have used since it was made;
+  and a plain program's load is, if isolated ones have
+  ([0036](decisions/0036-locks-apart-from-their-values.md));
 - kfuncs, timers, `bpf_user_ringbuf_drain`, tail calls in functions that helpers call, and
   loads through pointers to sockets, BTF objects, flow keys or maps;
 - records of ring buffers of more than 1 MiB, or more at once;
@@ -75,6 +78,10 @@ What is isolated differs from a plain program in this:
   it is submitted or discarded. A program has memory for as many as the verifier has seen it
   hold at once, three times on each possible CPU, each of the size of the largest; 1 MiB is
   the most ([0033](decisions/0033-what-a-run-holds.md)).
+- A lock of a map value is held with softirqs off, not interrupts. A program that keeps it is
+  stopped by its budget, and who waits for it meanwhile, user space with `BPF_F_LOCK` too, waits
+  as long. In a hard interrupt, where no program of these types runs by itself, one that would
+  have to wait is stopped ([0036](decisions/0036-locks-apart-from-their-values.md)).
 - Packet, context fields and what helpers change in them are copies during a run;
   the kernel gets them before a helper that looks, and at the end.
 - More than 3 invocations of one program nested on one CPU get the verdict of a

@@ -32,6 +32,7 @@ pub const BPF_LD: u32 = 0x00;
 pub const BPF_IMM: u32 = 0x00;
 pub const BPF_DW: u32 = 0x18;
 pub const bpf_func_id_BPF_FUNC_map_lookup_elem: u32 = 1;
+pub const ENOMEM: u32 = 12;
 pub const BPF_JMP: u32 = 0x05;
 pub const BPF_CALL: u32 = 0x80;
 pub const BPF_PSEUDO_FUNC: u32 = 4;
@@ -49,6 +50,7 @@ pub struct bpf_map {
     pub value_size: u32,
     pub max_entries: u32,
     pub map_flags: u32,
+    pub spin_lock_off: i32,
     pub name: [c_char; 16],
     pub moat: moat_values,
     /// References.
@@ -276,6 +278,11 @@ pub unsafe fn moat_map_span(map: *const bpf_map) -> u64 {
 
 pub unsafe fn moat_map_unplaced(_map: *const bpf_map) -> *const c_char {
     c"has no pages".as_ptr()
+}
+
+/// None has fields that only the kernel may write.
+pub unsafe fn moat_map_serve(_map: *mut bpf_map, _isolated: bool) -> i32 {
+    0
 }
 
 pub unsafe fn moat_map_there(map: *const bpf_map) -> u64 {
