@@ -2,7 +2,7 @@
 /* moat-test: kernel=test levels=2 keys=13,0 timeout=120 */
 /*
  * Do programs as people write them carry traffic as before: a load balancer, a chain of
- * policies, exporters of flows, a receiver in user space?
+ * policies, exporters of flows, a limiter of rates, a receiver in user space?
  *
  * Each is a file of C, traffic_*.bpf.c, built by clang and loaded by libbpf. The same
  * frames go through it at levels 0 and 2. What comes out of each device, what is told to
@@ -352,6 +352,7 @@ static const struct scene scenes[] = {
 	  .tell = tell_ring, .runs = 1 },
 	{ "exporter, perf events", "traffic_perf", NATIVE_XDP, .listen = listen_perf,
 	  .tell = tell_perf, .runs = 1 },
+	{ "rate limiter", "traffic_limit", NATIVE_XDP, .runs = 1 },
 	{ "receiver", "traffic_xsk", NATIVE_XDP, .listen = listen_xsk, .tell = tell_xsk, .runs = 1 },
 };
 
