@@ -13,12 +13,13 @@
 
 use crate::bindings as c;
 use crate::helpers::geometry::{self, leave, model};
-use crate::helpers::{contract, net_both, table};
+use crate::helpers::{contract, grants, net_both, table};
 use crate::load::{EXCEPTION, MARGIN};
 use crate::maps::types;
 use crate::pks;
 use crate::prog_types;
 use crate::run::line::Line;
+use crate::run::sockets;
 use crate::window::addresses;
 use crate::window::pcids;
 use crate::x86;
@@ -168,6 +169,9 @@ same! {
     net_both::IPV4 => c::BINDINGS_IPHDR_LEN;
     net_both::IPV6 => c::BINDINGS_IPV6HDR_LEN;
     net_both::TCP => c::BINDINGS_TCPHDR_LEN;
+    grants::TCP_COPY => c::BINDINGS_SOCK_LEN;
+    grants::SOCKET_COPY - grants::TCP_COPY => c::BINDINGS_TCP_SOCK_LEN;
+    sockets::SK => c::BINDINGS_SKB_SK;
     net_both::FIB_LOOKUP => size_of::<k::bpf_fib_lookup>();
 }
 
@@ -213,6 +217,8 @@ same! {
     types::DEVMAP => k::bpf_map_type_BPF_MAP_TYPE_DEVMAP;
     types::CPUMAP => k::bpf_map_type_BPF_MAP_TYPE_CPUMAP;
     types::XSKMAP => k::bpf_map_type_BPF_MAP_TYPE_XSKMAP;
+    types::SOCKMAP => k::bpf_map_type_BPF_MAP_TYPE_SOCKMAP;
+    types::SOCKHASH => k::bpf_map_type_BPF_MAP_TYPE_SOCKHASH;
     types::QUEUE => k::bpf_map_type_BPF_MAP_TYPE_QUEUE;
     types::STACK => k::bpf_map_type_BPF_MAP_TYPE_STACK;
     types::DEVMAP_HASH => k::bpf_map_type_BPF_MAP_TYPE_DEVMAP_HASH;

@@ -318,6 +318,10 @@ fn grant<'d, C: Caller>(
         }
         Arg::MapValue => {
             let info = map.ok_or(Why::Contract)?;
+            if MapTypes::SOCKMAPS.contains(info.ty) {
+                let socket = caller.socket(value.0, false);
+                return socket.map(Grant::Scalar).ok_or(Why::NotHeld);
+            }
             memory(value, value_span(info), false, caller)
         }
         Arg::MapValueOut => {

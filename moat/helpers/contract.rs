@@ -123,12 +123,26 @@ pub enum Ret {
     RecordOrNull,
     /// NULL, or a socket with a reference on it, to be given back.
     SocketOrNull,
+    /// NULL, or the socket of the first argument.
+    SameOrNull,
+    /// The same, and what there is of TCP's.
+    TcpOrNull,
+    /// NULL, or a socket that is there for the run.
+    ListenerOrNull,
 }
 
 impl Ret {
     /// Whether it is something to give back.
     pub const fn is_held(self) -> bool {
         matches!(self, Ret::RecordOrNull | Ret::SocketOrNull)
+    }
+
+    /// Whether it is a socket.
+    pub const fn is_socket(self) -> bool {
+        matches!(
+            self,
+            Ret::SocketOrNull | Ret::SameOrNull | Ret::TcpOrNull | Ret::ListenerOrNull
+        )
     }
 }
 
@@ -204,6 +218,8 @@ pub struct Contract {
     pub shape: Option<Shape>,
     /// Of a socket buffer.  What XDP sends is the kernel's to ask about, afterwards.
     pub sends: Option<Sends>,
+    /// Whether it changes which socket the context has.
+    pub sets_socket: bool,
     /// Whether it prints, or takes a string of which nothing says how long it is.
     pub prints: Option<Prints>,
     /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
@@ -282,6 +298,7 @@ pub(super) const fn helper(
         writes_map: false,
         bounce: None,
         sends: None,
+        sets_socket: false,
         prints: None,
         shape: None,
         refused: None,
@@ -328,6 +345,11 @@ impl Contract {
 
     pub(super) const fn changes_map(mut self) -> Contract {
         self.writes_map = true;
+        self
+    }
+
+    pub(super) const fn sets_socket(mut self) -> Contract {
+        self.sets_socket = true;
         self
     }
 

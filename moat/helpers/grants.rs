@@ -16,11 +16,33 @@ use core::cell::Cell;
 pub enum Kind {
     /// Of a ring buffer.  Its name is where the program fills it in.
     Record = 1,
-    /// Any `struct sock_common`.  Its name is the kernel's address: programs compare these.
+    /// Any `struct sock_common`, once however often the run has got it: programs compare
+    /// names.  That is where a program has the copy of what it reads of it.
     Socket = 2,
     /// Of a map value.  Its name is where the value would have it.
     Lock = 3,
 }
+
+/// Why a run has a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Has {
+    /// It has a reference, one more with each time, to give back.
+    Reference,
+    /// The context has one, for as long as it says so.
+    Context,
+    /// It listens, and is not freed before the run ends.
+    Listener,
+}
+
+/// In the size of a socket: how many references, and what else keeps it.
+const REFS: u32 = LISTENER - 1;
+const CONTEXT: u32 = 1 << 31;
+const LISTENER: u32 = 1 << 30;
+
+/// Bytes from the copy of a socket, `struct bpf_sock`, to what there is more of TCP's,
+/// `struct bpf_tcp_sock`, and of both.
+pub const TCP_COPY: u64 = 80;
+pub const SOCKET_COPY: u64 = TCP_COPY + 112;
 
 /// The kernel's address of something that a helper returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,13 +90,24 @@ impl Entry {
         }
     }
 
+    const fn is(&self, kind: Kind) -> bool {
+        self.kind == kind as u32
+    }
+
+    const fn times(&self) -> u32 {
+        match self.is(Kind::Socket) {
+            true => self.size & REFS,
+            false => 1,
+        }
+    }
+
     /// What it adds to the number of all that are held: locks are counted in the upper half,
     /// where `moat_unlocked` looks for them.
     #[inline(always)]
     const fn counts_as(self) -> u64 {
-        match self.kind == Kind::Lock as u32 {
+        match self.is(Kind::Lock) {
             true => 1 << 32,
-            false => 1,
+            false => self.times() as u64,
         }
     }
 
@@ -111,7 +144,19 @@ impl Held {
 
     #[inline(always)]
     pub const fn is(&self, kind: Kind) -> bool {
-        self.entry.kind == kind as u32
+        self.entry.is(kind)
+    }
+
+    /// Where the program has what there is more of a TCP socket.
+    #[inline(always)]
+    pub const fn tcp_name(&self) -> u64 {
+        self.entry.name.wrapping_add(TCP_COPY)
+    }
+
+    /// How often it is to be given back.
+    #[inline(always)]
+    pub const fn times(&self) -> u32 {
+        self.entry.times()
     }
 }
 
@@ -133,19 +178,6 @@ impl Room<'_> {
             place,
             size,
             kind: Kind::Record as u32,
-        })
-    }
-
-    /// Takes note of something that the program is not to look into.
-    #[inline(always)]
-    pub fn hold_object(self, kind: Kind, object: Object) -> Held {
-        let place = self.entry.get().place;
-        self.hold(Entry {
-            name: object.0,
-            object: object.0,
-            place,
-            size: 0,
-            kind: kind as u32,
         })
     }
 
@@ -202,6 +234,12 @@ impl<'a> Grants<'a> {
         })
     }
 
+    /// Whether it may be given one more of anything: there are as many places as the program
+    /// may hold references, also if several are on one socket.
+    pub fn has_room(&self) -> bool {
+        self.held() < self.entries.len() as u64 && self.room().is_some()
+    }
+
     /// What the program has under `name`, if it is of this kind.
     #[inline(always)]
     pub fn find(&self, kind: Kind, name: u64) -> Option<Held> {
@@ -215,10 +253,95 @@ impl<'a> Grants<'a> {
         self.entry_of(kind, name).map(|entry| self.free(entry))
     }
 
-    /// Any, until there is none.
+    /// Any, until there is none; of a socket all references at once, or none.
     pub fn release_any(&self) -> Option<Held> {
         let held = |entry: &&Cell<Entry>| entry.get().object != 0;
         self.entries.iter().find(held).map(|entry| self.free(entry))
+    }
+
+    /// Takes note of a socket.  None if there is no room.
+    pub fn hold_socket(&self, object: Object, has: Has) -> Option<Held> {
+        let known = self.sockets().find(|cell| cell.get().object == object.0);
+        let free = || self.entries.iter().find(|cell| cell.get().object == 0);
+        let cell = known.or_else(free)?;
+        let mut entry = cell.get();
+        if entry.object == 0 {
+            entry.name = entry.place;
+            entry.object = object.0;
+            entry.kind = Kind::Socket as u32;
+        }
+        match has {
+            Has::Reference => {
+                entry.size += 1;
+                self.held.set(self.held.get().wrapping_add(1));
+            }
+            Has::Context => entry.size |= CONTEXT,
+            Has::Listener => entry.size |= LISTENER,
+        }
+        cell.set(entry);
+        Some(Held { entry })
+    }
+
+    /// The socket that the program has under `name`.
+    pub fn socket(&self, name: u64) -> Option<Held> {
+        let entry = self.socket_cell(name)?.get();
+        Some(Held { entry })
+    }
+
+    /// That which is the kernel's `object`.
+    pub fn socket_of(&self, object: Object) -> Option<Held> {
+        let mut entries = self.sockets().map(Cell::get);
+        let entry = entries.find(|entry| entry.object == object.0)?;
+        Some(Held { entry })
+    }
+
+    /// The same, and the program has one reference less; none if it had none.
+    pub fn put_socket(&self, name: u64) -> Option<Held> {
+        let cell = self.socket_cell(name)?;
+        let entry = cell.get();
+        if entry.times() == 0 {
+            return None;
+        }
+        self.held.set(self.held.get().wrapping_sub(1));
+        self.keep(cell, entry.size - 1);
+        Some(Held { entry })
+    }
+
+    /// The context's socket is `object` now.  None if there is none, or no room.
+    pub fn set_context(&self, object: Option<Object>) -> Option<Held> {
+        let before = self.sockets().filter(|cell| cell.get().size & CONTEXT != 0);
+        for cell in before {
+            self.keep(cell, cell.get().size & !CONTEXT);
+        }
+        self.hold_socket(object?, Has::Context)
+    }
+
+    /// A run begins: what others kept for the last one it has no more.
+    pub fn forget_kept(&self) {
+        for cell in self.sockets() {
+            self.keep(cell, cell.get().size & REFS);
+        }
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &'a Cell<Entry>> {
+        let held = |cell: &&Cell<Entry>| cell.get().object != 0 && cell.get().is(Kind::Socket);
+        self.entries.iter().filter(held)
+    }
+
+    fn socket_cell(&self, name: u64) -> Option<&'a Cell<Entry>> {
+        self.sockets().find(|cell| {
+            let its = cell.get().name;
+            its == name || its.wrapping_add(TCP_COPY) == name
+        })
+    }
+
+    /// What keeps the socket in `cell` is `size`, if anything.
+    fn keep(&self, cell: &Cell<Entry>, size: u32) {
+        let entry = cell.get();
+        cell.set(match size {
+            0 => Entry::at(entry.place),
+            size => Entry { size, ..entry },
+        });
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 //!
 //! Source: `kernel/bpf/helpers.c`, `kernel/bpf/ringbuf.c`.  Map types follow
 //! `check_map_func_compatibility()`, less those whose lookup returns an address
-//! inside a kernel object (DEVMAP, XSKMAP, SOCKMAP).  What is in a map of maps has a
+//! inside a kernel object (DEVMAP, XSKMAP, SOCKMAP: see `run/`).  What is in a map of maps has a
 //! name, see `state/maps_of_maps.rs`.
 
 use super::contract::{
@@ -12,7 +12,7 @@ use super::contract::{
 use crate::maps::types::{MapTypes, BLOOM_FILTER, RINGBUF};
 
 const ALL: ProgTypes = ProgTypes::ALL;
-const KEYED: Arg = Arg::MapPtr(MapTypes::KEYED);
+const CHANGED: Arg = Arg::MapPtr(MapTypes::CHANGED);
 const LOOKED_UP: Arg = Arg::MapPtr(MapTypes::LOOKED_UP);
 const PERCPU: Arg = Arg::MapPtr(MapTypes::PERCPU);
 const FIFO: Arg = Arg::MapPtr(MapTypes::FIFO);
@@ -37,13 +37,18 @@ pub(super) const CONTRACTS: &[Contract] = &[
         2,
         "map_update_elem",
         ALL,
-        [KEYED, Arg::MapKey, Arg::MapValue, ANY, NO],
+        [CHANGED, Arg::MapKey, Arg::MapValue, ANY, NO],
     )
     .changes_map()
     .returns(Ret::Int),
-    helper(3, "map_delete_elem", ALL, [KEYED, Arg::MapKey, NO, NO, NO])
-        .changes_map()
-        .returns(Ret::Int),
+    helper(
+        3,
+        "map_delete_elem",
+        ALL,
+        [CHANGED, Arg::MapKey, NO, NO, NO],
+    )
+    .changes_map()
+    .returns(Ret::Int),
     // Not called: `run/tail_call.S`.
     helper(12, "tail_call", ALL, [CTX, PROGRAMS, ANY, NO, NO]).returns(Ret::Void),
     helper(

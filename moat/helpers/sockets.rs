@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Helpers that take or give sockets: those that need no more than what a run holds, see
-//! `grants.rs`.  What gives sockets that are looked into, or that nobody gives back, is
-//! refused.
+//! Helpers that take or give sockets, see `grants.rs`.
 //!
 //! Source: `net/core/filter.c`, `net/core/bpf_sk_storage.c`.
 
@@ -15,15 +13,19 @@ const TC_CGROUP: ProgTypes = ProgTypes::TC_CGROUP;
 const XDP_TC: ProgTypes = ProgTypes::XDP_TC;
 const XDP_TC_CGROUP: ProgTypes = ProgTypes::XDP_TC_CGROUP;
 const CGROUP: ProgTypes = ProgTypes::CGROUP_SKB_ONLY;
-const FIELDS: &str = "returns a socket, whose fields are out of reach";
-const FIELDS_OF: &str = "takes a socket of the context, which is out of reach";
+const NOT_HELD: &str = "returns a socket on which the program has no reference";
 const STORAGE: &str = "returns a value in kernel memory";
 
 /// Bytes of the longest TCP header.
 const TCP: u16 = 15 * 4;
 
 const LOOKUP: [Arg; 5] = [CTX, mem(Read, 2), SIZE, ANY, ANY];
+const SOCKET: [Arg; 5] = [Arg::Socket, NO, NO, NO, NO];
 const SOCKET_AND_HEADERS: [Arg; 5] = [Arg::Socket, mem(Read, 2), SIZE, mem(Read, 4), SIZE];
+
+const fn cast(id: u32, name: &'static str) -> Contract {
+    helper(id, name, ALL, SOCKET).returns(Ret::SameOrNull)
+}
 
 pub(super) const CONTRACTS: &[Contract] = &[
     refuse(
@@ -44,9 +46,9 @@ pub(super) const CONTRACTS: &[Contract] = &[
         XDP_TC_CGROUP,
         [Arg::SocketBack, NO, NO, NO, NO],
     ),
-    refuse(95, "sk_fullsock", TC_CGROUP, FIELDS),
-    refuse(96, "tcp_sock", TC_CGROUP, FIELDS),
-    refuse(98, "get_listener_sock", TC_CGROUP, FIELDS),
+    helper(95, "sk_fullsock", TC_CGROUP, SOCKET).returns(Ret::SameOrNull),
+    helper(96, "tcp_sock", TC_CGROUP, SOCKET).returns(Ret::TcpOrNull),
+    helper(98, "get_listener_sock", TC_CGROUP, SOCKET).returns(Ret::ListenerOrNull),
     helper(99, "skc_lookup_tcp", XDP_TC_CGROUP, LOOKUP)
         .reads_ctx()
         .returns(Ret::SocketOrNull),
@@ -55,15 +57,21 @@ pub(super) const CONTRACTS: &[Contract] = &[
     refuse(108, "sk_storage_delete", TC_CGROUP, STORAGE),
     // Compares th->doff with the length, and reads it again where it parses options.
     helper(110, "tcp_gen_syncookie", XDP_TC, SOCKET_AND_HEADERS).bounces(3, TCP, false),
-    // What becomes of skb->sk no program sees.
-    helper(124, "sk_assign", TC, [CTX, Arg::Socket, ANY, NO, NO]),
-    refuse(128, "sk_cgroup_id", CGROUP, FIELDS_OF),
-    refuse(129, "sk_ancestor_cgroup_id", CGROUP, FIELDS_OF),
-    refuse(136, "skc_to_tcp6_sock", ALL, FIELDS),
-    refuse(137, "skc_to_tcp_sock", ALL, FIELDS),
-    refuse(138, "skc_to_tcp_timewait_sock", ALL, FIELDS),
-    refuse(139, "skc_to_tcp_request_sock", ALL, FIELDS),
-    refuse(140, "skc_to_udp6_sock", ALL, FIELDS),
-    refuse(178, "skc_to_unix_sock", ALL, FIELDS),
-    refuse(196, "skc_to_mptcp_sock", ALL, FIELDS),
+    helper(124, "sk_assign", TC, [CTX, Arg::Socket, ANY, NO, NO]).sets_socket(),
+    helper(128, "sk_cgroup_id", CGROUP, SOCKET),
+    helper(
+        129,
+        "sk_ancestor_cgroup_id",
+        CGROUP,
+        [Arg::Socket, ANY, NO, NO, NO],
+    ),
+    // These are pointers to structures of the kernel's: who looks into one is refused.
+    cast(136, "skc_to_tcp6_sock"),
+    cast(137, "skc_to_tcp_sock"),
+    cast(138, "skc_to_tcp_timewait_sock"),
+    cast(139, "skc_to_tcp_request_sock"),
+    cast(140, "skc_to_udp6_sock"),
+    cast(178, "skc_to_unix_sock"),
+    // The connection that it is a part of, which can be freed before it.
+    refuse(196, "skc_to_mptcp_sock", ALL, NOT_HELD),
 ];

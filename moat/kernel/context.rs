@@ -8,6 +8,7 @@
 
 use super::invocation::Run;
 use crate::edge::ffi::{self, bpf_prog};
+use crate::helpers::grants::Held;
 use core::ffi::c_void;
 
 impl Run<'_> {
@@ -28,20 +29,33 @@ impl Run<'_> {
         self.run_plan(self.program.plan.store);
     }
 
-    /// `prog` is one of the plan's, or null.
+    /// Writes what the program reads of a socket to where it has that, as `struct bpf_sock`
+    /// and, of TCP, `struct bpf_tcp_sock`.
+    #[inline(always)]
+    pub fn copy_socket(&self, held: &Held) {
+        self.run_plan_on(self.program.plan.sock, held.object().addr(), held.name());
+    }
+
     #[inline(always)]
     fn run_plan(&self, prog: *mut bpf_prog) -> u64 {
+        self.run_plan_on(prog, self.ctx() as u64, self.slot.snap)
+    }
+
+    /// `prog` is one of the plan's, or null.
+    #[inline(always)]
+    fn run_plan_on(&self, prog: *mut bpf_prog, object: u64, copy: u64) -> u64 {
         if prog.is_null() {
             return 0;
         }
         // SAFETY: the slot was laid out for the plan, whose programs write no more than that
         // has room for, to the context what may be written there, and to the packet as many
         // bytes as it has.  Nobody else has the slot, but for the program, from which they
-        // take nothing that decides.
+        // take nothing that decides.  Sockets are there: the run holds them, or somebody
+        // does for it.
         unsafe {
             let slot = (self.slot as *const ffi::moat_slot).cast();
-            let snap = self.slot.snap as *mut c_void;
-            ffi::moat_shim_run_plan(prog, self.ctx(), snap, slot, self.as_ptr())
+            let (object, copy) = (object as *mut c_void, copy as *mut c_void);
+            ffi::moat_shim_run_plan(prog, object, copy, slot, self.as_ptr())
         }
     }
 }

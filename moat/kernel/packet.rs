@@ -62,6 +62,8 @@ of_packets! { SkBuff:
     pub fn headlen(self) -> u32 = moat_shim_skb_headlen();
     /// Where its metadata starts, if it has some that is sound, or the packet.
     fn start(self) -> u64 = moat_shim_skb_start();
+    /// The socket that it is of, or 0.
+    pub fn socket(self) -> u64 = moat_shim_skb_socket();
     /// The bits of its line.
     pub fn line(self) -> u32 = moat_shim_skb_line();
     /// It and its clones have the line with these bits now.

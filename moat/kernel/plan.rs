@@ -13,14 +13,49 @@ use core::ptr::NonNull;
 use kernel::bindings::{self, bpf_prog};
 
 /// What a program's context accesses need; the programs of it are gone with this.
-pub struct Plan(moat_ctx_plan);
+pub struct Plan(Kept);
+
+/// What runs, and who lays slots out, have to know of `struct moat_ctx_plan`.
+pub struct Kept {
+    pub load: *mut bpf_prog,
+    pub store: *mut bpf_prog,
+    pub sock: *mut bpf_prog,
+    pub snap_size: u32,
+    pub max_pkt_offset: u32,
+    pub leaf: bool,
+    pub reads_pkt: bool,
+    pub reads_meta: bool,
+    pub writes_pkt: bool,
+    pub writes_fields: bool,
+    pub reads_sk: bool,
+    pub classic: bool,
+}
+
+impl Kept {
+    fn of(plan: moat_ctx_plan) -> Kept {
+        Kept {
+            load: plan.load,
+            store: plan.store,
+            sock: plan.sock,
+            snap_size: plan.snap_size,
+            max_pkt_offset: plan.max_pkt_offset,
+            leaf: plan.leaf,
+            reads_pkt: plan.reads_pkt,
+            reads_meta: plan.reads_meta,
+            writes_pkt: plan.writes_pkt,
+            writes_fields: plan.writes_fields,
+            reads_sk: plan.reads_sk,
+            classic: plan.classic,
+        }
+    }
+}
 
 anywhere!(Plan);
 
 impl Plan {
     /// For a program that has none yet.
     pub fn none() -> Plan {
-        Plan(moat_ctx_plan::default())
+        Plan(Kept::of(moat_ctx_plan::default()))
     }
 
     /// Where the code of the program is that loads, and of the one that stores; 0 if there is
@@ -37,14 +72,14 @@ impl Plan {
 /// Its programs, compiled or null, are handed over, and to nobody else.
 impl From<Given<moat_ctx_plan>> for Plan {
     fn from(given: Given<moat_ctx_plan>) -> Plan {
-        Plan(given.get())
+        Plan(Kept::of(given.get()))
     }
 }
 
 impl Deref for Plan {
-    type Target = moat_ctx_plan;
+    type Target = Kept;
 
-    fn deref(&self) -> &moat_ctx_plan {
+    fn deref(&self) -> &Kept {
         &self.0
     }
 }
@@ -59,7 +94,7 @@ given_back! {
 /// Context: process.  Nobody runs them any more.
 impl Drop for Plan {
     fn drop(&mut self) {
-        for prog in [self.0.load, self.0.store] {
+        for prog in [self.0.load, self.0.store, self.0.sock] {
             drop(NonNull::new(prog).map(Own));
         }
     }

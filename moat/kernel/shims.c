@@ -260,6 +260,12 @@ u32 moat_shim_skb_headlen(const void *skb)
 	return skb_headlen(skb);
 }
 
+/* As __sk_buff.sk */
+u64 moat_shim_skb_socket(const void *skb)
+{
+	return (u64)((const struct sk_buff *)skb)->sk;
+}
+
 u64 moat_shim_seconds(void)
 {
 	return ktime_get_seconds();

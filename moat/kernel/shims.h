@@ -64,6 +64,7 @@ void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record);
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call);
 u64 moat_shim_skb_data(const void *skb);
 u32 moat_shim_skb_headlen(const void *skb);
+u64 moat_shim_skb_socket(const void *skb);
 u64 moat_shim_skb_start(void *skb);
 u64 moat_shim_xdp_start(const void *xdp, bool meta);
 void moat_shim_zero(u64 from, u64 to);

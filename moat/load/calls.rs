@@ -3,7 +3,7 @@
 //!
 //! Context: process; the thread that loads the program.
 
-use crate::helpers::contract::{Arg, Contract, Uncovers};
+use crate::helpers::contract::{Arg, Contract, Ret, Uncovers};
 use crate::helpers::table;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::prog_types::{Context, ProgType, ProgTypes};
@@ -38,6 +38,10 @@ pub struct Calls {
     pub grants: bool,
     /// One takes a lock, which is given back, too.
     pub locks: bool,
+    /// One may give it a socket.
+    pub sockets: bool,
+    /// One that it does not give back.
+    pub listener: bool,
 }
 
 impl Calls {
@@ -68,6 +72,8 @@ impl Calls {
                     calls.locks |= matches!(contract.args[0], Arg::Lock);
                     calls.grants |= contract.ret.is_held() || calls.locks;
                     calls.calls_back |= contract.calls_back();
+                    calls.sockets |= contract.ret.is_socket();
+                    calls.listener |= matches!(contract.ret, Ret::ListenerOrNull);
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
                         // Others see no metadata, and what keeps it may be somebody else's.

@@ -12,7 +12,8 @@ use crate::edge::calls;
 use crate::edge::ffi;
 use crate::edge::maps::Map;
 use crate::edge::memory::{try_box, Slots, Zeroed};
-use crate::helpers::grants::Entry;
+use crate::edge::plan::Plan;
+use crate::helpers::grants::{Entry, SOCKET_COPY};
 use crate::load::reason::Failure::{NoMemory, Refused};
 use crate::load::reason::{Reason, Subject, Tried};
 use crate::load::Facts;
@@ -39,6 +40,9 @@ const MAX_PACKET: u64 = 0xffff + 1;
 const MAX_META: u64 = 256;
 /// Bytes of records in a slot, at most.
 const MAX_RECORDS: u64 = 1 << 20;
+/// Sockets that a run has without a reference, at most, if it asks for listeners: those that
+/// differ.  The context has one.
+const LISTENERS: u64 = 16;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
 const NR_IST: usize = bindings::MOAT_NR_IST as usize;
 const NEST: usize = bindings::MOAT_NEST as usize;
@@ -126,6 +130,7 @@ impl Program {
         self.rewrites = is_skb && self.plan.writes_pkt;
         let sizes = self.sizes(calls, facts)?;
         self.record = facts.record;
+        self.keeps = kept(&self.plan, calls) != 0;
         self.holds = facts.refs != 0;
         self.locks = calls.locks;
         self.set_ways();
@@ -178,19 +183,24 @@ impl Program {
             })
         };
         let records = Records {
-            nr: calls
-                .grants
-                .then(|| u64::from(facts.refs) + u64::from(calls.locks)),
+            nr: match calls.grants || kept(plan, calls) != 0 {
+                true => Some(u64::from(facts.refs) + u64::from(calls.locks) + kept(plan, calls)),
+                false => None,
+            },
             // Two that are held have two names.
-            size: round_up(facts.record.max(1).into(), 8),
+            size: match calls.sockets || plan.reads_sk {
+                true => round_up(facts.record.into(), 8).max(SOCKET_COPY),
+                false => round_up(facts.record.max(1).into(), 8),
+            },
         };
         if records.bytes() > MAX_RECORDS {
             return Err(refused(
-                "holds more than 1 MiB of ring buffer records at once",
+                "holds more than 1 MiB of ring buffer records and sockets at once",
             ));
         }
         // A program that reads nothing of its context has only an address for it.
-        let snap = match plan.load.is_null() && plan.store.is_null() {
+        let bare = plan.load.is_null() && plan.store.is_null() && !plan.reads_sk;
+        let snap = match bare {
             true => 1,
             false => plan.snap_size.into(),
         };
@@ -222,7 +232,7 @@ impl Program {
     fn set_ways(&mut self) {
         let (load, store) = self.plan.code();
         let mut flags = 0;
-        if self.uncovers || self.has_copies {
+        if self.uncovers || self.has_copies || self.keeps {
             flags |= bindings::MOAT_DOM_PREPARE;
         } else if load != 0 {
             flags |= bindings::MOAT_DOM_LOAD;
@@ -238,6 +248,12 @@ impl Program {
         domain.store = store;
         domain.flags |= flags;
     }
+}
+
+/// How many sockets a run may have that others keep for it.
+fn kept(plan: &Plan, calls: &Calls) -> u64 {
+    let listeners = if calls.listener { LISTENERS } else { 0 };
+    listeners + u64::from(plan.reads_sk)
 }
 
 /// What belongs to slots and is out of the program's reach.

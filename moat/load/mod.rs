@@ -77,10 +77,7 @@ pub fn admit(
     maps: &[Map<'_>],
 ) -> (Loaded, Tried<()>) {
     program.plan = plan;
-    let devices = maps
-        .iter()
-        .any(|map| MapTypes::DEVICES.contains(map.info().ty));
-    let layout = lay_out(&mut program, calls, prog, maps, devices);
+    let layout = lay_out(&mut program, calls, prog, maps);
     // From here on there are shared references only.
     let program = Loaded::new(program);
     let admitted = layout.and_then(|layout| Locked::take().admit(program.share(), layout, maps));
@@ -94,12 +91,16 @@ fn lay_out(
     calls: Tried<Calls>,
     prog: Facts,
     maps: &[Map<'_>],
-    devices: bool,
 ) -> Tried<Layout> {
     let verdict = program.row.verdict_or_refuse(prog.attach_type)?;
     program.gates.edit().verdict = verdict.into();
-    let calls = calls?;
-    program.has_copies = calls.lookup && devices;
+    let mut calls = calls?;
+    let looks_up =
+        |types: MapTypes| calls.lookup && maps.iter().any(|map| types.contains(map.info().ty));
+    program.has_copies = looks_up(MapTypes::DEVICES);
+    let sockets = looks_up(MapTypes::SOCKMAPS);
+    calls.grants |= sockets;
+    calls.sockets |= sockets;
     program.lay_out(&calls, &prog, maps)
 }
 

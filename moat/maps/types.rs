@@ -19,8 +19,10 @@ pub const LPM_TRIE: u32 = 11;
 pub const ARRAY_OF_MAPS: u32 = 12;
 pub const HASH_OF_MAPS: u32 = 13;
 pub const DEVMAP: u32 = 14;
+pub const SOCKMAP: u32 = 15;
 pub const CPUMAP: u32 = 16;
 pub const XSKMAP: u32 = 17;
+pub const SOCKHASH: u32 = 18;
 pub const QUEUE: u32 = 22;
 pub const STACK: u32 = 23;
 pub const DEVMAP_HASH: u32 = 25;
@@ -56,6 +58,8 @@ pub enum Kind {
     Fifo,
     /// They redirect packets through it, and may look up where to.
     Redirect,
+    /// They look up and change the sockets that are its values, by key.
+    Sockets,
     /// They go on in the programs that are its values, by tail calls.
     Programs,
     /// They pass it to helpers of its own.
@@ -117,8 +121,10 @@ pub const ROWS: &[MapType] = &[
     row(ARRAY_OF_MAPS, Kind::OfMaps, Key::Index),
     row(HASH_OF_MAPS, Kind::OfMaps, Key::Bytes),
     row(DEVMAP, Kind::Redirect, Key::Index),
+    row(SOCKMAP, Kind::Sockets, Key::Index),
     row(CPUMAP, Kind::Redirect, Key::Index),
     row(XSKMAP, Kind::Redirect, Key::Index),
+    row(SOCKHASH, Kind::Sockets, Key::Bytes),
     row(QUEUE, Kind::Fifo, Key::None),
     row(STACK, Kind::Fifo, Key::None),
     row(DEVMAP_HASH, Kind::Redirect, Key::Bytes),
@@ -172,7 +178,12 @@ impl MapTypes {
     pub const LOOKED_UP: MapTypes = MapTypes::KEYED
         .or(MapTypes::OF_MAPS)
         .or(MapTypes::DEVICES)
-        .or(MapTypes::SOCKETS);
+        .or(MapTypes::SOCKETS)
+        .or(MapTypes::SOCKMAPS);
+    /// Types with a key and a value that programs change.
+    pub const CHANGED: MapTypes = MapTypes::KEYED.or(MapTypes::SOCKMAPS);
+    /// Types whose values are sockets, of which programs get references.
+    pub const SOCKMAPS: MapTypes = types!(row => matches!(row.kind, Kind::Sockets));
     /// Types whose values say which device a packet goes to; programs get copies of these.
     pub const DEVICES: MapTypes = MapTypes::of(&[DEVMAP, DEVMAP_HASH]);
     /// Types whose values are sockets; programs learn that there is one.

@@ -32,6 +32,12 @@ impl Run<'_> {
             })?;
             at = Key::from(&index);
         }
+        if MapTypes::SOCKMAPS.contains(map.ty) && !self.has_room() {
+            return Err(AuditError {
+                arg: 0,
+                why: Why::Holds,
+            });
+        }
         Ok(self.value(site.look_up(map, at), Some(map)))
     }
 
@@ -103,12 +109,18 @@ impl Run<'_> {
         {
             self.stop();
         }
+        if contract.sets_socket {
+            self.load_socket();
+        }
         match contract.ret {
             Ret::Scalar => ret,
             Ret::Int => ret as u32 as u64,
             Ret::Void => 0,
             Ret::MapValueOrNull => self.value(ret, map),
             Ret::SocketOrNull => self.hold_socket(ret),
+            Ret::SameOrNull | Ret::TcpOrNull | Ret::ListenerOrNull => {
+                self.name_socket(ret, contract.ret)
+            }
             // Not made here: `run/records.rs`.
             Ret::RecordOrNull => 0,
         }
@@ -190,6 +202,7 @@ impl Run<'_> {
         match map {
             _ if addr == 0 => 0,
             Some(map) if MapTypes::OF_MAPS.contains(map.ty) => self.name_of_map(addr),
+            Some(map) if MapTypes::SOCKMAPS.contains(map.ty) => self.hold_socket(addr),
             Some(map) if MapTypes::DEVICES.contains(map.ty) => self.copy_of(addr),
             // No helper takes such a socket, and who looks into it is not admitted.
             Some(map) if MapTypes::SOCKETS.contains(map.ty) => map.kernel,

@@ -26,6 +26,7 @@ pub mod program;
 pub mod records;
 pub mod reshape;
 pub mod sends;
+pub mod sockets;
 pub mod tail;
 pub mod violation;
 
@@ -43,7 +44,9 @@ impl Run<'_> {
         if self.program.uncovers {
             self.cover(contract.uncovers);
         }
-        self.load_here()
+        let ret = self.load_here();
+        self.load_socket();
+        ret
     }
 
     /// Loads context and packet.  If the program writes, that may move the packet to another
@@ -155,7 +158,10 @@ pub fn prepare(run: Run<'_>) -> u64 {
         // Metadata that is not sound is given up, which the program is not to see before.
         run.begin_at_start();
     }
-    run.load_here()
+    run.forget_kept();
+    let ret = run.load_here();
+    run.load_socket();
+    ret
 }
 
 /// Called by `moat_audit`: `site` is one of the program's, `args` are five registers saved in

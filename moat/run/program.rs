@@ -173,6 +173,8 @@ pub struct Program {
     pub holds: bool,
     /// Whether it takes locks of map values.
     pub locks: bool,
+    /// Whether it may have sockets that others keep for it: see `run/sockets.rs`.
+    pub keeps: bool,
     /// Bytes of the largest record.
     pub record: u32,
     /// What of it helpers may call, if they call any of it.
@@ -205,6 +207,7 @@ impl Program {
             holds: false,
             callbacks: None,
             locks: false,
+            keeps: false,
         }
     }
 
@@ -289,12 +292,14 @@ impl Program {
         self.map_call(rings.next()?.0 as u32 + 1)
     }
 
-    /// Whether its slots have room for a record, which takes no long time to copy, and it is
-    /// always the run itself that gets one, no callback in it.
+    /// Whether its slots have room for a record, which takes no long time to copy, and is the
+    /// first there if the program holds nothing; and it is always the run itself that gets
+    /// one, no callback in it.
     pub fn has_small_records(&self) -> bool {
         let flags = self.gates.flags().load(Ordering::Relaxed);
         flags & bindings::MOAT_DOM_GRANTS != 0
             && self.holds
+            && !self.keeps
             && self.record <= SMALL
             && self.callbacks.is_none()
     }

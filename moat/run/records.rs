@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a run holds: records of ring buffers, and sockets; given out, taken back, and what
-//! is left of them.  Locks: `locks.rs`.
+//! What a run holds: records of ring buffers, given out and taken back, and what is left of
+//! them, of sockets, which `run/sockets.rs` gives out, and of locks (`run/locks.rs`).
 //!
 //! The kernel's record is reserved when the program asks for one, so that order and room are
 //! what they are without us; the program fills in a copy in its slot, which goes to the ring
@@ -14,7 +14,7 @@ use crate::edge::counters::moat_given_back;
 use crate::edge::records;
 use crate::edge::site::Site;
 use crate::helpers::audit::{self, Allegation, AuditError, Why};
-use crate::helpers::grants::{Kind, Object};
+use crate::helpers::grants::Kind;
 use crate::helpers::maps::RINGS;
 use core::sync::atomic::Ordering;
 
@@ -76,30 +76,7 @@ impl Run<'_> {
 
     /// Whether it can hold one more thing.
     pub(super) fn has_room(&self) -> bool {
-        self.grants()
-            .map_or(false, |grants| grants.room().is_some())
-    }
-
-    /// What the program is to know of a socket that it has got, for which there is room.
-    pub(super) fn hold_socket(&self, ret: u64) -> u64 {
-        let room = self.grants().and_then(|grants| grants.room());
-        match Object::returned(ret).zip(room) {
-            Some((socket, room)) => {
-                self.look_on_exit();
-                room.hold_object(Kind::Socket, socket).name()
-            }
-            None => 0,
-        }
-    }
-
-    /// The socket that it holds as `name`, and with `back` holds no more.
-    pub(super) fn socket_of(&self, name: u64, back: bool) -> Option<u64> {
-        let grants = self.grants()?;
-        let held = match back {
-            true => grants.release(Kind::Socket, name),
-            false => grants.find(Kind::Socket, name),
-        };
-        held.map(|held| held.object().addr())
+        self.grants().map_or(false, |grants| grants.has_room())
     }
 
     /// Gives back all it holds.
@@ -109,8 +86,10 @@ impl Run<'_> {
             None => return,
         };
         while let Some(held) = grants.release_any() {
-            moat_given_back.fetch_add(1, Ordering::Relaxed);
-            records::give_back(held);
+            for _ in 0..held.times() {
+                moat_given_back.fetch_add(1, Ordering::Relaxed);
+                records::give_back(held);
+            }
         }
     }
 }

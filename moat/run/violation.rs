@@ -292,6 +292,17 @@ pub fn too_many(program: &Program) {
     }
 }
 
+/// More sockets than a run can have that it does not give back.
+pub fn too_many_sockets(program: &Program) {
+    trace(program, 0, 0, 0x500);
+    if count(program) {
+        pr_err!(
+            "{}: asked for more sockets that listen than it can have in one run; stopped\n",
+            Who(program)
+        );
+    }
+}
+
 /// Packets that it sent came back to it for too long, again.
 pub fn kept_on(program: &Program) {
     trace(program, 0, 0, 0x400);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::cell::Cell;
 
 const PLACE: u64 = 0xffff_fe80_0020_0000;
-const SIZE: u64 = 64;
+const SIZE: u64 = SOCKET_COPY;
 
 struct Table {
     held: Cell<u64>,
@@ -143,4 +143,94 @@ fn a_lock_is_told_from_what_else_is_held() {
     assert_eq!(lock.object().addr(), 0x2001);
     assert_eq!(table.held.get() >> 32, 0);
     assert_eq!(table.held.get(), 1);
+}
+
+/// What a run may do with three sockets.
+#[derive(Clone, Debug)]
+enum Get {
+    Reference(u64),
+    Put(u64, bool),
+    Context(Option<u64>),
+    Listener(u64),
+    Begin,
+}
+
+fn get() -> impl Strategy<Value = Get> {
+    prop_oneof![
+        4 => (1..4_u64).prop_map(Get::Reference),
+        4 => (1..4_u64, any::<bool>()).prop_map(|(socket, tcp)| Get::Put(socket, tcp)),
+        2 => prop::option::of(1..4_u64).prop_map(Get::Context),
+        2 => (1..4_u64).prop_map(Get::Listener),
+        1 => Just(Get::Begin),
+    ]
+}
+
+/// Who keeps a socket: references, the context, the run.
+type Kept = (u64, bool, bool);
+
+proptest! {
+    /// A socket has one name while anybody keeps it, and none afterwards; references are counted.
+    #[test]
+    fn sockets_are_counted(nr in 0..4_usize, steps in prop::collection::vec(get(), 0..60)) {
+        let table = Table::new(nr);
+        let grants = table.grants();
+        let mut kept: [Kept; 4] = Default::default();
+        let mut names = [0; 4];
+        let count = |kept: &[Kept; 4]| kept.iter().filter(|k| **k != Kept::default()).count();
+        for step in steps {
+            let (got, socket) = match step {
+                Get::Reference(s) => (grants.hold_socket(object(s << 8), Has::Reference), s),
+                Get::Listener(s) => (grants.hold_socket(object(s << 8), Has::Listener), s),
+                Get::Context(s) => {
+                    kept.iter_mut().for_each(|k| k.1 = false);
+                    (grants.set_context(s.map(|s| object(s << 8))), s.unwrap_or(0))
+                }
+                Get::Put(s, tcp) => {
+                    let name = names[s as usize] + if tcp { TCP_COPY } else { 0 };
+                    let put = grants.put_socket(name);
+                    prop_assert_eq!(put.is_some(), kept[s as usize].0 > 0);
+                    kept[s as usize].0 -= u64::from(put.is_some());
+                    (None, 0)
+                }
+                Get::Begin => {
+                    grants.forget_kept();
+                    kept.iter_mut().for_each(|k| *k = (k.0, false, false));
+                    (None, 0)
+                }
+            };
+            if socket != 0 {
+                let known = kept[socket as usize] != Kept::default();
+                prop_assert_eq!(got.is_some(), known || count(&kept) < nr);
+            }
+            if let Some(held) = got {
+                let k = &mut kept[socket as usize];
+                match step {
+                    Get::Reference(_) => k.0 += 1,
+                    Get::Context(_) => k.1 = true,
+                    _ => k.2 = true,
+                }
+                prop_assert_eq!(u64::from(held.times()), k.0);
+                names[socket as usize] = held.name();
+            }
+            for s in 1..4 {
+                let found = grants.socket_of(object((s as u64) << 8));
+                prop_assert_eq!(found.is_some(), kept[s] != Kept::default());
+                let named = found.and_then(|held| grants.socket(held.tcp_name()));
+                prop_assert_eq!(named, found);
+                match found {
+                    Some(held) => names[s] = held.name(),
+                    None => names[s] = 0,
+                }
+            }
+            let held: u64 = kept.iter().map(|k| k.0).sum();
+            prop_assert_eq!(grants.held(), held);
+            prop_assert_eq!(grants.has_room(), held < nr as u64 && count(&kept) < nr);
+        }
+        let mut times = 0;
+        while let Some(held) = grants.release_any() {
+            times += u64::from(held.times());
+        }
+        prop_assert_eq!(times, kept.iter().map(|k| k.0).sum::<u64>());
+        prop_assert_eq!(grants.held(), 0);
+    }
 }

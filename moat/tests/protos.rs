@@ -209,7 +209,9 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
         ("ARG_PTR_TO_SPIN_LOCK", Arg::Lock) => true,
         ("ARG_CONST_ALLOC_SIZE_OR_ZERO", Arg::RecordSize) => true,
         ("ARG_PTR_TO_ALLOC_MEM", Arg::Record) => has("OBJ_RELEASE"),
-        ("ARG_PTR_TO_BTF_ID_SOCK_COMMON", Arg::Socket) => !has("OBJ_RELEASE"),
+        ("ARG_PTR_TO_BTF_ID_SOCK_COMMON" | "ARG_PTR_TO_SOCK_COMMON", Arg::Socket) => {
+            !has("OBJ_RELEASE")
+        }
         ("ARG_PTR_TO_BTF_ID_SOCK_COMMON", Arg::SocketBack) => has("OBJ_RELEASE"),
         _ => false,
     }
@@ -221,7 +223,13 @@ fn same_ret(proto: &Fields, ret: Ret) -> bool {
         "RET_VOID" => ret == Ret::Void,
         "RET_PTR_TO_MAP_VALUE_OR_NULL" => ret == Ret::MapValueOrNull,
         "RET_PTR_TO_ALLOC_MEM_OR_NULL" => ret == Ret::RecordOrNull,
-        "RET_PTR_TO_SOCKET_OR_NULL" | "RET_PTR_TO_SOCK_COMMON_OR_NULL" => ret == Ret::SocketOrNull,
+        "RET_PTR_TO_SOCKET_OR_NULL" => matches!(
+            ret,
+            Ret::SocketOrNull | Ret::SameOrNull | Ret::ListenerOrNull
+        ),
+        "RET_PTR_TO_SOCK_COMMON_OR_NULL" => ret == Ret::SocketOrNull,
+        "RET_PTR_TO_TCP_SOCK_OR_NULL" => ret == Ret::TcpOrNull,
+        "RET_PTR_TO_BTF_ID_OR_NULL" => ret == Ret::SameOrNull,
         _ => false,
     }
 }

@@ -42,8 +42,9 @@ load is also refused for
   and a plain program's load is, if isolated ones have
   ([0036](decisions/0036-locks-apart-from-their-values.md));
 - kfuncs, timers, `bpf_user_ringbuf_drain`, tail calls in functions that helpers call, and
-  loads through pointers to sockets, BTF objects, flow keys or maps;
-- records of ring buffers of more than 1 MiB, or more at once;
+  loads through pointers to AF_XDP sockets, BTF objects (what `skc_to_tcp_sock` and its kin
+  return), flow keys or maps;
+- records of ring buffers of more than 1 MiB, or more at once, sockets among them;
 - sleepable programs; and programs that replace or trace a function of an isolated one
   (`freplace`, `fentry`, `fexit`), with or without `strict`: libxdp then attaches a single
   program without its dispatcher. Load what is to be replaced with `kernel.moat.<type>=0`;
@@ -102,6 +103,10 @@ What is isolated differs from a plain program in this:
 - What is looked up in a devmap is a copy, of which a run has room for 64 that differ: it is
   stopped if it needs more. Of a map of AF_XDP sockets it learns only that there is one
   ([0031](decisions/0031-names-copies-and-what-is-printed.md)).
+- Fields of a socket are what they were when the program got it, from a lookup, a map, the
+  context, or another helper that takes one; a run has room for 16 that `get_listener_sock`
+  returned, and is stopped if it needs more. The socket that the context had before
+  `sk_assign` is nothing to it any more ([0038](decisions/0038-copies-of-sockets.md)).
 - `trace_printk`, `trace_vprintk` and `snprintf` take formats of at most 1,023 bytes (E2BIG).
   At level 2 they print strings (`%s`, `%pks`) and addresses of IP (`%pI4` and the like) from
   the program's own memory only, and no names of what lies at an address (`%pS`, `%ps`,

@@ -189,7 +189,7 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     let per_cpu = [PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH];
     assert_eq!(members(MapTypes::KEYED), keyed);
     assert_eq!(members(MapTypes::OF_MAPS), of_maps);
-    let copied = [DEVMAP, XSKMAP, DEVMAP_HASH];
+    let copied = [DEVMAP, SOCKMAP, XSKMAP, SOCKHASH, DEVMAP_HASH];
     assert_eq!(
         members(MapTypes::LOOKED_UP),
         [&keyed[..], &of_maps, &copied].concat()
@@ -207,11 +207,14 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     for ty in members(MapTypes::WITHOUT_ADDRESSES) {
         assert!(!MapTypes::KEYED.contains(ty) && !MapTypes::PLACED.contains(ty));
     }
-    for set in [MapTypes::DEVICES, MapTypes::SOCKETS] {
+    for set in [MapTypes::DEVICES, MapTypes::SOCKETS, MapTypes::SOCKMAPS] {
         for ty in members(set) {
             assert!(MapTypes::WITHOUT_ADDRESSES.contains(ty) && MapTypes::LOOKED_UP.contains(ty));
         }
     }
+    let changed = members(MapTypes::KEYED.or(MapTypes::SOCKMAPS));
+    assert_eq!(members(MapTypes::CHANGED), changed);
+    assert_eq!(members(MapTypes::SOCKMAPS), [SOCKMAP, SOCKHASH]);
     assert_eq!(members(MapTypes::NONE), []);
 }
 
@@ -220,7 +223,10 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
 fn of_what_is_looked_up_arrays_have_indices() {
     let arrays = members(MapTypes::LOOKED_UP).into_iter();
     let arrays: Vec<_> = arrays.filter(|ty| types::is_array(*ty)).collect();
-    assert_eq!(arrays, [ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS, DEVMAP, XSKMAP]);
+    assert_eq!(
+        arrays,
+        [ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS, DEVMAP, SOCKMAP, XSKMAP]
+    );
 }
 
 #[test]

@@ -17,83 +17,16 @@
 #include <unistd.h>
 #include "attack.h"
 #include "build.h"
+#include "sockets.h"
 
-static int listener, udp, end;	/* of the connection, who accepted it */
-static u16 port, peer, udp_port;
-
-static u16 port_of(int fd)
-{
-	struct sockaddr_in a;
-	socklen_t len = sizeof(a);
-
-	getsockname(fd, (void *)&a, &len);
-	return a.sin_port;
-}
-
-static void connect_to_self(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int client = socket(AF_INET, SOCK_STREAM, 0);
-
-	if (system("ip link set lo up"))
-		diag("lo is not up");
-	listener = socket(AF_INET, SOCK_STREAM, 0);
-	udp = socket(AF_INET, SOCK_DGRAM, 0);
-	if (bind(listener, (void *)&a, sizeof(a)) || listen(listener, 4) ||
-	    bind(udp, (void *)&a, sizeof(a)))
-		bail("bind: %s", strerror(errno));
-	port = port_of(listener);
-	udp_port = port_of(udp);
-	a.sin_port = port;
-	if (connect(client, (void *)&a, sizeof(a)))
-		bail("connect: %s", strerror(errno));
-	peer = port_of(client);
-	end = accept(listener, NULL, NULL);
-}
-
-/* References on the end of the connection; -1: there is no such socket. */
-static int references(void)
-{
-	FILE *f = fopen("/proc/net/tcp", "r");
-	unsigned int local, remote;
-	char line[256];
-	int refs = -1;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		int n;
-
-		if (sscanf(line, " %*d: %*x:%x %*x:%x %*x %*x:%*x %*x:%*x %*x %*d %*d %*d %d",
-			   &local, &remote, &n) == 3 && local == ntohs(port) &&
-		    remote == ntohs(peer))
-			refs = n;
-	}
-	if (f)
-		fclose(f);
-	return refs;
-}
-
-/* R0 = the socket; clobbers the stack. R6 is the context. */
-static void lookup(int func, u16 from, u16 to)
-{
-	u32 self = htonl(INADDR_LOOPBACK);
-
-	E(ST(BPF_W, R10, -16, self), ST(BPF_W, R10, -12, self), ST(BPF_H, R10, -8, from),
-	  ST(BPF_H, R10, -6, to), MOV_REG(R1, R6), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -16),
-	  MOV_IMM(R3, 12), MOV_IMM(R4, BPF_F_CURRENT_NETNS), MOV_IMM(R5, 0),
-	  INSN(BPF_JMP | BPF_CALL, 0, 0, 0, func));
-}
-
-static void release(int reg)
-{
-	E(MOV_REG(R1, reg), CALL(sk_release));
-}
+static struct ends ends;
 
 /* Headers of a segment on the stack: IPv4 at -64, TCP at -40. */
 static void headers(bool syn)
 {
 	for (int off = -64; off < -16; off += 8)
 		E(ST(BPF_DW, R10, off, 0));
-	E(ST(BPF_B, R10, -64, 0x45), ST(BPF_H, R10, -40, peer), ST(BPF_H, R10, -38, port),
+	E(ST(BPF_B, R10, -64, 0x45), ST(BPF_H, R10, -40, ends.peer), ST(BPF_H, R10, -38, ends.port),
 	  ST(BPF_B, R10, -28, syn ? 0x60 : 0x50), ST(BPF_B, R10, -27, syn ? 2 : 16));
 	if (syn)
 		E(ST(BPF_B, R10, -20, 2), ST(BPF_B, R10, -19, 4), ST(BPF_H, R10, -18, htons(1234)));
@@ -122,16 +55,16 @@ static s64 finds(const struct prog_type *t, int func, u16 from, u16 to)
 {
 	cnt = 0;
 	E(MOV_REG(R6, R1));
-	lookup(func, from, to);
+	socket_lookup(func, from, to);
 	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 7), EXIT(), MOV_REG(R7, R0));
 	/* Another reference, on the same one */
-	lookup(func, from, to);
+	socket_lookup(func, from, to);
 	E(JMP_IMM(BPF_JNE, R0, 0, 4));
-	release(R7);
+	socket_release(R7);
 	E(MOV_IMM(R0, 8), EXIT(), MOV_REG(R8, R0), MOV_IMM(R9, 1),
 	  JMP_REG(BPF_JEQ, R7, R8, 1), MOV_IMM(R9, 2));
-	release(R8);
-	release(R7);
+	socket_release(R8);
+	socket_release(R7);
 	E(MOV_REG(R0, R9), EXIT());
 	return said(t);
 }
@@ -140,7 +73,7 @@ static s64 cookie(const struct prog_type *t, bool gen)
 {
 	cnt = 0;
 	E(MOV_REG(R6, R1));
-	lookup(BPF_FUNC_skc_lookup_tcp, htons(1), port);
+	socket_lookup(BPF_FUNC_skc_lookup_tcp, htons(1), ends.port);
 	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 7), EXIT(), MOV_REG(R7, R0));
 	headers(gen);
 	ask_cookie(gen ? BPF_FUNC_tcp_gen_syncookie : BPF_FUNC_tcp_check_syncookie, gen ? 24 : 20);
@@ -148,7 +81,7 @@ static s64 cookie(const struct prog_type *t, bool gen)
 	/* The MSS; what the cookie is changes. */
 	if (gen)
 		E(ALU64_IMM(BPF_RSH, R8, 32));
-	release(R7);
+	socket_release(R7);
 	E(MOV_REG(R0, R8), ALU64_IMM(BPF_AND, R0, 0x7fffffff), EXIT());
 	return said(t);
 }
@@ -157,10 +90,10 @@ static s64 assigns(void)
 {
 	cnt = 0;
 	E(MOV_REG(R6, R1));
-	lookup(BPF_FUNC_sk_lookup_tcp, peer, port);
+	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
 	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 7), EXIT(), MOV_REG(R7, R0),
 	  MOV_REG(R1, R6), MOV_REG(R2, R7), MOV_IMM(R3, 0), CALL(sk_assign), MOV_REG(R8, R0));
-	release(R7);
+	socket_release(R7);
 	E(MOV_REG(R0, R8), ALU64_IMM(BPF_AND, R0, 0xff), EXIT());
 	return said(&sched_cls);
 }
@@ -169,18 +102,18 @@ static void same(void)
 {
 	static const struct prog_type *const types[] = { &xdp, &sched_cls };
 	static s64 was[2][9];
-	int refs = references();
+	int refs = socket_references(&ends);
 	bool all = true;
 
 	for (int i = 0; i < 2; i++) {
 		const struct prog_type *t = types[i];
 		s64 is[] = {
-			finds(t, BPF_FUNC_sk_lookup_tcp, peer, port),
-			finds(t, BPF_FUNC_skc_lookup_tcp, peer, port),
-			finds(t, BPF_FUNC_sk_lookup_tcp, port, peer),
-			finds(t, BPF_FUNC_sk_lookup_tcp, htons(1), port),
+			finds(t, BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port),
+			finds(t, BPF_FUNC_skc_lookup_tcp, ends.peer, ends.port),
+			finds(t, BPF_FUNC_sk_lookup_tcp, ends.port, ends.peer),
+			finds(t, BPF_FUNC_sk_lookup_tcp, htons(1), ends.port),
 			finds(t, BPF_FUNC_sk_lookup_tcp, htons(1), htons(2)),
-			finds(t, BPF_FUNC_sk_lookup_udp, htons(1), udp_port),
+			finds(t, BPF_FUNC_sk_lookup_udp, htons(1), ends.udp_port),
 			cookie(t, true), cookie(t, false), i ? assigns() : 0,
 		};
 
@@ -193,17 +126,18 @@ static void same(void)
 		all &= is[0] == 1 && is[4] == 7 && is[5] == 1 && is[6] > 0 && is[6] <= 1234;
 	}
 	ok(all, "%d: programs find the same", level);
-	ok(refs > 0 && references() == refs, "%d: %d references, as before", level, references());
+	ok(refs > 0 && socket_references(&ends) == refs, "%d: %d references, as before", level,
+	   socket_references(&ends));
 }
 
 static bool fewer(struct run *run, const void *than)
 {
-	return references() < *(const int *)than;
+	return socket_references(&ends) < *(const int *)than;
 }
 
 static bool more(struct run *run, const void *than)
 {
-	return references() > *(const int *)than;
+	return socket_references(&ends) > *(const int *)than;
 }
 
 static bool done(struct run *run, const void *arg)
@@ -211,83 +145,53 @@ static bool done(struct run *run, const void *arg)
 	return loot_at(1) == DONE;
 }
 
-/* A plain program that keeps a reference and says what the kernel's address is. */
-static u64 keep(void)
-{
-	int now = level, fd;
-
-	cnt = 0;
-	E(MOV_REG(R6, R1));
-	lookup(BPF_FUNC_sk_lookup_tcp, peer, port);
-	E(MOV_REG(R3, R0), TAKE_R3(), FINISH(&xdp));
-	moat_set_level(0);
-	fd = load(&xdp, "keeper", insns, cnt);
-	prog_run_once(fd);
-	close(fd);
-	moat_set_level(now);
-	return loot_at(0);
-}
-
-/* A plain program that gives back the socket at @addr. */
-static void give_back(u64 addr)
-{
-	int now = level, fd;
-
-	cnt = 0;
-	E(LD_IMM64(R1, addr), CALL(sk_release), FINISH(&xdp));
-	moat_set_level(0);
-	fd = load(&xdp, "giver", insns, cnt);
-	prog_run_once(fd);
-	close(fd);
-	moat_set_level(now);
-}
-
 #define SETTLED(what) \
-	ok(references() == before, "%d: %s: %d references in the end", level, what, references())
+	ok(socket_references(&ends) == before, "%d: %s: %d references in the end", level, what, \
+	   socket_references(&ends))
 
 static void attacks(void)
 {
 	s64 given = moat_counter("given_back");
-	int before = references(), with;
+	int before = socket_references(&ends), with;
 	const char *what;
 	u64 addr;
 
 	same();
 
 	what = "another's socket is released";
-	addr = keep();
-	with = references();
+	addr = socket_keep(&ends);
+	with = socket_references(&ends);
 	cnt = 0;
 	E(LD_IMM64(R1, addr), CALL(sk_release), FINISH(&xdp));
 	attack(&(struct attack){ &xdp, "rogue_release", "sk_release", 0, fewer, &with, what },
 	       insns, cnt);
 	if (level)
-		give_back(addr);
+		socket_give_back(addr);
 	SETTLED(what);
 
 	what = "a socket is released twice";
-	addr = keep();
-	with = references();
+	addr = socket_keep(&ends);
+	with = socket_references(&ends);
 	cnt = 0;
 	E(MOV_REG(R6, R1));
-	lookup(BPF_FUNC_sk_lookup_tcp, peer, port);
+	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
 	E(MOV_REG(R7, R0));
-	release(R7);
-	release(R7);
+	socket_release(R7);
+	socket_release(R7);
 	E(FINISH(&sched_cls));
 	attack(&(struct attack){ &sched_cls, "rogue_twice", "sk_release", 0, fewer, &with, what },
 	       insns, cnt);
 	if (level)
-		give_back(addr);
+		socket_give_back(addr);
 	SETTLED(what);
 
 	what = "a socket is used after its release";
 	cnt = 0;
 	E(MOV_REG(R6, R1));
-	lookup(BPF_FUNC_sk_lookup_tcp, peer, port);
+	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
 	E(MOV_REG(R7, R0));
 	headers(false);
-	release(R7);
+	socket_release(R7);
 	ask_cookie(BPF_FUNC_tcp_check_syncookie, 20);
 	E(FINISH(&xdp));
 	attack(&(struct attack){ &xdp, "rogue_after", "tcp_check_syncookie", 0, done, NULL, what },
@@ -295,12 +199,12 @@ static void attacks(void)
 	SETTLED(what);
 
 	what = "a socket that it does not hold is assigned";
-	addr = keep();
+	addr = socket_keep(&ends);
 	cnt = 0;
 	E(LD_IMM64(R2, addr), MOV_IMM(R3, 0), CALL(sk_assign), FINISH(&sched_cls));
 	attack(&(struct attack){ &sched_cls, "rogue_assign", "sk_assign", 0, done, NULL, what },
 	       insns, cnt);
-	give_back(addr);
+	socket_give_back(addr);
 	SETTLED(what);
 
 	ok(moat_counter("given_back") == given, "%d: nothing was given back so far", level);
@@ -308,16 +212,16 @@ static void attacks(void)
 	with = before;
 	cnt = 0;
 	E(MOV_REG(R6, R1));
-	lookup(BPF_FUNC_sk_lookup_tcp, peer, port);
+	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
 	/* At level 2 this is where it is stopped. */
-	E(MOV_REG(R3, R0), level ? LDX(BPF_DW, R4, R3, 0) : MOV_IMM(R4, 0), TAKE_R3(),
-	  FINISH(&xdp));
+	E(MOV_REG(R3, R0), MOV_IMM(R4, 0), level ? LDX(BPF_DW, R4, R4, 0) : MOV_IMM(R4, 0),
+	  TAKE_R3(), FINISH(&xdp));
 	attack(&(struct attack){ &xdp, "rogue_keeps", "read", ANYWHERE, more, &with, what }, insns,
 	       cnt);
 	if (level)
 		ok(moat_counter("given_back") == given + 1, "2: %s: given back", what);
 	else
-		give_back(loot_at(0));
+		socket_give_back(loot_at(0));
 	SETTLED(what);
 }
 
@@ -327,7 +231,7 @@ int main(void)
 	s64 were = read_number(cookies);
 	int ret;
 
-	connect_to_self();
+	socket_ends(&ends);
 	/* Without a flood, too */
 	write_file(cookies, "2");
 	ret = at_each_level(attacks);

@@ -97,6 +97,7 @@ pub struct bpf_prog {
 pub struct moat_ctx_plan {
     pub load: *mut bpf_prog,
     pub store: *mut bpf_prog,
+    pub sock: *mut bpf_prog,
     pub snap_size: u32,
     pub pkt_off: u32,
     pub max_pkt_offset: u32,
@@ -105,6 +106,7 @@ pub struct moat_ctx_plan {
     pub reads_meta: bool,
     pub writes_pkt: bool,
     pub writes_fields: bool,
+    pub reads_sk: bool,
     pub classic: bool,
 }
 

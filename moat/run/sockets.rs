@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sockets that a run has.
+//!
+//! What the program has of one is a copy of the fields that it reads, in its slot, made when
+//! it gets the socket, and made again when it gets it once more.  Where that is is its name
+//! for it, which is nothing to the kernel unless the table of the slot has it.  Context: as
+//! in `run/mod.rs`.
+
+#![forbid(unsafe_code)]
+
+use super::{violation, Run};
+use crate::edge::program_memory::Words;
+use crate::helpers::audit;
+use crate::helpers::contract::Ret;
+use crate::helpers::grants::{Has, Held, Object};
+
+/// `offsetof(struct __sk_buff, sk)`
+pub const SK: u64 = 168;
+
+impl Run<'_> {
+    /// What the program is to know of a socket with a reference that it has got, and for
+    /// which there is room.
+    pub(super) fn hold_socket(&self, ret: u64) -> u64 {
+        let held = Object::returned(ret)
+            .zip(self.grants())
+            .and_then(|(socket, grants)| grants.hold_socket(socket, Has::Reference));
+        held.map_or(0, |held| {
+            self.look_on_exit();
+            self.copy_socket(&held);
+            held.name()
+        })
+    }
+
+    /// The same of one without.
+    pub(super) fn name_socket(&self, ret: u64, how: Ret) -> u64 {
+        let (socket, grants) = match Object::returned(ret).zip(self.grants()) {
+            Some(found) => found,
+            None => return 0,
+        };
+        let held = match how {
+            Ret::ListenerOrNull => grants.hold_socket(socket, Has::Listener),
+            // The one that the helper was given.
+            _ => grants.socket_of(socket),
+        };
+        let held = match held {
+            Some(held) => held,
+            None => {
+                violation::too_many_sockets(self.program);
+                self.stop();
+                return 0;
+            }
+        };
+        self.copy_socket(&held);
+        match how {
+            Ret::TcpOrNull => held.tcp_name(),
+            _ => held.name(),
+        }
+    }
+
+    /// The kernel's address of the socket that it has as `name`, and with `back` has a
+    /// reference less on.
+    pub(super) fn socket_of(&self, name: u64, back: bool) -> Option<u64> {
+        let grants = self.grants()?;
+        let held = match back {
+            true => grants.put_socket(name),
+            false => grants.socket(name),
+        };
+        held.map(|held| held.object().addr())
+    }
+
+    /// A run begins.
+    #[inline(always)]
+    pub(super) fn forget_kept(&self) {
+        if self.program.keeps {
+            if let Some(grants) = self.grants() {
+                grants.forget_kept();
+            }
+        }
+    }
+
+    /// The context's socket may be another one now, and what the program knows of it is old.
+    #[inline(always)]
+    pub(super) fn load_socket(&self) {
+        if self.program.plan.reads_sk {
+            self.load_its_socket();
+        }
+    }
+
+    #[cold]
+    fn load_its_socket(&self) {
+        let socket = Object::returned(self.skb().socket());
+        let held = self.grants().and_then(|grants| grants.set_context(socket));
+        if socket.is_some() && held.is_none() {
+            violation::too_many_sockets(self.program);
+            self.stop();
+        }
+        if let Some(held) = &held {
+            self.copy_socket(held);
+        }
+        if let Some(memory) = audit::writable(self.slot.snap + SK, 8, self) {
+            Words::from(memory).set(0, held.as_ref().map_or(0, Held::name));
+        }
+    }
+}
