@@ -2,7 +2,7 @@
 /* moat-test: kernel=test levels=2 keys=13,0 timeout=120 */
 /*
  * Do programs as people write them carry traffic as before: a load balancer, a chain of
- * policies, exporters of flows, a limiter of rates, a receiver in user space?
+ * policies, exporters of flows, a limiter of rates, a receiver in user space, a SYN proxy?
  *
  * Each is a file of C, traffic_*.bpf.c, built by clang and loaded by libbpf. The same
  * frames go through it at levels 0 and 2. What comes out of each device, what is told to
@@ -29,6 +29,7 @@
 #include <unistd.h>
 #include "packets.h"
 #include "traffic.h"
+#include "traffic_syn.h"
 #include "xsk.h"
 
 #define FRAMES 240
@@ -47,6 +48,7 @@ struct scene {
 	/* While frames come, and afterwards: what is told to user space */
 	void (*listen)(struct bpf_object *obj);
 	void (*tell)(struct seen *seen);
+	void (*send)(const char *dev);	/* in place of what others are sent */
 	int runs;	/* of programs, for each frame of the service's */
 };
 
@@ -345,6 +347,26 @@ static void tell_xsk(struct seen *seen)
 	xsk_close(&xsk);
 }
 
+/* Something that takes what is sent on: without it veth has no place for redirected frames. */
+static int taker(void)
+{
+	const struct bpf_insn pass[] = { MOV_IMM(R0, 2), EXIT() };
+
+	return PROG_LOAD(xdp.type, "taker", pass);
+}
+
+static void prepare_syn(struct bpf_object *obj)
+{
+	u32 zero = 0, ifindex = if_nametoindex("traffic2");
+	int take = taker();
+
+	put(obj, "out", &zero, &ifindex);
+	syn_listen();
+	/* What is sent back has to be taken, too. */
+	hook_attach(NATIVE_XDP, "traffic0", take);
+	close(take);
+}
+
 static const struct scene scenes[] = {
 	{ "load balancer", "traffic_balance", NATIVE_XDP, prepare_balance, .runs = 1 },
 	{ "chain of policies", "traffic_chain", TC_INGRESS, prepare_chain, .runs = STAGES },
@@ -354,6 +376,7 @@ static const struct scene scenes[] = {
 	  .tell = tell_perf, .runs = 1 },
 	{ "rate limiter", "traffic_limit", NATIVE_XDP, .runs = 1 },
 	{ "receiver", "traffic_xsk", NATIVE_XDP, .listen = listen_xsk, .tell = tell_xsk, .runs = 1 },
+	{ "SYN proxy", "traffic_syn", NATIVE_XDP, prepare_syn, .send = syn_send, .runs = 1 },
 };
 
 static struct bpf_object *load(const struct scene *scene)
@@ -375,14 +398,6 @@ static struct bpf_object *load(const struct scene *scene)
 	return obj;
 }
 
-/* Something that takes what is sent on: without it veth has no place for redirected frames. */
-static int taker(void)
-{
-	const struct bpf_insn pass[] = { MOV_IMM(R0, 2), EXIT() };
-
-	return PROG_LOAD(xdp.type, "taker", pass);
-}
-
 static bool play(const struct scene *scene, struct seen *seen)
 {
 	int in, out, pass, take = taker(), came;
@@ -402,7 +417,10 @@ static bool play(const struct scene *scene, struct seen *seen)
 	in = tap("traffic0");
 	pass = tap("traffic1");
 	out = tap("traffic3");
-	send_frames();
+	if (scene->send)
+		scene->send("traffic0");
+	else
+		send_frames();
 	usleep(200 * 1000);
 	came = drain(in, "back") + drain(pass, "passed") + drain(out, "out");
 	note("%d frames", came);
@@ -433,6 +451,15 @@ static void forget(struct seen *seen)
 		free(seen->line[--seen->lines]);
 }
 
+static bool is_same(const struct seen *a, const struct seen *b)
+{
+	int i;
+
+	for (i = 0; i < a->lines && i < b->lines && !strcmp(a->line[i], b->line[i]); i++)
+		;
+	return i == a->lines && i == b->lines;
+}
+
 static void at_both_levels(const struct scene *scene)
 {
 	static struct seen plain, isolated;
@@ -453,6 +480,13 @@ static void at_both_levels(const struct scene *scene)
 		return;
 	}
 	runs = moat_counter("runs") - runs;
+	/* Cookies change every minute. */
+	if (scene->send && !is_same(&plain, &isolated)) {
+		forget(&plain);
+		moat_set_level(0);
+		play(scene, &plain);
+		moat_set_level(2);
+	}
 	/* Of a chain some are dropped half way. */
 	ok(runs >= (u64)FRAMES * scene->runs / 2, "%s: %lu runs are isolated", scene->name, runs);
 	ok(!kmsg_find("moat: ", "stopped"), "%s: nothing is stopped", scene->name);
