@@ -11,7 +11,7 @@ use crate::edge::candidate::{Candidate, Found};
 use crate::edge::lock::Locked;
 use crate::edge::maps::{Gone, Map};
 use crate::edge::plan::Plan;
-use crate::edge::prog::{Isolated, Kind, Mine};
+use crate::edge::prog::{Isolated, Kind, Mine, Prog};
 use crate::helpers::table;
 use crate::load;
 use crate::load::calls::Calls;
@@ -29,7 +29,7 @@ const INVAL: c_int = -(bindings::EINVAL as c_int);
 pub fn begin(mut prog: Mine<'_>, kind: Option<Kind>) -> c_int {
     // A classic filter has no type.
     let (ty, classic) = match kind {
-        Some(Kind::Extended) => (prog.kernel_type(), false),
+        Some(Kind::Extended) => (prog.resolved_type(), false),
         Some(Kind::ClassicSkb) => (SOCKET_FILTER, true),
         Some(Kind::ClassicSeccomp) => (SECCOMP, true),
         None => return INVAL,
@@ -42,7 +42,12 @@ pub fn begin(mut prog: Mine<'_>, kind: Option<Kind>) -> c_int {
         true => load::confine(ty).map(|id| prog.store_confined(id)),
         false => {
             let program = load::candidate(prog.keep_aux(), ty, level);
-            program.map(|program| prog.store_candidate(program))
+            program.map(|mut program| {
+                if prog.is_extension() {
+                    program.gates.edit().flags |= bindings::MOAT_DOM_EXT;
+                }
+                prog.store_candidate(program)
+            })
         }
     };
     match begun {
@@ -148,6 +153,16 @@ pub fn direct_value(prog: Isolated<'_>, map: Option<Map<'_>>, off: u32) -> u64 {
         // A null pointer stops the program if it is ever used.
         None => 0,
     }
+}
+
+/// `moat_ops.extend`.  Who traces `ext` sees that it is called, too.
+pub fn extend(func: Isolated<'_>, ext: Option<Prog<'_>>) {
+    let (image, _) = func.aux().function();
+    let (entry, domain) = ext.map_or((0, 0), |ext| {
+        let domain = ext.isolated().map(|ext| ext.program().gates.as_ptr());
+        (ext.entry(), domain.map_or(0, |domain| domain as u64))
+    });
+    func.program().gates.extend(image, entry, domain);
 }
 
 /// `moat_ops.inner_begin`

@@ -27,8 +27,6 @@ pub use crate::prog_types::name as type_name;
 
 const ACCES: c_int = -(bindings::EACCES as c_int);
 
-const EXT: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_EXT;
-
 /// Names a program that has no number: `name (type xdp, of tc[42], uid 0)`.
 struct Of<'a> {
     name: Text,
@@ -203,8 +201,8 @@ fn ran_out(log: Log<'_>, by: &Who, what: &Failure) -> c_int {
     -(bindings::ENOMEM as c_int)
 }
 
-/// `moat_ops.attach`: nobody changes the code of an isolated program.
-pub fn attach(log: Log<'_>, prog: Prog<'_>, target: Isolated<'_>) -> c_int {
+/// `moat_ops.attach`: `prog` is not attached to an isolated program, because of `why`.
+pub fn attach(log: Log<'_>, prog: Prog<'_>, target: Isolated<'_>, why: &'static str) -> c_int {
     let ty = target.program().row.number;
     let by = Who::am_i();
     let reason = Reason {
@@ -213,10 +211,7 @@ pub fn attach(log: Log<'_>, prog: Prog<'_>, target: Isolated<'_>) -> c_int {
             name: target.name(),
             id: target.aux().id(),
         },
-        why: match prog.kernel_type() {
-            EXT => "it would replace a function of an isolated program,",
-            _ => "it would trace a function of an isolated program,",
-        },
+        why,
     };
     let advice = Advice::Attached(ty);
     let told = tell(

@@ -7,7 +7,7 @@
 
 use super::loading::{Loading, Name};
 use super::sites;
-use crate::code::insn_starts::{self, Builder};
+use crate::code::insn_starts::{self, Boundaries, Builder};
 use crate::code::walk::{walk, Bad};
 use crate::edge::calls;
 use crate::edge::code::{insn_length, Image};
@@ -102,6 +102,9 @@ fn entry_for(
 /// Which enter gate the images of `program` jump to.
 pub fn enter_gate(program: &Program) -> u64 {
     let flags = program.gates.flags().load(Ordering::Relaxed);
+    if program.plan.args != 0 {
+        return ffi::addr(ffi::moat_enter_args);
+    }
     match flags & bindings::MOAT_DOM_LOAD != 0 {
         false => ffi::addr(ffi::moat_enter_bare),
         true if program.plan.leaf => ffi::addr(ffi::moat_enter),
@@ -126,6 +129,9 @@ impl Loading {
         Call { func, map }: Call,
         ret: ffi::moat_return_t,
     ) -> Coded<usize> {
+        if func == sites::EXT_FUNC {
+            return self.put_site(program, name, sites::extension(ret));
+        }
         let known = self.sites.iter().rev().take(64).find(|s| s.func == func);
         let id = match known {
             _ if func == 0 => sites::TAIL_CALL as i32,
@@ -157,6 +163,10 @@ impl Loading {
             map,
             unlocked,
         };
+        self.put_site(program, name, site)
+    }
+
+    fn put_site(&mut self, program: &Program, name: Name, site: ffi::moat_site) -> Coded<usize> {
         let entry = entry_of(&site);
         let before = self.sites.len();
         put(&mut self.site_names, &mut self.sites, name, site)?;
@@ -199,6 +209,7 @@ impl Loading {
             Some(bits) => bits.addr(),
             None => return Err(INVAL),
         };
+        let patch = self.patch_of(program, image, &done)?;
         self.write_sites(program, image, sites_at, done.sites)?;
         self.images
             .try_push(ffi::moat_image {
@@ -207,6 +218,7 @@ impl Loading {
                 boundaries,
                 sites: sites_at,
                 sites_len: (nr_sites * sites::SIZE) as u64,
+                patch,
             })
             .map_err(|_| NOMEM)?;
         if image == 0 {
@@ -222,6 +234,30 @@ impl Loading {
             program.gates.let_run(self);
         }
         Ok(())
+    }
+
+    /// Where image `image`, the last one that was checked, has the instruction that is made a
+    /// jump when another program comes to its place, or 0 if none can.  The jump leads into the
+    /// image, so that it has to do so to an instruction.
+    fn patch_of(&self, program: &Program, image: u32, done: &Image<'_>) -> Coded<u64> {
+        let way = match done.way {
+            Some(way) => way,
+            None => return Ok(0),
+        };
+        let len = done.body.len();
+        let bits = self.boundaries.last().ok_or(INVAL)?;
+        let marks = Boundaries::new(bits.slice(), len).ok_or(INVAL)?;
+        let at = match done.body.get(..4) {
+            Some(&[0xf3, 0x0f, 0x1e, 0xfa]) => 4,
+            _ => 0,
+        };
+        let ends = at + bindings::MOAT_PATCH_SIZE as usize;
+        let whole = |at: usize| marks.is_boundary(at as u64);
+        let inside = (at + 1..ends).any(whole);
+        if image == 0 || !whole(at) || inside || !whole(ends) || !whole(way) {
+            return Err(violation::bad_image(program, image, (at, Bad::Between)));
+        }
+        Ok(done.start + at as u64)
     }
 
     /// Whether image `image` keeps to its instructions, to the starts of others, to

@@ -16,6 +16,9 @@ pub const SIZE: usize = bindings::MOAT_SITE_SIZE as usize;
 
 pub const TAIL_CALL: u32 = bindings::bpf_func_id_BPF_FUNC_tail_call;
 pub const SPIN_UNLOCK: u32 = bindings::bpf_func_id_BPF_FUNC_spin_unlock;
+/// The call of what is in a function's place, which the JIT calls `EXT_FUNC`.
+pub const EXT: u32 = bindings::moat_call_MOAT_CALL_EXT;
+pub const EXT_FUNC: u64 = bindings::MOAT_EXT_FUNC as u64;
 const LOOKUP: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 const UPDATE: u32 = bindings::bpf_func_id_BPF_FUNC_map_update_elem;
 const DELETE: u32 = bindings::bpf_func_id_BPF_FUNC_map_delete_elem;
@@ -59,6 +62,19 @@ pub fn tail_entry(image: u32) -> u64 {
     match image {
         0 => addr(ffi::moat_tail_call),
         _ => addr(ffi::moat_tail_nested),
+    }
+}
+
+/// What the site calls of a function that another program may take the place of.  Nothing is
+/// there yet.
+pub fn extension(ret: ffi::moat_return_t) -> ffi::moat_site {
+    ffi::moat_site {
+        ret,
+        entry: addr(ffi::moat_extension),
+        func: 0,
+        contract: 0,
+        id: EXT.into(),
+        map: 0,
     }
 }
 

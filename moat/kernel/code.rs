@@ -24,6 +24,8 @@ pub struct Image<'a> {
     pub entered: usize,
     /// Where it leaves for another program by a tail call, or 0.
     pub tail: u64,
+    /// How far in the body the way is to what is in its place, if there is one.
+    pub way: Option<usize>,
 }
 
 impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
@@ -52,6 +54,9 @@ impl<'a> From<Given<*const moat_jit_image>> for Image<'a> {
                 0 => 0,
                 off => done.image as u64 + u64::from(off),
             },
+            way: (done.way as usize)
+                .checked_sub(done.body as usize)
+                .filter(|_| done.way != 0),
         }
     }
 }

@@ -22,6 +22,7 @@ extern "C" {
     pub fn moat_enter_jmp_end();
     pub fn moat_enter_bare();
     pub fn moat_enter_load();
+    pub fn moat_enter_args();
     pub fn moat_view_commit();
     pub fn moat_view_jmp();
     pub fn moat_view_jmp_end();
@@ -54,6 +55,7 @@ extern "C" {
     pub fn moat_stop();
     pub fn moat_tail_call();
     pub fn moat_tail_nested();
+    pub fn moat_extension();
     // The site to copy, and the places in it.
     pub fn moat_site_begin();
     pub fn moat_site_hole_site();

@@ -6,6 +6,7 @@
 
 use super::off;
 use crate::code::loading::Loading;
+use crate::code::sites::EXT;
 use crate::edge::ffi::{moat_domain, moat_image, moat_return_t, moat_site};
 use core::cell::UnsafeCell;
 use core::ptr::addr_of;
@@ -96,6 +97,34 @@ impl Gates {
     /// Whether its stub does.
     pub fn has_tail(&self) -> bool {
         field!(self.tail as AtomicU64).load(Ordering::Relaxed) != 0
+    }
+
+    /// What is in the place of its function with image number `image` is entered at `entry`,
+    /// and has the domain `domain`, or is not isolated; 0: nothing is there.
+    pub fn extend(&self, image: u32, entry: u64, domain: u64) {
+        let image = match self.images().get(image as usize) {
+            Some(image) => image,
+            None => return,
+        };
+        let sites = *field!(self.sites as u64) as *const moat_site;
+        for i in 0..*field!(self.nr_sites as u64) as usize {
+            // SAFETY: `set_sites` was called: so many of them, initialised, which are a part
+            // of the program.  Aliasing: these two fields of a site with that id are read
+            // and written by atomic accesses only.
+            let (id, ip, map, func) = unsafe {
+                let site = sites.add(i);
+                (
+                    addr_of!((*site).id).read(),
+                    addr_of!((*site).ret.ip).read(),
+                    &*(addr_of!((*site).map) as *const AtomicU64),
+                    &*(addr_of!((*site).func) as *const AtomicU64),
+                )
+            };
+            if id == u64::from(EXT) && ip.wrapping_sub(image.start) < image.len {
+                func.store(domain, Ordering::Relaxed);
+                map.store(entry, Ordering::Release);
+            }
+        }
     }
 
     /// Lets the program run, whose last image `loading` has got, and which that is a part of.

@@ -24,8 +24,8 @@ use crate::edge::ffi::{
 };
 use crate::helpers::audit::Allegation;
 use crate::jit_hook;
-use crate::run::{self, locks, records, sends, tail, violation, Run};
-use core::ffi::{c_int, c_void};
+use crate::run::{self, ext, locks, records, sends, tail, violation, Run};
+use core::ffi::{c_char, c_int, c_void};
 use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
 use kernel::prelude::*;
 
@@ -61,8 +61,14 @@ hooks! {
     fn attach(
         log: *mut bpf_verifier_log as Log<'_>,
         prog: *const bpf_prog as Prog<'_>,
-        target: *const bpf_prog as Isolated<'_>
+        target: *const bpf_prog as Isolated<'_>,
+        why: *const c_char as &'static str
     ) -> c_int => report::attach;
+    /// `moat_ops.extend`
+    fn extend(
+        func: *mut bpf_prog as Isolated<'_>,
+        ext: *const bpf_prog as Option<Prog<'_>>
+    ) => jit_hook::extend;
     /// `moat_ops.direct_value`
     fn direct_value(
         prog: *mut bpf_prog as Isolated<'_>,
@@ -186,6 +192,14 @@ hooks! {
     /// See [`tail::tail_back`].
     #[no_mangle]
     fn moat_tail_back(run: *mut moat_run as Run<'_>) -> u64 => tail::tail_back;
+    /// See [`ext::go`].
+    #[no_mangle]
+    fn moat_ext_go(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>) -> u64
+        => ext::go;
+    /// See [`ext::back`].
+    #[no_mangle]
+    fn moat_ext_back(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>) -> u64
+        => ext::back;
 }
 
 /// An argument that is there for the type only.
@@ -267,6 +281,7 @@ impl Hooks {
             begin: Some(begin),
             admit: Some(admit),
             attach: Some(attach),
+            extend: Some(extend),
             direct_value: Some(direct_value),
             release: Some(release),
             jit_gates: Some(jit_gates),

@@ -18,6 +18,8 @@ use core::ptr::{addr_of, addr_of_mut, null_mut, NonNull};
 use kernel::bindings::{self, bpf_insn, bpf_prog};
 use kernel::prelude::*;
 
+const EXT: u32 = bindings::bpf_prog_type_BPF_PROG_TYPE_EXT;
+
 /// A program that the kernel holds for `'a`.
 #[derive(Clone, Copy)]
 pub struct Prog<'a> {
@@ -29,6 +31,30 @@ impl<'a> Prog<'a> {
     /// `BPF_PROG_TYPE_*`; 0 for a classic filter.
     pub fn kernel_type(self) -> u32 {
         read!(self.prog, type_)
+    }
+
+    /// The same, or what it extends: `resolve_prog_type()`.
+    pub fn resolved_type(self) -> u32 {
+        let (ty, target) = (self.kernel_type(), read!(self.aux().0, saved_dst_prog_type));
+        match self.is_extension() && target != 0 {
+            true => target,
+            false => ty,
+        }
+    }
+
+    /// Whether it is for the place of a function.
+    pub fn is_extension(self) -> bool {
+        self.kernel_type() == EXT
+    }
+
+    /// Where it is entered with kernel rights.
+    pub fn entry(self) -> u64 {
+        read!(self.prog, bpf_func).map_or(0, |f| f as usize as u64)
+    }
+
+    /// It, if it is isolated.
+    pub fn isolated(self) -> Option<Isolated<'a>> {
+        (!read!(self.aux().0, moat).is_null()).then(|| Isolated(self))
     }
 
     /// `BPF_XDP`, `BPF_CGROUP_*` and so on, where the type has several.
@@ -85,6 +111,13 @@ impl<'a> From<Given<*const bpf_prog>> for Prog<'a> {
             prog: given.get() as *mut bpf_prog,
             held: PhantomData,
         }
+    }
+}
+
+impl<'a> From<Given<*const bpf_prog>> for Option<Prog<'a>> {
+    fn from(given: Given<*const bpf_prog>) -> Option<Prog<'a>> {
+        let prog = Prog::from(given);
+        (!prog.prog.is_null()).then(|| prog)
     }
 }
 

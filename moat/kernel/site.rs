@@ -4,6 +4,7 @@
 //! C header: `arch/x86/include/asm/moat.h`.  Context: as in `invocation.rs`.
 
 use super::desk::Lent;
+use super::gates::Gates;
 use super::given::Given;
 use super::program_memory::KernelCopy;
 use crate::edge::ffi::{self, moat_site};
@@ -11,6 +12,9 @@ use crate::helpers::audit::{Bounced, MapInfo, Memory, Register};
 use crate::helpers::contract::Contract;
 use core::marker::PhantomData;
 use core::ops::Deref;
+use core::ptr::addr_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::bindings;
 
 /// A call of the program that runs: one of those that `Loading::add_site` made for it.
 #[derive(Clone, Copy)]
@@ -106,6 +110,25 @@ impl<'a> Site<'a> {
         // SAFETY: `Loading::add_site` stored the address of a contract in the table, a
         // constant.
         unsafe { &*(self.0.contract as *const Contract) }
+    }
+
+    /// Of what is in a function's place: where it is entered, or 0.
+    #[inline(always)]
+    pub fn extension(self) -> u64 {
+        // SAFETY: liveness as `self`; such a field is written by atomic stores only.
+        unsafe { &*(addr_of!(self.0.map) as *const AtomicU64) }.load(Ordering::Acquire)
+    }
+
+    /// Whether that is an isolated program which was stopped for good.
+    #[inline(always)]
+    pub fn extension_is_dead(self) -> bool {
+        // SAFETY: as above.
+        let domain = unsafe { &*(addr_of!(self.0.func) as *const AtomicU64) };
+        let domain = domain.load(Ordering::Relaxed) as *const Gates;
+        // SAFETY: liveness: it was attached when the run began, or since, and who detaches it
+        // waits for the run before anybody can free it.  Flags are atomic.
+        !domain.is_null()
+            && unsafe { &*domain }.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_DEAD != 0
     }
 
     /// Calls the helper, after its audit.

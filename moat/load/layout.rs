@@ -64,6 +64,8 @@ struct Sizes {
     packet: u64,
     records: Records,
     stack: u64,
+    /// Above it: what an extension is called with beside its context.
+    args: u64,
 }
 
 /// Room for what a run holds.
@@ -102,7 +104,7 @@ impl Records {
 impl Sizes {
     fn slot(&self) -> u64 {
         let sum = self.copies + self.snap + self.meta + self.packet + self.records.bytes();
-        let sum = sum + EXCEPTION + self.stack;
+        let sum = sum + EXCEPTION + self.stack + self.args;
         round_up(sum, 64)
     }
 
@@ -225,6 +227,10 @@ impl Program {
                 true => STACK,
                 false => round_up(facts.stack_depth.into(), 8),
             },
+            args: match plan.args {
+                0 => 0,
+                _ => 8 * u64::from(bindings::MOAT_EXT_ARGS),
+            },
         })
     }
 
@@ -294,7 +300,7 @@ fn place(slots: &mut Slots, nr_cpus: u32, sizes: &Sizes, base: u64, kernel: Kern
             let low = cpu_low + sizes.slot() * nest as u64;
             s.snap = low + sizes.copies;
             s.pkt = s.snap + sizes.snap + sizes.meta;
-            s.rsp = low + sizes.slot();
+            s.rsp = low + sizes.slot() - sizes.args;
             for (ist, land) in s.land.iter_mut().enumerate() {
                 *land = cpu_low + per_cpu - LANDING * ist as u64;
             }

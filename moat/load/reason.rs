@@ -72,7 +72,13 @@ impl fmt::Display for Reason {
                 let place = if *inside { " in a map of maps" } else { "" };
                 write!(f, "map {} ({}){} {}", name, MapType(*ty), place, self.why)
             }
-            Subject::Target { name, id } => write!(f, "{} {} (id {})", self.why, name, id),
+            Subject::Target { name, id } => {
+                write!(
+                    f,
+                    "{}, in the isolated program {} (id {})",
+                    self.why, name, id
+                )
+            }
         }
     }
 }

@@ -43,8 +43,10 @@
  *
  * An interrupt between the two accesses to the head of the list may run the
  * program as well, and gives the slot back before it returns.
+ *
+ * With \args what an extension is called with goes to above its stack: RSI, R9, R10, R8.
  */
-.macro MOAT_BEGIN
+.macro MOAT_BEGIN args=0
 	UNWIND_HINT_FUNC
 	pushq	%rbp
 	pushq	%r12
@@ -67,6 +69,13 @@
 	pushfq
 	pushq	PER_CPU_VAR(moat_run)
 	movq	%rsp, PER_CPU_VAR(moat_run)
+.if \args
+	movq	MOAT_SLOT_rsp(%rcx), %rax
+	movq	%rsi, (%rax)
+	movq	%r9, 8(%rax)
+	movq	%r10, 16(%rax)
+	movq	%r8, 24(%rax)
+.endif
 	testl	$MOAT_DOM_SLOW_IN, MOAT_DOM_flags(%r11)
 	jnz	.Lslow_in
 .endm
@@ -128,6 +137,14 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	decq	%rax				/* 1 + the verdict */
 	cli
 	jmp	.Lleave_early
+
+/* enter, for extensions that are called with more than the context: RSI, RDX, RCX, R8 */
+SYM_INNER_LABEL(moat_enter_args, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	UNWIND_HINT_FUNC
+	movq	%rdx, %r9
+	movq	%rcx, %r10
+	MOAT_BEGIN args=1
 
 .Lslow_in:
 	movl	MOAT_DOM_flags(%r11), %eax

@@ -18,6 +18,7 @@ use kernel::bindings;
 
 mod call;
 mod copies;
+pub mod ext;
 #[allow(dead_code)]
 pub mod line;
 pub mod locks;

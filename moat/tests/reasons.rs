@@ -60,7 +60,7 @@ fn what_it_is_about_is_named() {
                 },
                 "it is like",
             ),
-            "it is like unnamed (id 7)",
+            "it is like, in the isolated program unnamed (id 7)",
         ),
     ] {
         assert_eq!(reason.to_string(), words);

@@ -45,9 +45,11 @@ load is also refused for
   loads through pointers to AF_XDP sockets, BTF objects (what `skc_to_tcp_sock` and its kin
   return), flow keys or maps;
 - records of ring buffers of more than 1 MiB, or more at once, sockets among them;
-- sleepable programs; and programs that replace or trace a function of an isolated one
-  (`freplace`, `fentry`, `fexit`), with or without `strict`: libxdp then attaches a single
-  program without its dispatcher. Load what is to be replaced with `kernel.moat.<type>=0`;
+- sleepable programs;
+- programs that replace a function (`freplace`) which takes anything but the context and then
+  numbers, or returns more than 32 bits; and, with or without `strict`, those that are
+  attached to such a function of an isolated program, or trace another one than its first
+  (`fentry`, `fexit`). Load what is to be changed with `kernel.moat.<type>=0`;
 - more than 96 context fields; and callbacks in a program that uses a map with keys of more
   than 4096 bytes.
 
@@ -93,6 +95,10 @@ What is isolated differs from a plain program in this:
 - A function that `bpf_for_each_map_elem` calls is given a copy of the key
   ([0034](decisions/0034-functions-that-helpers-call.md)). For each such function, up to
   seven, a program takes 1.3 KiB more for each of its runs, and for the longest key.
+- What replaces a function is isolated as the type is that it extends, each of the two by what
+  was set when it was loaded. When it is stopped the program that calls it gets no result, and
+  its run the verdict of a stopped one; it has the time of that run
+  ([0037](decisions/0037-programs-in-the-place-of-functions.md)).
 - Preemption is off while it runs. A run that began with interrupts off, on the CPU that
   counts jiffies, has no budget where the tick is periodic
   ([0015](decisions/0015-who-looks-at-the-clock.md)).
@@ -256,7 +262,11 @@ fn prog_type(ty: u32) -> String {
 fn prog_type_row(out: &mut String, ty: u32) {
     let name = prog_type(ty);
     let Some(row) = prog_types::find(ty) else {
-        writeln!(out, "| {name} | plain | | | |").unwrap();
+        let how = match name.as_str() {
+            "EXT" => "as what it extends",
+            _ => "plain",
+        };
+        writeln!(out, "| {name} | {how} | | | |").unwrap();
         return;
     };
     let sysctl = row.sysctl.trim_end_matches('\0');

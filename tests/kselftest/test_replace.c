@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* moat-test: kernel=test levels=2 keys=13,1,0 timeout=120 */
 /*
- * Who replaces or traces a function of an isolated program is told that it cannot be
- * done, and so is the administrator: libxdp, for one, goes on without. At level 0 it
- * can be done.
+ * Who would replace a function of an isolated program that takes more than numbers beside
+ * the context, or trace one that is not its first, is told that it cannot be done, and so is
+ * the administrator. At level 0 it can be done. What can be done at 2 is in test_ext.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,33 +15,41 @@
 
 static char log_buf[1 << 14];
 static struct btf *btf;
-static int main_id, hole_id;
+static int main_id, hole_id, taker_id;
 
-/* int main(struct xdp_md *ctx), and a function for others to fill in */
+/* int main(struct xdp_md *ctx), and functions for others to fill in */
 static void describe(void)
 {
-	int integer, ctx, proto;
+	int integer, ctx, memory, proto, takes;
 
 	btf = btf__new_empty();
 	integer = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
 	ctx = btf__add_ptr(btf, btf__add_struct(btf, "xdp_md", 0));
+	memory = btf__add_struct(btf, "number", 4);
+	btf__add_field(btf, "n", integer, 0, 0);
+	memory = btf__add_ptr(btf, memory);
 	proto = btf__add_func_proto(btf, integer);
 	btf__add_func_param(btf, "ctx", ctx);
 	main_id = btf__add_func(btf, "main", BTF_FUNC_GLOBAL, proto);
 	hole_id = btf__add_func(btf, "hole", BTF_FUNC_GLOBAL, proto);
-	if (hole_id < 0 || btf__load_into_kernel(btf))
+	takes = btf__add_func_proto(btf, integer);
+	btf__add_func_param(btf, "ctx", ctx);
+	btf__add_func_param(btf, "memory", memory);
+	taker_id = btf__add_func(btf, "taker", BTF_FUNC_GLOBAL, takes);
+	if (taker_id < 0 || btf__load_into_kernel(btf))
 		bail("BTF: %s", strerror(errno));
 }
 
 static int load(enum bpf_prog_type type, const char *name, const struct bpf_insn *insns,
 		size_t cnt, struct bpf_prog_load_opts *opts)
 {
-	struct bpf_func_info infos[] = { { 0, main_id }, { 3, hole_id } };
+	struct bpf_func_info target[] = { { 0, main_id }, { 10, hole_id }, { 12, taker_id } };
+	struct bpf_func_info other[] = { { 0, opts->attach_btf_id ?: (u32)main_id } };
 
 	opts->prog_btf_fd = btf__fd(btf);
-	opts->func_info = infos;
-	opts->func_info_cnt = cnt > 3 ? 2 : 1;
-	opts->func_info_rec_size = sizeof(infos[0]);
+	opts->func_info = cnt > 3 ? target : other;
+	opts->func_info_cnt = cnt > 3 ? 3 : 1;
+	opts->func_info_rec_size = sizeof(other[0]);
 	return bpf_prog_load(type, name, "GPL", insns, cnt, opts);
 }
 
@@ -49,10 +57,19 @@ static int target_load(void)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts);
 	const struct bpf_insn insns[] = {
-		CALL_REL(2),
-		ALU64_IMM(BPF_ADD, R0, 0),
+		MOV_REG(R6, R1),
+		CALL_REL(8),
+		MOV_REG(R7, R0),
+		MOV_REG(R1, R6),
+		MOV_REG(R2, R10),
+		ALU64_IMM(BPF_ADD, R2, -4),
+		ST(BPF_W, R10, -4, 0),
+		CALL_REL(4),
+		ALU64_REG(BPF_ADD, R0, R7),
 		EXIT(),
 		MOV_IMM(R0, 2),
+		EXIT(),
+		MOV_IMM(R0, 0),
 		EXIT(),
 	};
 	int fd = load(BPF_PROG_TYPE_XDP, "target", insns, ARRAY_SIZE(insns), &opts);
@@ -62,13 +79,13 @@ static int target_load(void)
 	return fd;
 }
 
-/* What is loaded to change @target; as libbpf does, again if that fails. */
-static int other_load(int type, const char *name, int target, int *err)
+/* What is loaded to change @function of @target; as libbpf does, again if that fails. */
+static int other_load(int type, const char *name, int target, int function, int *err)
 {
 	const struct bpf_insn insns[] = { MOV_IMM(R0, type == BPF_PROG_TYPE_EXT), EXIT() };
 	LIBBPF_OPTS(bpf_prog_load_opts, opts,
 		.attach_prog_fd = target,
-		.attach_btf_id = hole_id,
+		.attach_btf_id = function,
 		.expected_attach_type = type == BPF_PROG_TYPE_EXT ? 0 : BPF_TRACE_FENTRY,
 	);
 	int fd = load(type, name, insns, ARRAY_SIZE(insns), &opts);
@@ -83,18 +100,18 @@ static int other_load(int type, const char *name, int target, int *err)
 	return load(type, name, insns, ARRAY_SIZE(insns), &opts);
 }
 
-static void cannot_load(int type, const char *name, const char *what)
+static void cannot_load(int type, const char *name, int function, const char *what)
 {
 	int target = target_load(), other, err;
 	s64 refused = moat_counter("refused");
 	char why[128], who[64];
 
-	snprintf(why, sizeof(why), "it would %s a function of an isolated program, target (id %u)",
-		 what, prog_id(target));
+	snprintf(why, sizeof(why), "%s, in the isolated program target (id %u)", what,
+		 prog_id(target));
 	snprintf(who, sizeof(who), "moat: %s (type %s, of test_replace[%d], uid 0): refused: ",
 		 name, type == BPF_PROG_TYPE_EXT ? "ext" : "tracing", getpid());
 	kmsg_mark();
-	other = other_load(type, name, target, &err);
+	other = other_load(type, name, target, function, &err);
 	if (!ok(other < 0 && err == EACCES && strstr(log_buf, why) &&
 		strstr(log_buf, "kernel.moat.xdp=0"),
 		"%s: not done to isolated programs; the verifier log says so", name))
@@ -113,13 +130,13 @@ static void cannot_load(int type, const char *name, const char *what)
 /* Loaded for a program that is not isolated, and attached to one that is. */
 static void cannot_attach(void)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .target_btf_id = hole_id);
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .target_btf_id = taker_id);
 	int plain, isolated, other, link, err;
 	s64 refused = moat_counter("refused");
 
 	moat_set_level(0);
 	plain = target_load();
-	other = other_load(BPF_PROG_TYPE_EXT, "filler", plain, &err);
+	other = other_load(BPF_PROG_TYPE_EXT, "filler", plain, taker_id, &err);
 	moat_set_level(2);
 	isolated = target_load();
 	kmsg_mark();
@@ -127,13 +144,13 @@ static void cannot_attach(void)
 	err = errno;
 	if (!ok(link < 0 && err == EACCES && moat_counter("refused") == refused + 1 &&
 		kmsg_count("moat: filler (type ext, of test_replace[",
-			   "isolated program, target (id ") == 1,
+			   "in the isolated program target (id ") == 1,
 		"what was loaded for another program is not attached; the kernel log says so"))
 		diag("%d, %s; %s", link, strerror(err), kmsg_find("moat: ", NULL) ?: "nothing");
 	ok(prog_run_once(isolated) == 2, "the isolated program is as it was");
 
 	link = bpf_link_create(other, plain, 0, &opts);
-	ok(link >= 0 && prog_run_once(plain) == 1, "where it was loaded for it works (%s)",
+	ok(link >= 0 && prog_run_once(plain) == 3, "where it was loaded for it works (%s)",
 	   strerror(errno));
 	close(link);
 	close(other);
@@ -147,8 +164,10 @@ int main(void)
 		skip_all("no MOAT");
 	describe();
 	moat_set_level(2);
-	cannot_load(BPF_PROG_TYPE_EXT, "filler", "replace");
-	cannot_load(BPF_PROG_TYPE_TRACING, "tracer", "trace");
+	cannot_load(BPF_PROG_TYPE_EXT, "filler", taker_id,
+		    "the function takes a pointer to memory");
+	cannot_load(BPF_PROG_TYPE_TRACING, "tracer", hole_id,
+		    "only the first function can be traced");
 	cannot_attach();
 	return finish();
 }

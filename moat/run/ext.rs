@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What `run/extension.S` does not do itself: around the call of a program that is in the place
+//! of a function.
+//!
+//! Context: as in `run/mod.rs`.
+
+#![forbid(unsafe_code)]
+
+use super::{violation, Run};
+use crate::edge::site::Site;
+
+/// Called before: where it is entered, or zero, and the run is to be stopped.
+#[inline(always)]
+pub fn go(run: Run<'_>, site: Site<'_>) -> u64 {
+    let entry = site.extension();
+    if entry == 0 {
+        // The function's first instruction does not lead here then.
+        violation::no_return(&run);
+        return 0;
+    }
+    // From here on there is a deadline, which what it calls is told.
+    if run.is_over(site) {
+        return 0;
+    }
+    run.store();
+    entry
+}
+
+/// Called when it is done, and may have changed the context and the packet.  Returns whether
+/// the run is to be stopped: what is in the place of a function that was stopped has no result.
+#[inline(always)]
+pub fn back(run: Run<'_>, site: Site<'_>) -> u64 {
+    match site.extension_is_dead() {
+        true => 1,
+        false => super::tail::tail_back(run),
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Programs in the place of functions of others: see ext.h. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include "ext.h"
+
+static struct btf *btf;
+static int id[LAST];
+static const char *const names[] = {
+	"start", "alone", "pair", "four", "memory", "number", "wide",
+};
+
+static struct {
+	int at[LAST], order[LAST], functions;
+	int from[32], to[32], calls;
+} built;
+
+static void param(int type)
+{
+	if (btf__add_func_param(btf, "arg", type))
+		bail("BTF: %s", strerror(errno));
+}
+
+void describe(const struct prog_type *type)
+{
+	int integer, number, ctx, memory, proto[LAST];
+
+	t = type;
+	btf__free(btf);
+	btf = btf__new_empty();
+	integer = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
+	number = btf__add_int(btf, "long", 8, BTF_INT_SIGNED);
+	ctx = btf__add_ptr(btf, btf__add_struct(btf, type == &xdp ? "xdp_md" : "__sk_buff", 0));
+	memory = btf__add_ptr(btf, number);
+	for (int f = 0; f < LAST; f++) {
+		static const int scalars[LAST] = { [PAIR] = 2, [FOUR] = 4, [NUMBER] = 1 };
+
+		proto[f] = btf__add_func_proto(btf, f == WIDE ? number : integer);
+		if (f != NUMBER)
+			param(ctx);
+		for (int i = 0; i < scalars[f]; i++)
+			param(number);
+		if (f == MEMORY)
+			param(memory);
+	}
+	for (int f = 0; f < LAST; f++)
+		id[f] = btf__add_func(btf, names[f], BTF_FUNC_GLOBAL, proto[f]);
+	if (id[LAST - 1] < 0 || btf__load_into_kernel(btf))
+		bail("BTF: %s", strerror(errno));
+}
+
+int function_id(enum function f)
+{
+	return id[f];
+}
+
+void function(enum function f)
+{
+	if (!built.functions)
+		cnt = 0;
+	built.at[f] = cnt;
+	built.order[built.functions++] = f;
+}
+
+void call(enum function f)
+{
+	built.from[built.calls] = cnt;
+	built.to[built.calls++] = f;
+	E(CALL_REL(0));
+}
+
+static int finish_build(enum bpf_prog_type type, const char *name, int level,
+			struct bpf_prog_load_opts *opts)
+{
+	struct bpf_func_info infos[LAST];
+	int fd;
+
+	for (int i = 0; i < built.calls; i++)
+		insns[built.from[i]].imm = built.at[built.to[i]] - built.from[i] - 1;
+	for (int i = 0; i < built.functions; i++) {
+		infos[i].insn_off = built.at[built.order[i]];
+		infos[i].type_id = id[built.order[i]];
+	}
+	opts->prog_btf_fd = btf__fd(btf);
+	opts->func_info = infos;
+	opts->func_info_cnt = built.functions;
+	opts->func_info_rec_size = sizeof(infos[0]);
+	moat_set_level(level);
+	memset(prog_log, 0, sizeof(prog_log));
+	fd = bpf_prog_load(type, name, "GPL", insns, cnt, opts);
+	if (fd < 0) {
+		opts->log_buf = prog_log;
+		opts->log_size = sizeof(prog_log);
+		opts->log_level = 1;
+		fd = bpf_prog_load(type, name, "GPL", insns, cnt, opts);
+	}
+	cnt = 0;
+	memset(&built, 0, sizeof(built));
+	return fd;
+}
+
+int try_build(const char *name, int level)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts);
+
+	return finish_build(t->type, name, level, &opts);
+}
+
+int build(const char *name, int level)
+{
+	int fd = try_build(name, level);
+
+	if (fd < 0)
+		bail("%s: %s\n%s", name, strerror(errno), prog_log);
+	if ((moat_layer(fd) != NONE) != (level != 0))
+		bail("%s is %s", name, moat_layer_name[moat_layer(fd)]);
+	return fd;
+}
+
+int build_for(enum bpf_prog_type type, enum bpf_attach_type attach, const char *name, int level,
+	      int target, enum function of)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts,
+		.attach_prog_fd = target,
+		.attach_btf_id = id[of],
+		.expected_attach_type = attach,
+	);
+
+	return finish_build(type, name, level, &opts);
+}
+
+int attach(int prog, int target, enum function of)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .target_btf_id = id[of]);
+
+	return bpf_link_create(prog, target, 0, &opts);
+}

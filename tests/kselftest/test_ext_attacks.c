@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=180 */
+/*
+ * Does a program in the place of another's function get at more than is its own, or who calls
+ * it at more than that is to have?
+ *
+ * Neither program was looked at by a verifier. One writes to the kernel, runs for ever, or looks
+ * for what its caller has left; the other passes what is no context, or goes where nothing is.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include "attack.h"
+#include "ext.h"
+
+static const struct prog_type *const types[] = { &xdp, &sched_cls };
+
+/* Returns @f's result, if it comes to that; what is in R2 and on is for @f. */
+static int target_load(enum function f, int at)
+{
+	function(MAIN);
+	E(MOV_REG(R6, R1), MOV_IMM(R2, 5), MOV_IMM(R3, 6));
+	call(f);
+	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
+	function(f);
+	E(MOV_IMM(R0, 10), EXIT());
+	return build("target", at);
+}
+
+static int ext(int target, enum function f, const char *name)
+{
+	int fd = build_for(BPF_PROG_TYPE_EXT, 0, name, level, target, f);
+
+	if (fd < 0)
+		bail("%s: %s\n%s", name, strerror(errno), prog_log);
+	return fd;
+}
+
+static int attached(int prog, int target, enum function f)
+{
+	int link = attach(prog, target, f);
+
+	if (link < 0)
+		bail("attach: %s", strerror(errno));
+	return link;
+}
+
+/* What it does is stopped, and with it the whole run, but not the program that called it. */
+static void writer(void)
+{
+	int target_fd = target_load(ALONE, level), fd, link;
+	s64 violations = moat_counter("violations"), ret;
+
+	canary_reset();
+	function(ALONE);
+	E(LD_IMM64(R2, target("data")), LD_IMM64(R3, MARK), STX(BPF_DW, R2, R3, 0),
+	  MOV_IMM(R0, t->pass), EXIT());
+	fd = ext(target_fd, ALONE, "rogue_part");
+	link = attached(fd, target_fd, ALONE);
+	kmsg_mark();
+	ret = prog_run_once(target_fd);
+	if (!level) {
+		ok(ret == t->pass && canary("data") == MARK,
+		   "0: %s: what replaces a function writes to the kernel", t->name);
+	} else {
+		ok(ret == t->safe && canary("data") != MARK &&
+		   reported(kmsg_stopped(fd, "rogue_part"), "write", target("data")) &&
+		   moat_counter("violations") == violations + 1,
+		   "2: %s: what replaces a function writes to the kernel: stopped", t->name);
+		ok(prog_run_once(target_fd) == t->safe,
+		   "2: %s: the packets of who calls it go no further", t->name);
+	}
+	close(link);
+	ok(prog_run_once(target_fd) == 10, "%d: %s: without it the program runs as before", level,
+	   t->name);
+	close(fd);
+	close(target_fd);
+}
+
+/*
+ * The context that it passes is another's memory. That is where a struct xdp_buff would have the
+ * address of the packet.
+ */
+static void forged_context(void)
+{
+	int target_fd, fd, link;
+	s64 ret;
+
+	if (t != &xdp)
+		return;
+	canary_reset();
+	function(MAIN);
+	/* Nobody looks at what follows what is wrong: zero, as it happens */
+	E(LD_MAP_VALUE(R7, loot, 24), LDX(BPF_DW, R3, R7, 0), ALU64_REG(BPF_ADD, R1, R3),
+	  LD_IMM64(R1, target("data")));
+	call(ALONE);
+	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
+	function(ALONE);
+	E(MOV_IMM(R0, 10), EXIT());
+	loot_clear();
+	target_fd = build("rogue_caller", level);
+	function(ALONE);
+	E(LDX(BPF_W, R0, R1, offsetof(struct xdp_md, data)), EXIT());
+	fd = ext(target_fd, ALONE, "reader");
+	link = attached(fd, target_fd, ALONE);
+	ret = prog_run_once(target_fd);
+	ok(((u32)ret == (u32)canary("data")) == !level && ret,
+	   "%d: what is passed as the context is %s (%lx)", level,
+	   level ? "the context" : "another's memory", ret);
+	diag("%lx is there", canary("data"));
+	close(link);
+	close(fd);
+	close(target_fd);
+}
+
+/* What lies above its stack: with one argument three words that are none */
+static void above_stack(int target_level)
+{
+	int target_fd, fd, link, now = level;
+	bool clean = true;
+
+	level = target_level;
+	target_fd = target_load(PAIR, target_level);
+	level = now;
+	function(PAIR);
+	for (int i = 0; i < 4; i++)
+		E(LDX(BPF_DW, R3, R10, 8 * i), LD_MAP_VALUE(R7, loot, 8 * i),
+		  STX(BPF_DW, R7, R3, 0));
+	E(MOV_IMM(R0, t->pass), EXIT());
+	fd = ext(target_fd, PAIR, "looks_up");
+	link = attached(fd, target_fd, PAIR);
+	loot_clear();
+	ok(prog_run_once(target_fd) == t->pass, "%d: %s: looks at what is above its stack", level,
+	   t->name);
+	for (int i = 0; i < 4; i++)
+		clean &= loot_at(i) >> 40 != 0xffffff;
+	if (level)
+		ok(clean && loot_at(0) == 5 && loot_at(1) == 6 && !loot_at(2) && !loot_at(3),
+		   "2: %s: its arguments are there, and nothing else (%lx %lx %lx %lx)", t->name,
+		   loot_at(0), loot_at(1), loot_at(2), loot_at(3));
+	else
+		ok(!clean, "0: %s: addresses of the kernel are there", t->name);
+	close(link);
+	close(fd);
+	close(target_fd);
+}
+
+/* It does not end. */
+static void endless(void)
+{
+	int target_fd, fd, link, budget;
+	u64 begin;
+	s64 ret;
+
+	if (!level)
+		return;		/* nothing would end it */
+	target_fd = target_load(ALONE, level);
+	function(ALONE);
+	E(MOV_IMM(R0, 0), JMP_IMM(BPF_JEQ, R0, 0, -1), EXIT());
+	fd = ext(target_fd, ALONE, "endless");
+	link = attached(fd, target_fd, ALONE);
+	budget = moat_set_budget(1);
+	kmsg_mark();
+	begin = now_ns();
+	ret = prog_run_once(target_fd);
+	begin = now_ns() - begin;
+	ok(ret == t->safe && kmsg_stopped(fd, "endless"),
+	   "2: %s: what runs for ever is stopped (%lu ms)", t->name, begin / 1000000);
+	moat_set_budget(budget);
+	close(link);
+	ok(prog_run_once(target_fd) == 10, "2: %s: and who called it goes on without", t->name);
+	close(fd);
+	close(target_fd);
+}
+
+/* It goes on in one that goes on in itself: counted, as plainly. */
+static void chain(void)
+{
+	int array = map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 2), target_fd, next, fd, link;
+	u32 zero = 0, one = 1;
+	s64 ret;
+
+	function(MAIN);
+	E(MOV_REG(R6, R1), LD_MAP_VALUE(R7, loot, 16), MOV_IMM(R3, 1),
+	  ATOMIC(BPF_DW, BPF_ADD, R7, R3, 0), MOV_REG(R1, R6), LD_MAP_FD(R2, array),
+	  MOV_IMM(R3, 0), CALL(tail_call), MOV_IMM(R0, 77), EXIT());
+	next = build("next", level);
+	target_fd = target_load(ALONE, level);
+	function(ALONE);
+	E(LD_MAP_FD(R2, array), MOV_IMM(R3, 0), CALL(tail_call), MOV_IMM(R0, 78), EXIT());
+	fd = ext(target_fd, ALONE, "chain");
+	link = attached(fd, target_fd, ALONE);
+	loot_clear();
+	if (map_update(array, &zero, &next))
+		bail("array: %s", strerror(errno));
+	ret = prog_run_once(target_fd);
+	ok(ret == 77 && loot_at(2) == 33,
+	   "%d: %s: what replaces a function goes on 33 times (%lu, returns %ld)", level, t->name,
+	   loot_at(2), ret);
+	ok(map_update(array, &one, &target_fd) < 0,
+	   "%d: %s: who has such a program in it is in no array", level, t->name);
+	close(link);
+	close(fd);
+	close(next);
+	close(target_fd);
+	close(array);
+}
+
+/*
+ * A jump to the middle of the instruction that is changed, or to the way out with nothing
+ * there: an image that the JIT did not make.
+ */
+static int spoilt(const char *with)
+{
+	if (write_file(SPOIL, "%s", with))
+		bail("%s: %s", SPOIL, strerror(errno));
+	function(MAIN);
+	call(ALONE);
+	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
+	function(ALONE);
+	E(LD_IMM64(R1, SPOIL_ME), MOV_IMM(R0, 10), EXIT());
+	return try_build("image", 2);
+}
+
+static void images(void)
+{
+	int fd;
+
+	if (!level || t != &xdp)
+		return;
+	kmsg_mark();
+	/* Behind NOP, NOP, push rbp, mov rbp, rsp: back to the second byte of the first NOP */
+	fd = spoilt("1 ebf4");
+	ok(kmsg_find("image (", "refused"),
+	   "2: a jump to the middle of what an attach changes: refused");
+	close(fd);
+	/* Over MOV, LEAVE, POP and the jump to the gate, to the way behind: nothing is there */
+	fd = spoilt("1 eb15");
+	kmsg_mark();
+	ok(fd >= 0 && prog_run_once(fd) == t->safe && kmsg_find("image (", RETURN),
+	   "2: a jump to the way out with nothing there: stopped");
+	diag("%s", kmsg_find("moat: ", NULL) ?: "nothing");
+	close(fd);
+}
+
+static void attacks(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		describe(types[i]);
+		writer();
+		forged_context();
+		above_stack(level);
+		if (level)
+			above_stack(0);
+		endless();
+		chain();
+		images();
+		if (level)
+			ok(others_run(), "2: %s: other programs run as before", t->name);
+	}
+}
+
+int main(void)
+{
+	return at_each_level(attacks);
+}
