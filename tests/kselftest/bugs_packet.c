@@ -8,7 +8,7 @@
  * and the pointer is one to the packet, as the program has it.
  *
  * CVE-2024-58100 and CVE-2024-58237 do the same by programs that replace functions and by
- * tail calls, of which MOAT isolates neither.
+ * tail calls: test_stale_packets.
  */
 #include <bpf/btf.h>
 #include <errno.h>
