@@ -6,11 +6,11 @@
 
 use super::off;
 use crate::code::loading::Loading;
-use crate::code::sites::EXT;
 use crate::edge::ffi::{moat_domain, moat_image, moat_return_t, moat_site};
 use core::cell::UnsafeCell;
 use core::ptr::addr_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use kernel::bindings;
 
 /// See the module documentation.
 #[repr(transparent)]
@@ -120,7 +120,9 @@ impl Gates {
                     &*(addr_of!((*site).func) as *const AtomicU64),
                 )
             };
-            if id == u64::from(EXT) && ip.wrapping_sub(image.start) < image.len {
+            if id == u64::from(bindings::moat_call_MOAT_CALL_EXT)
+                && ip.wrapping_sub(image.start) < image.len
+            {
                 func.store(domain, Ordering::Relaxed);
                 map.store(entry, Ordering::Release);
             }

@@ -26,6 +26,8 @@ pub const MOAT_DOM_LOAD: u32 = 0x8;
 pub const MOAT_DOM_LEAF: u32 = 0x10;
 pub const MOAT_DOM_VIEW: u32 = 0x20;
 pub const MOAT_DOM_GRANTS: u32 = 0x80;
+pub const MOAT_EXT_ARGS: u32 = 4;
+pub const moat_call_MOAT_CALL_EXT: u32 = 0x100b;
 pub const MAX_BPF_STACK: u32 = 512;
 pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 pub const BPF_LD: u32 = 0x00;
@@ -108,6 +110,7 @@ pub struct moat_ctx_plan {
     pub writes_fields: bool,
     pub reads_sk: bool,
     pub classic: bool,
+    pub args: u32,
 }
 
 impl Default for moat_ctx_plan {
