@@ -116,6 +116,9 @@ kernel-here: packages
 install-here:
 	@$(SCRIPTS)/install-here
 
+remove-here:
+	@$(SCRIPTS)/remove-here
+
 test-here:
 	@tests/here --check
 	@$(MAKE) -s programs
@@ -135,4 +138,4 @@ distclean:
 	@$(SCRIPTS)/clean all
 
 .PHONY: help packages check kernel kernels programs run shell has-command guest test test-full \
-	test-mutants test-bochs test-here kernel-here install-here bench clean distclean
+	test-mutants test-bochs test-here kernel-here install-here remove-here bench clean distclean
