@@ -485,13 +485,18 @@ struct rogue rogue_load(const struct prog_type *type, bool write, int shares)
 	return rogue;
 }
 
-s64 rogue_attack(const struct rogue *rogue, u64 where)
+void rogue_aim(const struct rogue *rogue, u64 where)
 {
 	u64 value[WORDS] = { [WHERE] = where };
 	u32 zero = 0;
 
 	if (map_update(rogue->loot, &zero, value))
 		bail("a rogue's map: %s", strerror(errno));
+}
+
+s64 rogue_attack(const struct rogue *rogue, u64 where)
+{
+	rogue_aim(rogue, where);
 	return prog_run_once(rogue->prog);
 }
 

@@ -180,6 +180,8 @@ struct rogue {
 
 /* @shares: a map that it may read, or -1. */
 struct rogue rogue_load(const struct prog_type *type, bool write, int shares);
+/* Has its next run go there. */
+void rogue_aim(const struct rogue *rogue, u64 where);
 s64 rogue_attack(const struct rogue *rogue, u64 where);
 /* Whether it got past the access, and what it read in it. */
 bool rogue_got(const struct rogue *rogue, u64 *what);

@@ -16,6 +16,8 @@
 #define PKRS 0x6e1
 /* All but key 0, which is the kernel's, and key 1, which is on the IDT. */
 #define OTHER_KEYS 0xfffffff0ULL
+/* Of CPU 0: arch/x86/include/asm/moat.h, MOAT_RESUME_BASE; nothing is this far into it. */
+#define RESUME_WORD (0xfffffe8000000000ULL + 2048)
 
 static int msr = -1;
 static bool bochs;
@@ -139,6 +141,73 @@ static void table(void)
 	munmap(user, 4096);
 }
 
+/* The verdict of a run with interrupts off, or in another context; -1: none */
+static s64 verdict_in(const char *context, int prog)
+{
+	int fd = open("/sys/kernel/debug/moat_test/run_in", O_RDWR | O_CLOEXEC);
+	char text[96] = {};
+	unsigned long runs = 0, verdict;
+
+	if (fd < 0)
+		bail("run_in: %s", strerror(errno));
+	if (dprintf(fd, "%d %s 0 1", prog, context) < 0 ||
+	    pread(fd, text, sizeof(text) - 1, 0) <= 0 ||
+	    sscanf(text, "%lu %lu", &runs, &verdict) != 2 || runs != 1) {
+		diag("in %s: %s: '%s'", context, strerror(errno), text);
+		verdict = -1;
+	}
+	close(fd);
+	return verdict;
+}
+
+static u64 read_by_program(u64 where)
+{
+	struct rogue rogue = rogue_load(&xdp, false, -1);
+	u64 word = 0;
+
+	if (rogue_attack(&rogue, where) != xdp.pass || !rogue_got(&rogue, &word))
+		bail("what all programs may read cannot be read");
+	rogue_close(&rogue);
+	return word;
+}
+
+/* What becomes of a write that PKRS allows to be read, or not even that */
+static bool gets_there(const char *context, u64 where)
+{
+	struct rogue rogue = rogue_load(&xdp, true, -1);
+	s64 verdict;
+	bool there;
+
+	rogue_aim(&rogue, where);
+	verdict = verdict_in(context, rogue.prog);
+	there = rogue_got(&rogue, NULL);
+	if (verdict != (there ? xdp.pass : xdp.safe))
+		bail("in %s: neither stopped nor successful", context);
+	rogue_close(&rogue);
+	return there;
+}
+
+/*
+ * The write-disable bits of PKRS hold for the kernel only while CR0.WP is set, as the
+ * write bit of page-table entries does; the access-disable bits always do. Linux has WP
+ * set from the first instruction in C to kexec, and pins it. A kernel that did not would
+ * have no read-only key, and programs could write the IDT.
+ */
+static void cr0_wp(void)
+{
+	u64 before = read_by_program(RESUME_WORD);
+
+	canary_reset();
+	ok(!gets_there("irqoff", RESUME_WORD) && read_by_program(RESUME_WORD) == before,
+	   "CR0.WP: a key that is open for reading is not written");
+	ok(gets_there("irqoff_wp", RESUME_WORD) &&
+	   read_by_program(RESUME_WORD) == ROGUE_WRITES,
+	   "CR0.WP clear: it is");
+	ok(!gets_there("irqoff_wp", target("data")) && canary("data") != ROGUE_WRITES,
+	   "CR0.WP clear: a key that is closed is not");
+	ok(!gets_there("irqoff", RESUME_WORD), "CR0.WP is set again");
+}
+
 static int keys_before = 13;
 
 static void restore(void)
@@ -166,5 +235,6 @@ int main(void)
 	a_run();
 	implicit_accesses();
 	table();
+	cr0_wp();
 	return finish();
 }
