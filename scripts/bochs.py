@@ -19,6 +19,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # one of ours. Its CPUID has the TSC 4.2 GHz, but what the TSC counts is instructions.
 IPS = 25000000
 MODEL = "arrow_lake"
+# More of it than its name: Linux would have to know a size of AMX state that is not Bochs's.
+MODELS = {"max,+pks": MODEL, "sapphire_rapids":
+          'sapphire_rapids, exclude_features="amx,amx_bf16,amx_int8"'}
 # clearcpuid: no FSRM, since this kernel clears ERMS for want of MSR_IA32_MISC_ENABLE, which
 # Bochs does not have, and its memmove() for FSRM goes on to the one for ERMS; and no
 # APERFMPERF, which Bochs does not have either, and each tick would look for. A byte on
@@ -201,7 +204,7 @@ def start(o, run):
     with open(run + "/bochsrc", "w") as f:
         f.write(BOCHSRC.format(
             share=where + "/share", run=run, cpus=o.cpus, ips=IPS, mem=min(megabytes(o.mem), 1024),
-            model=MODEL if o.cpu == "max,+pks" else o.cpu))
+            model=MODELS.get(o.cpu, o.cpu)))
     ours, theirs = pty.openpty()
     env = dict(os.environ, LTDL_LIBRARY_PATH=where + "/lib", BXSHARE=where + "/share",
                TERM="xterm", LINES="50", COLUMNS="100")
