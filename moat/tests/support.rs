@@ -172,20 +172,26 @@ asked.
 
 What has run where (`make test`, `make test-bochs`; [0035](decisions/0035-a-second-cpu.md)):
 
-| | QEMU 7.2 (TCG), `max,+pks` | Bochs 3.0, `arrow_lake` | a real CPU |
+| | QEMU 7.2 (TCG), `max,+pks` | Bochs 3.0 | a real CPU |
 | --- | --- | --- | --- |
-| one CPU | - | `results_code`, `_maps`, `_packet`, `arguments`, `classic`, `inner`, `secrets`, `domains`, `pcid`, `pkrs` | none |
-| four CPUs | all | `containment`, `context`, `lifecycle`, `stack`, `stale` | none |
+| one CPU | - | `arrow_lake`: what `tests/bochs` lists for it | none |
+| four CPUs | all | `sapphire_rapids` without AMX: `containment`, `stack`, `stale`; `arrow_lake`: `context`, `lifecycle` | none |
 | keys, views | yes | yes | - |
-| PCIDs | has none | has them, but keeps nothing over a write of CR3 | - |
+| PCIDs, INVPCID | has none | has them, but keeps nothing over a write of CR3 | - |
 | what a TLB keeps over writes of PKRS | nothing | all | - |
-| levels of page tables | 5, 4 (`make test-full`) | 4 | - |
+| what INVLPG, CR3, CR4 and INVPCID have it forget (`test_tlb`) | as the SDM says, where it has them | the same | - |
+| levels of page tables | 5; 4 with `no5lvl` (`test_paging`, `make test-full`) | 4 in `arrow_lake`, 5 in `sapphire_rapids` | - |
+| PKRS: bits, keys, CR0.WP, SMAP, accesses to IDT, GDT and TSS (`test_pkrs`) | as the SDM says | but for two things ([0035](decisions/0035-a-second-cpu.md)) | - |
 | NMI | from the host, and IPIs | IPIs | - |
 | #MC | from the host | none | - |
 
-The module
-refuses to load without PKS, SMAP and CR0.WP, and with page table isolation on: boot
-with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
+The module refuses to load without PKS, SMAP and CR0.WP, and with page table isolation on: boot
+with `nopti`, which the CPUs that have PKS allow. While CR0.WP is clear a key that is open for
+reading is open for writing, and programs could write the IDT (`test_pkrs` does so with the page
+they resume from). Linux 6.1 has it set from early boot on, puts it back in `write_cr0()`, and
+clears it for kexec only, when nothing runs any more; another module must not, and SMM and
+the firmware's runtime services are trusted not to come back with it clear. What emulation
+does not show:
 
 - PEBS and BTS write their buffers with the rights of what runs, and in BPF mode those
   pages are closed. MOAT does not turn them off; do not use them meanwhile.
@@ -199,10 +205,14 @@ with `nopti`, which the CPUs that have PKS allow. What emulation does not show:
   classic filters of unprivileged users is not in isolated images. Side channels are
   not in scope; the jumps of the gates are not retpolines.
 - Real costs of PKRS writes, of flushes, and of entries with PCID are not measured.
-- That a view keeps its translations from run to run, and loses what was taken out of it:
-  `test_pcid` asks, but Bochs drops them at each switch.
-- Machine checks that come together with NMIs: in QEMU's order Linux itself does not
-  survive them.
+- That a view keeps its translations from run to run, and loses what was taken out of it only by
+  the flush: `test_pcid` and `test_tlb` ask, but QEMU has no PCIDs, and Bochs drops all that is
+  not global at each write of CR3. With the flush left out Bochs shows a page that another
+  program's key opens, and both show threads of the kernel what is gone (`test_stale`).
+- The order of #MC and NMI. By the SDM (Vol. 3A, 6.9) the machine check is taken first if both are
+  pending. QEMU has #MC interrupt the first instruction of an NMI's handler, and a second NMI,
+  let in by its IRET, overwrites the first one's frame: Linux itself does not survive them
+  together. Bochs has nothing to inject a machine check with.
 - PREEMPT_RT, and hypervisors that pass PKS on, have not been tried.
 
 Nothing of this page holds for test kernels (`patches/test/`): they let root load programs past
