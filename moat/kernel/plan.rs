@@ -29,6 +29,8 @@ pub struct Kept {
     pub writes_fields: bool,
     pub reads_sk: bool,
     pub classic: bool,
+    /// Numbers that follow the context, of an extension; at most `MOAT_EXT_ARGS`.
+    pub args: u8,
 }
 
 impl Kept {
@@ -46,6 +48,7 @@ impl Kept {
             writes_fields: plan.writes_fields,
             reads_sk: plan.reads_sk,
             classic: plan.classic,
+            args: plan.args as u8,
         }
     }
 }
