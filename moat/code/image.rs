@@ -99,6 +99,14 @@ fn entry_for(
     (entry, map.map_or(0, |(_, call)| call as *const _ as u64))
 }
 
+/// The same site, in a program that may hold a lock.
+fn may_lock(program: &Program, site: ffi::moat_site) -> ffi::moat_site {
+    match program.locks {
+        true => sites::unlocked(site),
+        false => site,
+    }
+}
+
 /// Which enter gate the images of `program` jump to.
 pub fn enter_gate(program: &Program) -> u64 {
     let flags = program.gates.flags().load(Ordering::Relaxed);
@@ -130,7 +138,8 @@ impl Loading {
         ret: ffi::moat_return_t,
     ) -> Coded<usize> {
         if func == sites::EXT_FUNC {
-            return self.put_site(program, name, sites::extension(ret));
+            let site = sites::extension(ret);
+            return self.put_site(program, name, may_lock(program, site));
         }
         let known = self.sites.iter().rev().take(64).find(|s| s.func == func);
         let id = match known {
@@ -150,10 +159,6 @@ impl Loading {
             sites::TAIL_CALL => (sites::tail_entry(name.0), program.array_of_programs(map)),
             id => entry_for(program, contract, id, func, map),
         };
-        let (entry, unlocked) = match program.locks && id as u32 != sites::SPIN_UNLOCK {
-            true => (ffi::addr(ffi::moat_unlocked), entry),
-            false => (entry, 0),
-        };
         let site = ffi::moat_site {
             ret,
             entry,
@@ -161,7 +166,11 @@ impl Loading {
             contract: contract as *const Contract as u64,
             id: id as u64,
             map,
-            unlocked,
+            unlocked: 0,
+        };
+        let site = match id as u32 {
+            sites::SPIN_UNLOCK => site,
+            _ => may_lock(program, site),
         };
         self.put_site(program, name, site)
     }

@@ -65,6 +65,15 @@ pub fn tail_entry(image: u32) -> u64 {
     }
 }
 
+/// The same site, but not for a run that holds a lock.
+pub fn unlocked(site: ffi::moat_site) -> ffi::moat_site {
+    ffi::moat_site {
+        entry: addr(ffi::moat_unlocked),
+        unlocked: site.entry,
+        ..site
+    }
+}
+
 /// What the site calls of a function that another program may take the place of.  Nothing is
 /// there yet.
 pub fn extension(ret: ffi::moat_return_t) -> ffi::moat_site {
@@ -75,6 +84,7 @@ pub fn extension(ret: ffi::moat_return_t) -> ffi::moat_site {
         contract: 0,
         id: EXT.into(),
         map: 0,
+        unlocked: 0,
     }
 }
 
