@@ -33,7 +33,7 @@ static const char rules[] =
 	"$i -t raw -A OUTPUT " BYTECODE("udp[8] = 0x05 or ip[8] < 32") "-j DROP; "
 	"$i -N bpf; $i -A INPUT -p udp -j bpf; "
 	"$i -A bpf -m bpf --object-pinned " PINNED " -m comment --comment 'odd ones' -j RETURN; "
-	"$i -A bpf " BYTECODE("udp dst port 5004 or udp dst port 5006") "-j REJECT; "
+	"$i -A bpf " BYTECODE("udp dst port 5004 or udp dst port 5006") "-j DROP; "
 	"$i -A bpf ! -s 127.0.0.2 " BYTECODE("udp[8 + 20:4] & 0x7 != udp[2:2] & 0x7") "-j DROP; "
 	"$i -A OUTPUT -p udp -m bpf --object-pinned " PINNED " " BYTECODE("greater 100") "-j ACCEPT; "
 	"$i -A OUTPUT " BYTECODE("dst host 127.0.0.3 or icmp") "-j ACCEPT";
