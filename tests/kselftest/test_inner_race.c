@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 full=1 timeout=240 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13 full=1,0 timeout=240 */
 /*
  * Many change the same maps of maps at once, in every way there is, while programs use
  * them and come and go; some change what a descriptor means in the midst of it. Are

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 keys=13,0 timeout=120 */
+/* moat-test: kernel=test levels=2 keys=13 full=0 timeout=120 */
 /*
  * Does iptables -m bpf match the same when what it loads is isolated? Bytecode and a pinned
  * program, by both kinds of iptables: the same datagrams are sent over loopback at level 0

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 keys=13,0 full=1 timeout=300 */
+/* moat-test: kernel=test,preempt levels=2 keys=13 full=1,0 timeout=300 */
 /*
  * Does debugfs list what is isolated, each program once, with what it is and does? Also
  * thousands of them, while others come and go; and nobody waits for a slow reader.

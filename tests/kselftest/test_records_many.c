@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13 timeout=60 */
+/* moat-test: kernel=test levels=2 cpus=4 keys=13 timeout=60 */
 /*
  * Does a ring buffer have all records of programs on four CPUs, whole and in order, while
  * its consumer takes them? And may a program hold as many as the verifier lets it?

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=120 */
+/* moat-test: kernel=test levels=2 cpus=4 keys=13,0 timeout=120 */
 /*
  * Do functions that helpers call do the same in isolated programs?
  */

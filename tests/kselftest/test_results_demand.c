@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=300 */
+/* moat-test: kernel=test levels=2 cpus=4 keys=13,0 timeout=300 */
 /*
  * Do programs do the same with maps that make their elements on demand, LPM tries and
  * hashes without preallocation, when they are isolated? While these grow, with user

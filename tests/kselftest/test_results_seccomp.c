@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=product,preempt levels=2 cpus=2 keys=13,0 full=1 timeout=600 */
+/* moat-test: kernel=product levels=2 cpus=2 keys=13,0 full=1 timeout=600 */
 /*
  * Do filters of system calls return the same, isolated at both levels, confined and plain?
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 keys=13,0 timeout=240 */
+/* moat-test: kernel=test levels=2 keys=13 full=0 timeout=240 */
 /*
  * Do IPAddressDeny=, IPAddressAllow=, IPAccounting= and filters of one's own hold as systemd
  * itself sets them up, when the programs that it loads are isolated?

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 keys=13,0 timeout=240 */
+/* moat-test: kernel=test levels=2 keys=13 full=0 timeout=240 */
 /*
  * Do tc and ip set up the same when what they load is isolated, with other filters and
  * actions beside it? The same frames go through each arrangement at level 0 and at level 2:

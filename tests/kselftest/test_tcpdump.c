@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 keys=13,0 timeout=180 */
+/* moat-test: kernel=test levels=2 keys=13 full=0 timeout=180 */
 /*
  * Does tcpdump capture the same when its filters are isolated? All of these at once, each
  * with a tcpdump of its own, at level 0 and at level 2: their files must have the same

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 keys=13,0 timeout=120 */
+/* moat-test: kernel=test levels=2 keys=13 full=0 timeout=120 */
 /*
  * Do programs as people write them carry traffic as before: a load balancer, a chain of
  * policies, exporters of flows, a limiter of rates, a receiver in user space, a SYN proxy?

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# moat-test: kernel=test levels=2 cpus=4 keys=13,0 timeout=300
+# moat-test: kernel=test levels=2 cpus=4 keys=13 full=0 timeout=300
 # Do xdp-loader and xdp-filter of xdp-tools, as the distribution ships them, do the same with
 # isolated programs? libxdp has its dispatcher call two programs of ours, each in
 # the place of one of its functions, and puts another dispatcher in its place while it runs.
