@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=180 */
+/* moat-test: kernel=test levels=2 cpus=4 keys=13,0 timeout=180 */
 /*
  * Does a program do the same in the place of another's function (freplace), whichever of the
  * two is isolated? Arguments, the context, the packet and the result go to it and back; it

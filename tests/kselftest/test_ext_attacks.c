@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=180 */
+/* moat-test: kernel=test levels=2 cpus=4 keys=13,0 timeout=180 */
 /*
  * Does a program in the place of another's function get at more than is its own, or who calls
  * it at more than that is to have?
