@@ -129,7 +129,7 @@ static void *forges(void *arg)
  */
 static void forged(void)
 {
-	int map = demand_map(BPF_MAP_TYPE_LPM_TRIE, 8, 64), keys, prog, i;
+	int map = demand_map(BPF_MAP_TYPE_LPM_TRIE, 8, 64), keys, prog, at, i;
 	struct forger f = { .one = 32, .other = 40 };
 	u32 key[4] = {}, longest = 0;
 	pthread_t thread;
@@ -140,11 +140,12 @@ static void forged(void)
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, keys, 0);
 	if (shared == MAP_FAILED)
 		bail("mmap: %s", strerror(errno));
-	/* the key is the last of the page */
-	f.prefix = (u32 *)(shared + 4088);
+	/* The key is the last of the page; a plain kernel reads on, and wants something there. */
+	at = moat_present() ? 4088 : 4080;
+	f.prefix = (u32 *)(shared + at);
 	f.prefix[1] = 0x01020304;
 	cnt = 0;
-	E(LD_MAP_VALUE(R9, keys, 4088));
+	E(LD_MAP_VALUE(R9, keys, at));
 	for (i = 0; i < 60; i++) {
 		E(MOV_REG(R2, R9), MOV_REG(R3, R9), MOV_IMM(R4, 0), LD_MAP_FD(R1, map));
 		if (i % 3 == 0)
