@@ -31,11 +31,13 @@
 /* Users that nobody was before */
 static int fresh_uid;
 
-/* The packet's socket is open to everybody, and programs that look are not isolated. */
-static bool look_at_socket(void)
+/* Everybody may use such a map, and programs that do are not isolated. */
+static int on_demand;		/* per CPU */
+
+static bool use_map(void)
 {
 	const struct bpf_insn insns[] = {
-		LDX(BPF_DW, R2, R1, offsetof(struct __sk_buff, sk)),
+		LD_MAP_FD(R1, on_demand),
 		MOV_IMM(R0, 0),
 		EXIT(),
 	};
@@ -148,7 +150,7 @@ static void many_users(void)
 
 	kmsg_mark();
 	for (i = 0; i < USERS; i++)
-		as_user(fresh_uid++, false, 5, look_at_socket);
+		as_user(fresh_uid++, false, 5, use_map);
 	minutes = 1 + (now_ns() - began) / 60000000000ULL;
 	lines = kmsg_count("moat: flood (", ": refused: ");
 	ok(moat_counter("refused") == refused + 5 * USERS &&
@@ -157,7 +159,7 @@ static void many_users(void)
 	   minutes, 5 * USERS);
 
 	kmsg_mark();
-	look_at_socket();
+	use_map();
 	ok(kmsg_count("moat: flood (type socket_filter, of test_flood[", "uid 0): refused: ") == 1,
 	   "and what root does is logged");
 }
@@ -167,7 +169,7 @@ static void wait_for_allowance(void)
 {
 	for (int i = 0; i < 70; i++) {
 		kmsg_mark();
-		as_user(fresh_uid++, false, 1, look_at_socket);
+		as_user(fresh_uid++, false, 1, use_map);
 		if (kmsg_count("moat: flood (", NULL))
 			return;
 		sleep(1);
@@ -177,6 +179,7 @@ static void wait_for_allowance(void)
 
 int main(void)
 {
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
 	s64 before = read_number(UNPRIVILEGED);
 
 	if (!moat_present())
@@ -184,10 +187,11 @@ int main(void)
 	if (write_file(UNPRIVILEGED, "0"))
 		bail(UNPRIVILEGED ": %s", strerror(errno));
 	moat_set_level(2);
+	on_demand = bpf_map_create(BPF_MAP_TYPE_PERCPU_HASH, "on_demand", 4, 8, 4, &opts);
 
 	fresh_uid = 100000 + getpid() % 1000 * 1000;
 	wait_for_allowance();
-	one_user("refused programs", false, REPEATS, look_at_socket, "refused");
+	one_user("refused programs", false, REPEATS, use_map, "refused");
 	if (classic())
 		one_user("refused classic filters", false, REPEATS, classic, "refused");
 	else
