@@ -45,14 +45,19 @@ impl Run<'_> {
         if self.program.uncovers {
             self.cover(contract.uncovers);
         }
-        let ret = self.load_here();
+        self.load_here()
+    }
+
+    /// Loads context and packet, and what it has of the context's socket.
+    fn load_here(&self) -> u64 {
+        let ret = self.load_packet();
         self.load_socket();
         ret
     }
 
     /// Loads context and packet.  If the program writes, that may move the packet to another
     /// buffer.
-    fn load_here(&self) -> u64 {
+    fn load_packet(&self) -> u64 {
         if !self.program.uncovers {
             return self.load();
         }
@@ -160,9 +165,7 @@ pub fn prepare(run: Run<'_>) -> u64 {
         run.begin_at_start();
     }
     run.forget_kept();
-    let ret = run.load_here();
-    run.load_socket();
-    ret
+    run.load_here()
 }
 
 /// Called by `moat_audit`: `site` is one of the program's, `args` are five registers saved in

@@ -9,7 +9,7 @@
 struct bpf_insn insns[1024];
 int cnt;
 
-static int starts[MOST + 1];
+static int starts[MOST + 1], nr_functions;
 static struct {
 	int at, n;
 } addresses[MOST];
@@ -19,7 +19,7 @@ void emit(const struct bpf_insn *more, int n)
 {
 	/* What there is of another program is not of this one. */
 	if (!cnt) {
-		nr_addresses = 0;
+		nr_addresses = nr_functions = 0;
 		memset(starts, 0, sizeof(starts));
 	}
 	if (cnt + n > (int)ARRAY_SIZE(insns))
@@ -40,6 +40,7 @@ void emit_function(int reg, int n)
 void begin_function(int n)
 {
 	starts[n] = cnt;
+	nr_functions++;
 }
 
 int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room)
@@ -49,7 +50,7 @@ int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room)
 
 	if ((uintptr_t)insns != attr->insns || (int)attr->insn_cnt != cnt)
 		return -1;
-	if (!nr_addresses)
+	if (!nr_functions)
 		return -1;
 	btf = btf__new_empty();
 	word = btf__add_int(btf, "long", 8, BTF_INT_SIGNED);

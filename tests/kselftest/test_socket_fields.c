@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include "attack.h"
 #include "build.h"
 #include "sockets.h"
@@ -292,6 +294,83 @@ static void in_map(const struct prog_type *t, int map, const char *what, struct 
 	map_delete(map, &zero);
 }
 
+/* As what is found is assigned; R0 says whether that worked. */
+static void assign(void)
+{
+	socket_lookup(BPF_FUNC_sk_lookup_tcp, sender.peer, ends.port);
+	or_end();
+	E(MOV_REG(R1, R6), MOV_REG(R2, R7), MOV_IMM(R3, 0), CALL(sk_assign), MOV_REG(R9, R0));
+	socket_release(R7);
+	E(MOV_REG(R0, R9));
+}
+
+#define LONG 500
+
+/* Has @fd see a long packet to who was accepted come in. */
+static void come_in(int fd)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = if_nametoindex("lo"),
+		    .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = fd, .handle = 1, .priority = 1);
+	u8 data[LONG] = {};
+
+	if (bpf_tc_hook_create(&hook) || bpf_tc_attach(&hook, &opts))
+		bail("lo: %s", strerror(errno));
+	if (send(sender.client, data, LONG, 0) != LONG ||
+	    recv(sender.end, data, LONG, MSG_WAITALL) != LONG)
+		bail("to the end: %s", strerror(errno));
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	bpf_tc_hook_destroy(&hook);
+}
+
+/* A socket for the context that had none, here or @elsewhere, by a program gone on in */
+static void assigned(const char *what, bool elsewhere, struct told *was)
+{
+	int array = map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1), other, call, fd;
+	u32 zero = 0;
+
+	cnt = 0;
+	E(MOV_REG(R6, R1));
+	assign();
+	E(EXIT());
+	other = load(&sched_cls, "assigns", insns, cnt);
+	if (map_update(array, &zero, &other))
+		bail("array of programs: %s", strerror(errno));
+
+	begin();
+	E(LDX(BPF_W, R0, R6, offsetof(struct __sk_buff, len)), JMP_IMM(BPF_JGE, R0, LONG, 2),
+	  MOV_IMM(R0, 0), EXIT(), LDX(BPF_DW, R0, R6, offsetof(struct __sk_buff, sk)),
+	  JMP_IMM(BPF_JEQ, R0, 0, 1), MOV_IMM(R0, 1));
+	take(R0);
+	E(MOV_REG(R1, R6));
+	call = cnt;
+	if (elsewhere)
+		E(CALL_REL(0));
+	else
+		assign();
+	take(R0);
+	E(LDX(BPF_DW, R0, R6, offsetof(struct __sk_buff, sk)));
+	or_end();
+	common(R7);
+	end_with(0);
+	if (elsewhere) {
+		insns[call].imm = cnt - call - 1;
+		begin_function(1);
+		E(LD_MAP_FD(R2, array), MOV_IMM(R3, 0), CALL(tail_call), MOV_IMM(R0, 0), EXIT());
+	}
+	fd = load(&sched_cls, "assigned", insns, cnt);
+	if (level && moat_layer(fd) == NONE)
+		bail("assigned is not isolated");
+	forget();
+	come_in(fd);
+	told(what, 0, was);
+	ok(!was->word[0] && !was->word[1] && was->word[9] == ntohs(ends.port),
+	   "%d: %s: it is there", level, what);
+	close(fd);
+	close(other);
+	close(array);
+}
+
 /* What a program of a cgroup sees of the sender's socket */
 static void live(struct told *was)
 {
@@ -379,6 +458,9 @@ static void same(void)
 	of_context(&cgroup_skb, "context, cgroup_skb", false, &was[n++]);
 	of_context(&socket_filter, "context, socket filter", false, &was[n++]);
 	of_context(&sched_cls, "context, after sk_assign", true, &was[n++]);
+	assigned("context, assigned at ingress", false, &was[n++]);
+	assigned("context, assigned at ingress by what a function has gone on in", true,
+		 &was[n++]);
 	live(&was[n]);
 	ok(socket_references(&ends) == refs, "%d: %d references, as before", level,
 	   socket_references(&ends));
