@@ -185,12 +185,6 @@ pub fn inner_end(outer: Option<Map<'_>>, gone: Gone) {
     }
 }
 
-/// `moat_ops.isolates`
-#[inline(always)]
-pub fn isolates() -> bool {
-    sysctl::any()
-}
-
 /// `moat_ops.map_grown`
 pub fn map_grown(map: Option<Map<'_>>, first: u64, nr: u64) -> c_int {
     let grown = map.map_or(Ok(()), |map| Locked::take().map_grown(map, first, nr));

@@ -42,7 +42,7 @@ pub fn begin(run: &Run<'_>, entry: u64, map: Option<&MapInfo>) -> Option<Calling
     };
     let callbacks = run.program.callbacks.as_ref()?;
     let key_size = map.map_or(0, |map| map.key_size);
-    let below = callbacks.stack(outer, key_size)?;
+    let below = callbacks.stack_of_next(outer, key_size)?;
     let sp = run.slot.rsp - u64::from(below);
     Some(Calling {
         it: moat_calling {

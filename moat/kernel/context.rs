@@ -47,15 +47,12 @@ impl Run<'_> {
         if prog.is_null() {
             return 0;
         }
-        // SAFETY: the slot was laid out for the plan, whose programs write no more than that
-        // has room for, to the context what may be written there, and to the packet as many
-        // bytes as it has.  Nobody else has the slot, but for the program, from which they
-        // take nothing that decides.  Sockets are there: the run holds them, or somebody
-        // does for it.
-        unsafe {
-            let slot = (self.slot as *const ffi::moat_slot).cast();
-            let (object, copy) = (object as *mut c_void, copy as *mut c_void);
-            ffi::moat_shim_run_plan(prog, object, copy, slot, self.as_ptr())
-        }
+        let slot = (self.slot as *const ffi::moat_slot).cast();
+        let (object, copy) = (object as *mut c_void, copy as *mut c_void);
+        // SAFETY: the slot was laid out for the plan, whose programs write no more than it has
+        // room for, to the context what may be written there, and no more packet than there
+        // is.  But for the program, which decides nothing of theirs, nobody else has the slot.
+        // Sockets are there: the run holds them, or somebody does for it.
+        unsafe { ffi::moat_shim_run_plan(prog, object, copy, slot, self.as_ptr()) }
     }
 }

@@ -18,6 +18,7 @@ use super::site::Site;
 use super::writers::{Log, Seq};
 use crate::admin::report;
 use crate::admin::show;
+use crate::admin::sysctl;
 use crate::code::jit;
 use crate::edge::ffi::{
     self, bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run, moat_site,
@@ -119,7 +120,7 @@ hooks! {
     fn map_grown(map: *mut bpf_map as Option<Map<'_>>, first: u64 as u64, nr: u64 as u64) -> c_int
         => jit_hook::map_grown;
     /// `moat_ops.isolates`
-    fn isolates() -> bool => jit_hook::isolates;
+    fn isolates() -> bool => sysctl::any;
     /// `moat_ops.send`
     fn send(prog: *mut bpf_prog as Isolated<'_>, line: *mut u32 as &mut u32) -> bool => sends::send;
     /// `moat_ops.show`

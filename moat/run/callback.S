@@ -212,11 +212,7 @@ SYM_CODE_END(moat_callback)
 .macro MOAT_AUDITED_NESTED call:req
 	UNWIND_HINT_EMPTY
 	leaq	8(%rsp), %rax
-	testl	$MOAT_RUN_CALLBACK, MOAT_RUN_flags(%rax)
-	jz	.Laudit_\@
-	movq	MOAT_RUN_of(%rax), %rax
-	movq	MOAT_CALLING_root(%rax), %rax
-.Laudit_\@:
+	MOAT_ROOT %rax
 	movq	$0, MOAT_RUN_stop(%rax)
 	pushq	%rax
 	pushq	%r8

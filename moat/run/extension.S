@@ -26,12 +26,7 @@
 SYM_CODE_START(moat_extension)
 	UNWIND_HINT_EMPTY
 	leaq	RUN(%rsp), %rdi
-	/* In a function that a helper calls: the context is the program's first run's. */
-	testl	$MOAT_RUN_CALLBACK, MOAT_RUN_flags(%rdi)
-	jz	1f
-	movq	MOAT_RUN_of(%rdi), %rdi
-	movq	MOAT_CALLING_root(%rdi), %rdi
-1:
+	MOAT_ROOT %rdi
 	pushq	%rdi
 	pushq	%r11
 	pushq	%r8

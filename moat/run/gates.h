@@ -59,6 +59,18 @@ SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
 	movl	$0, %r8d
 .endm
 
+/*
+ * \run: a struct moat_run; of a callback, that of the program in its place, which has what there
+ * is once for all of them.
+ */
+.macro MOAT_ROOT run:req
+	testl	$MOAT_RUN_CALLBACK, MOAT_RUN_flags(\run)
+	jz	.Lroot_\@
+	movq	MOAT_RUN_of(\run), \run
+	movq	MOAT_CALLING_root(\run), \run
+.Lroot_\@:
+.endm
+
 /* Hide what was needed up to here, and close: EAX is PKRS, EDX zero. */
 .macro MOAT_CLOSE
 	movl	$0, %r10d

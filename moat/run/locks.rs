@@ -11,14 +11,11 @@
 
 use super::call::Called;
 use super::{violation, Run};
+use crate::code::sites::SPIN_UNLOCK;
 use crate::edge::site::Site;
 use crate::edge::{locks, records};
 use crate::helpers::audit::{Allegation, AuditError, Why};
 use crate::helpers::grants::Kind;
-use kernel::bindings;
-
-/// `BPF_FUNC_spin_unlock`
-const SPIN_UNLOCK: u32 = bindings::bpf_func_id_BPF_FUNC_spin_unlock;
 
 const fn because(why: Why) -> AuditError {
     AuditError { arg: 0, why }

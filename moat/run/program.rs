@@ -92,30 +92,31 @@ pub struct Callbacks {
     pub functions: [u64; 4],
     /// How many there may be at a time, one called back by another.
     pub levels: u32,
-    /// Bytes of stack for each of them, below that of the program.
-    pub room: u32,
-    /// Bytes below the top of the program's stack where the first has its own.
-    pub below: u32,
+    /// Bytes of stack that each of them has, as the program does, whose own is above.
+    pub stack: u32,
     /// The largest key that one of them may be given, in bytes.
     pub key: u32,
 }
 
 impl Callbacks {
-    /// Of a program whose own stack takes `stack` bytes, as that of each of these does.
     pub fn new(functions: [u64; 4], most: u32, stack: u32, key: u32) -> Callbacks {
         let count: u32 = functions.iter().map(|word| word.count_ones()).sum();
         Callbacks {
             functions,
             levels: count.min(most),
-            room: stack + round_up(key),
-            below: stack,
+            stack,
             key,
         }
     }
 
+    /// Bytes that one takes, with its key.
+    fn room(&self) -> u32 {
+        self.stack + round_up(self.key)
+    }
+
     /// Bytes that all their stacks take.
     pub fn bytes(&self) -> u64 {
-        u64::from(self.levels) * u64::from(self.room)
+        u64::from(self.levels) * u64::from(self.room())
     }
 
     /// Whether function `n` is one.
@@ -126,11 +127,11 @@ impl Callbacks {
 
     /// Where the next one has its stack, `outer` being how many there are: bytes below the
     /// top of the program's, under a key of `key` bytes.  None if that is one too many.
-    pub fn stack(&self, outer: u64, key: u32) -> Option<u32> {
+    pub fn stack_of_next(&self, outer: u64, key: u32) -> Option<u32> {
         if outer >= self.levels.into() || key > self.key {
             return None;
         }
-        Some(self.below + outer as u32 * self.room + round_up(key))
+        Some(self.stack + outer as u32 * self.room() + round_up(key))
     }
 }
 
@@ -309,7 +310,7 @@ impl Program {
         let callbacks = self.callbacks.as_ref()?;
         let images = self.gates.images();
         let n = images.iter().position(|image| image.start == addr)?;
-        callbacks.has(n).then_some(images[n].start)
+        callbacks.has(n).then_some(addr)
     }
 
     /// Of which map, and how far into its values, the value is whose lock would be at `addr`.
@@ -317,8 +318,8 @@ impl Program {
         self.own_maps().iter().find_map(|UsedMap { info, values }| {
             let values = (*values)?;
             let off = addr.wrapping_sub(values.base + u64::from(values.lock?));
-            let size = (u64::from(info.value_size) + 7) & !7;
-            (off < values.span && off % size == 0).then_some((info, off))
+            let size = round_up(info.value_size);
+            (off < values.span && off % u64::from(size) == 0).then_some((info, off))
         })
     }
 

@@ -10,8 +10,8 @@ use crate::edge::site::Site;
 use crate::helpers::audit::{map_of, Allegation, AuditError, Why};
 use crate::maps::types::MapTypes;
 
-/// Called by a site that does not know `map`, or in a function that a helper calls: the address of the array, if the program has
-/// it, too, or zero, and the run is to be stopped.
+/// Called by a site that does not know `map`, or in a function that a helper calls: the
+/// address of the array, if the program has it, too, or zero, and the run is to be stopped.
 #[inline(always)]
 pub fn tail_map(run: Run<'_>, site: Site<'_>, map: u64) -> u64 {
     let found = match run.is_called_back() {
