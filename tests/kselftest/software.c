@@ -63,31 +63,33 @@ static char *run(int *status, const char *fmt, va_list args)
 	return text;
 }
 
+static char *run_well(const char *fmt, va_list args)
+{
+	int status;
+	char *text = run(&status, fmt, args);
+
+	if (status)
+		bail("exit status %d: %s", WEXITSTATUS(status), text);
+	return text;
+}
+
 void sh(const char *fmt, ...)
 {
 	va_list args;
-	int status;
-	char *text;
 
 	va_start(args, fmt);
-	text = run(&status, fmt, args);
+	free(run_well(fmt, args));
 	va_end(args);
-	if (status)
-		bail("exit status %d: %s", WEXITSTATUS(status), text);
-	free(text);
 }
 
 char *sh_output(const char *fmt, ...)
 {
 	va_list args;
-	int status;
 	char *text;
 
 	va_start(args, fmt);
-	text = run(&status, fmt, args);
+	text = run_well(fmt, args);
 	va_end(args);
-	if (status)
-		bail("exit status %d: %s", WEXITSTATUS(status), text);
 	return text;
 }
 

@@ -62,6 +62,17 @@ static void runs(int fd, int n)
 		note_word(prog_run_once(fd));
 }
 
+/* Each time with what is in the ring then, of which the consumer takes some. */
+static void notes_runs(int fd, const struct ring *ring, int n)
+{
+	for (int i = 0; i < n; i++) {
+		runs(fd, 1);
+		note_ring(ring);
+		if (i % 3)
+			note_word(ring_consume(ring));
+	}
+}
+
 /* R0 = a record of @size bytes, or out with 7. */
 static void reserve(const struct ring *ring, u32 size)
 {
@@ -227,12 +238,7 @@ static void several(void)
 		insns[call[i]].imm = cnt - call[i] - 1;
 	E(LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 24), MOV_IMM(R3, 0), CALL(ringbuf_reserve), EXIT());
 	fd = built();
-	for (int i = 0; i < 30; i++) {
-		runs(fd, 1);
-		note_ring(&ring);
-		if (i % 3)
-			note_word(ring_consume(&ring));
-	}
+	notes_runs(fd, &ring, 30);
 	close(fd);
 	ring_close(&ring);
 }
@@ -339,12 +345,7 @@ static void in_callbacks(void)
 	E(JMP_IMM(BPF_JA, R0, 0, 2), MOV_IMM(R2, 0), CALL(ringbuf_discard), MOV_IMM(R0, 0),
 	  EXIT());
 	fd = built();
-	for (int i = 0; i < 8; i++) {
-		runs(fd, 1);
-		note_ring(&ring);
-		if (i % 3)
-			note_word(ring_consume(&ring));
-	}
+	notes_runs(fd, &ring, 8);
 	close(fd);
 	ring_close(&ring);
 }

@@ -3,7 +3,7 @@
  * A load balancer: who is denied is dropped, flows to a service get a backend and keep it,
  * and go there in a tunnel, by another device.
  */
-#include "traffic_parse.h"
+#include "traffic_send.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -27,20 +27,6 @@ struct {
 	__type(value, __be32);
 } backends SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct flow);
-	__type(value, __u32);
-} flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} out SEC(".maps");
-
 static __always_inline __u16 checksum(const struct iphdr *ip)
 {
 	const __u16 *word = (const void *)ip;
@@ -50,8 +36,7 @@ static __always_inline __u16 checksum(const struct iphdr *ip)
 #pragma unroll
 	for (i = 0; i < 10; i++)
 		sum += word[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~((sum & 0xffff) + (sum >> 16));
+	return fold(sum);
 }
 
 static __always_inline int tunnel(struct xdp_md *ctx, __be32 to)

@@ -4,32 +4,10 @@
  * comes with one goes on, by another device. Services with an even port have the cookies of
  * their socket, others those of no socket.
  */
-#include "traffic_parse.h"
+#include "traffic_send.h"
 #include <linux/tcp.h>
 
 #define SYN_LEN 24	/* with one option: the MSS */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct flow);
-	__type(value, __u32);
-} flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} out SEC(".maps");
-
-static __always_inline __u16 fold(__s64 sum)
-{
-	__u32 s = sum;
-
-	s = (s & 0xffff) + (s >> 16);
-	return ~((s & 0xffff) + (s >> 16));
-}
 
 /* What comes back: the same segment the other way, with a cookie. */
 static __always_inline int answer(struct ethhdr *eth, struct iphdr *ip, struct tcphdr *tcp,
