@@ -20,7 +20,9 @@ help:
 	@echo 'make shell                the same guest, to a prompt'
 	@echo "make guest CMD='...'      run one command in it; returns its exit status"
 	@echo 'make test [ONLY=name]     everything that must pass, or what has this in its name'
-	@echo 'make test-full            that, and the long ones: more numbers of keys, a kernel without patches'
+	@echo 'make test-preempt [ONLY=] much of it on a kernel with PREEMPT, lockdep and PROVE_RCU'
+	@echo 'make test-full            all of that, and the long ones: more numbers of keys, a kernel without'
+	@echo '                          patches, suites of the kernel'"'"'s own'
 	@echo 'make test-mutants [ONLY=] takes protections away, one by one: does a test notice?'
 	@echo 'make test-bochs           some of it on another emulator, with PKS and PCIDs'
 	@echo 'make test-here            some of it on this machine, if it has PKS; with kernel-here,'
@@ -64,13 +66,10 @@ ifneq ($(filter kernel,$(MAKECMDGOALS)),)
 	@[ $(KERNEL) = unpatched ] || echo "moat: $(OUT)/kernel/$(KERNEL)/moat.ko"
 endif
 
-# The test kernel starts from the product kernel. Linking keeps one CPU busy: the other
-# one compiles the third.
+# The test kernel starts from the product kernel.
 kernels: check
-	@$(SCRIPTS)/source product >/dev/null && $(SCRIPTS)/source test >/dev/null
-	@$(SCRIPTS)/kernel preempt & \
-	{ $(SCRIPTS)/kernel product && $(SCRIPTS)/kernel test; }; status=$$?; \
-	wait $$! && exit $$status
+	@$(SCRIPTS)/kernel product
+	@$(SCRIPTS)/kernel test
 
 $(OUT)/initramfs.gz: scripts/guest-init scripts/initramfs | packages
 	@$(SCRIPTS)/initramfs $@
@@ -95,12 +94,18 @@ guest: has-command kernel programs $(OUT)/initramfs.gz
 test: kernels programs $(OUT)/initramfs.gz
 	@$(SCRIPTS)/upstream-tests product
 	@tests/run $(ONLY)
-	@echo 'moat: make test-bochs runs some of it on another CPU with PKS, in half an hour'
+	@echo 'moat: make test-bochs runs some of it on another CPU with PKS, in half an hour;'
+	@echo '      make test-preempt with lockdep'
 
 test-full: kernels programs $(OUT)/initramfs.gz
+	@$(SCRIPTS)/kernel preempt
 	@$(SCRIPTS)/kernel unpatched
 	@$(SCRIPTS)/upstream-tests product full
 	@tests/run --full $(ONLY)
+
+test-preempt: KERNEL := preempt
+test-preempt: kernel programs $(OUT)/initramfs.gz
+	@tests/run --preempt $(ONLY)
 
 test-mutants: KERNEL := test
 test-mutants: kernel programs $(OUT)/initramfs.gz
@@ -138,5 +143,5 @@ clean:
 distclean:
 	@$(SCRIPTS)/clean all
 
-.PHONY: help packages check kernel kernels programs run shell has-command guest test test-full \
+.PHONY: help packages check kernel kernels programs run shell has-command guest test test-preempt test-full \
 	test-mutants test-bochs test-here kernel-here install-here remove-here bench clean distclean

@@ -11,13 +11,13 @@ void leave_secrets(void)
 	static const size_t sizes[] = { 150, 600, 1500, 3000 };
 	u64 secret[512], back[512];
 	size_t i, k;
-	int s[2];
+	int s[2], p[2];
 	u64 *page;
 
 	for (i = 0; i < 512; i++)
 		secret[i] = SECRET;
 	page = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED || socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, s))
+	if (page == MAP_FAILED || socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, s) || pipe(p))
 		bail("no secrets: %s", strerror(errno));
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		for (k = 0; k < 4; k++)
@@ -29,7 +29,15 @@ void leave_secrets(void)
 	close(s[1]);
 	for (i = 0; i < (1 << 16) / 8; i++)
 		page[i] = SECRET;
+	/*
+	 * What was a process's memory is kept for processes' memory; pages of pipes are of
+	 * the kind that frames lie in.
+	 */
+	if (write(p[1], page, 1 << 16) != 1 << 16)
+		bail("no secrets in a pipe: %s", strerror(errno));
 	munmap(page, 1 << 16);
+	close(p[0]);
+	close(p[1]);
 }
 
 int told;

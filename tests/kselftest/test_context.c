@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=1 timeout=400 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=machine timeout=400 */
 /*
  * Does isolation hold in any context the kernel may run a program in: a task with
  * interrupts on and off, softirq, hardirq, NMI?

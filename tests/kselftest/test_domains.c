@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=1 timeout=120 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=machine timeout=120 */
 /*
  * Who reaches whose memory, for every pair of layers: the attacked program keyed
  * or in a view, the attacker keyed or in a view; its own map, its stack, and a map

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 nmi=3000 keys=13,0 full=1 timeout=240 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 nmi=3000 keys=13 full=1,0 timeout=240 */
 /*
  * Can a program that writes on its own stack from another CPU, while the CPU
  * and the kernel use that stack for interrupt frames and return addresses, do

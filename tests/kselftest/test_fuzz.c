@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: full=1,0 boot=init_on_alloc=0,slub_debug=FZPU,panic_on_warn=1 timeout=900 alone=1 */
+/* moat-test: full=1,0 boot=init_on_alloc=0,slub_debug=FZPU,panic_on_warn=1 timeout=900 alone=machine */
 /*
  * Can a program that the verifier accepts kill the kernel with the helpers that change
  * packets, or read with them what is neither the packet's nor its own?

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 cpus=2 keys=13,1,0 timeout=400 */
+/* moat-test: kernel=test levels=2 cpus=2 keys=13,0 full=1 timeout=400 */
 /*
  * Can helpers, called in any order and any number, make of a packet what the kernel
  * dies of? Do ordinary calls do the same when the program is isolated?

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 cpus=2 keys=13,1,0 timeout=400 */
+/* moat-test: kernel=test levels=2 cpus=2 keys=13,0 full=1 timeout=400 */
 /*
  * Do packets of live traffic stay whole that are cut into segments later, or were put
  * together by GRO, when helpers change them? Are ordinary calls let through?

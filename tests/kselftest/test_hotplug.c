@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,1,0 alone=1 timeout=240 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 full=1 alone=machine timeout=240 */
 /*
  * CPUs that go and come back while programs run on the others. While one is away keys
  * and addresses change hands. When it is back programs run there as before, and are

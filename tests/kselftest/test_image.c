@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 cpus=2 keys=13,1,0 timeout=200 */
+/* moat-test: kernel=test levels=2 cpus=2 keys=13,0 full=1 timeout=200 */
 /*
  * Does an image load that a program could leave, or that touches the trusted register?
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 icount=1 mem=3G alone=1 keys=13,0 full=1 timeout=300 */
+/* moat-test: kernel=test levels=2 icount=1 mem=3G alone=guest keys=13 full=1,0 timeout=300 */
 /*
  * Does it matter how many entries a map of maps has? A change of one of them, and the
  * load of a program that uses it, cost what they cost in a small one. One instruction is

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,1,0 timeout=300 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 full=1 timeout=300 */
 /*
  * Who waits for a page fault of somebody else? A system call that changes a map of maps,
  * and reads or writes user memory, may stop in the midst of it for as long as user space

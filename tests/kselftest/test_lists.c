@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=0,2 keys=13,1,0 */
+/* moat-test: kernel=test levels=0,2 keys=13,0 full=1 */
 /*
  * Can the kernel segment a packet that GRO made a list of buffers of, after a program
  * has changed it?

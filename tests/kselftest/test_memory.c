@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 keys=13,1,0 timeout=300 */
+/* moat-test: kernel=test,preempt levels=2 keys=13,0 full=1 timeout=300 */
 /*
  * When memory runs out, is that what is said? Each allocation of a load fails in turn:
  * the load fails with ENOMEM, or what else the kernel says without MOAT (its JIT has

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 cpus=4 keys=13,1,0 timeout=300 */
+/* moat-test: kernel=test levels=2 cpus=4 keys=13,0 full=1 timeout=300 */
 /*
  * Is what programs are shown as metadata still that once a packet has moved?
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=none,0 cpus=2 oops=allow alone=1 timeout=60 */
+/* moat-test: kernel=test levels=none,0 cpus=2 oops=allow alone=guest timeout=60 */
 /*
  * What do the attacks do at level 0 that the kernel cannot survive there?
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=2 keys=13,1,0 timeout=120 */
+/* moat-test: kernel=test,preempt levels=2 cpus=2 keys=13,0 full=1 timeout=120 */
 /*
  * Can a program change a map that programs may only read?
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 keys=13,1,0 timeout=240 */
+/* moat-test: kernel=test,preempt levels=2 keys=13,0 full=1 timeout=240 */
 /*
  * Is everybody told why? What cannot be isolated says so in the log of who loads it,
  * and once in the kernel's, with what it is about and who loads it; it is counted once,

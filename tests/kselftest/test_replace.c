@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 keys=13,1,0 timeout=120 */
+/* moat-test: kernel=test levels=2 keys=13,0 full=1 timeout=120 */
 /*
  * Who would replace a function of an isolated program that takes more than numbers beside
  * the context, or trace one that is not its first, is told that it cannot be done, and so is

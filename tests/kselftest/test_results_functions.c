@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 cpus=4 keys=13,1,0 timeout=120 */
+/* moat-test: kernel=test levels=2 cpus=4 keys=13,0 full=1 timeout=120 */
 /*
  * Do global functions do the same to a piece of the packet when they are isolated?
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 nmi=3000 keys=13,0 timeout=120 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 nmi=3000 keys=13 full=0 timeout=120 */
 /*
  * Do gates and entry code leave addresses of the kernel where a program can read them?
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=1 keys=13,1,0 timeout=120 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=machine keys=13,0 full=1 timeout=120 */
 /*
  * Does a program that loses its stack take its CPU's interrupts with it?
  *

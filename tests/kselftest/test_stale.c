@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=1 timeout=240 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 alone=machine timeout=240 */
 /*
  * Memory that goes from a program to another one while CPUs still have the old
  * translations, at every layer.

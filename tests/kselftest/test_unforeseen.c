@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 cpus=2 oops=allow alone=1 timeout=60 */
+/* moat-test: kernel=test levels=2 cpus=2 oops=allow alone=guest timeout=60 */
 /*
  * What if a helper breaks a packet that the module did not see coming?
  *
