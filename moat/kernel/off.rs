@@ -49,6 +49,16 @@ protections! {
     map_calls = moat_protection_MOAT_OFF_MAP_CALLS;
     /// Helpers are given maps of the program's.
     map_identity = moat_protection_MOAT_OFF_MAP_IDENTITY;
+    /// What is given back is what the run has under that name.
+    names = moat_protection_MOAT_OFF_NAMES;
+    /// What a run holds when it is stopped is given back.
+    give_back = moat_protection_MOAT_OFF_GIVE_BACK;
+    /// Helpers call functions of the program's that are for that.
+    callbacks = moat_protection_MOAT_OFF_CALLBACKS;
+    /// Locks that are taken are those of the program's maps.
+    lock_identity = moat_protection_MOAT_OFF_LOCK_IDENTITY;
+    /// Nothing is called while a lock is held.
+    unlocked = moat_protection_MOAT_OFF_UNLOCKED;
     /// Programs call what is for their type.
     callees = moat_protection_MOAT_OFF_CALLEES;
     /// Helpers are not given packets that they would break.

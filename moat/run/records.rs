@@ -11,6 +11,7 @@
 use super::call::Called;
 use super::{violation, Run};
 use crate::edge::counters::moat_given_back;
+use crate::edge::off;
 use crate::edge::records;
 use crate::edge::site::Site;
 use crate::helpers::audit::{self, Allegation, AuditError, Why};
@@ -87,6 +88,9 @@ impl Run<'_> {
         };
         while let Some(held) = grants.release_any() {
             for _ in 0..held.times() {
+                if off::give_back() {
+                    continue;
+                }
                 moat_given_back.fetch_add(1, Ordering::Relaxed);
                 records::give_back(held);
             }
