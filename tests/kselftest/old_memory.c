@@ -33,7 +33,7 @@ void leave_secrets(void)
 	 * What was a process's memory is kept for processes' memory; pages of pipes are of
 	 * the kind that frames lie in.
 	 */
-	if (write(p[1], page, 1 << 16) != 1 << 16)
+	if (write(p[1], page, 1 << 14) != 1 << 14)
 		bail("no secrets in a pipe: %s", strerror(errno));
 	munmap(page, 1 << 16);
 	close(p[0]);

@@ -157,11 +157,15 @@ static u64 took(int fd, s64 *verdict)
 	return (now_ns() - began) / 1000000 + 1;
 }
 
-/* Each takes a sixth of the budget, and all of them more than there is. */
-static void takes_too_long(int mix)
+/*
+ * Each takes a sixth of the budget, and all of them more than there is. False if the machine
+ * had so much else to do that not even the first was through, unless it is @last.
+ */
+static bool takes_too_long(int mix, bool last)
 {
 	s64 violations = moat_counter("violations");
 	int first, second, tries;
+	bool told;
 	s64 verdict;
 	u64 ms;
 
@@ -186,13 +190,16 @@ static void takes_too_long(int mix)
 	put(0, first);
 	put(1, second);
 	ms = took(first, &verdict);
-	ok(verdict == t->safe && moat_counter("violations") == violations + 1 &&
-	   map_word(words, 1) > 0 && map_word(words, 0) < (MOST + 1) / 2,
-	   "%s, %s: a chain has the time of a run", t->name, mix_name[mix]);
 	diag("%lu ms, %lu runs", ms, map_word(words, 0));
+	told = last || map_word(words, 1);
+	if (told)
+		ok(verdict == t->safe && moat_counter("violations") == violations + 1 &&
+		   map_word(words, 1) > 0 && map_word(words, 0) < (MOST + 1) / 2,
+		   "%s, %s: a chain has the time of a run", t->name, mix_name[mix]);
 	close(first);
 	close(second);
 	end_tails();
+	return told;
 }
 
 int main(void)
@@ -211,10 +218,9 @@ int main(void)
 			ok(one_of_two(0, which) == (which ? 5 : FELL) &&
 			   one_of_two(2, which) == (which ? 5 : FELL),
 			   "%s: array %d of two", t->name, which);
-		if (test_kernel()) {
-			takes_too_long(2);
-			takes_too_long(3);
-		}
+		for (int mix = 2; test_kernel() && mix < 4; mix++)
+			for (int tries = 1; !takes_too_long(mix, tries == 5); tries++)
+				;
 	}
 	moat_set_budget(budget);
 	return finish();
