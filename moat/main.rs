@@ -13,7 +13,7 @@
 //! | who may touch what                       | `lock.rs`, `rcu.rs`, `fixed.rs`, `exclusive.rs`, `held.rs`, `anywhere.rs` |
 //! | what is a program to the kernel          | `prog.rs`, `prog_aux.rs`, `candidate.rs`, `loaded.rs`, `plan.rs`, `gates.rs`, `code.rs` |
 //! | what is a map, memory, the window        | `maps.rs`, `memory.rs`, `window_pages.rs` |
-//! | what is a run, its context, its packet   | `invocation.rs`, `site.rs`, `records.rs`, `context.rs`, `packet.rs`, `this_cpu.rs` |
+//! | what is a run, its context, its packet   | `invocation.rs`, `site.rs`, `records.rs`, `context.rs`, `packet.rs`, `this_cpu.rs`, `stack.rs` |
 //! | how is a program's memory looked at      | `program_memory.rs`, `caller_memory.rs`, `desk.rs` |
 //! | **`prog_types/`**: which program types are there | `rows.rs`, `set.rs`, `names.rs` |
 //! | **`maps/`**: which map types are there   | `types.rs` |

@@ -58,6 +58,12 @@ static int moat_domains_show(struct seq_file *m, void *data)
 }
 DEFINE_SHOW_ATTRIBUTE(moat_domains);
 
+/* A run, which does not leave this CPU, did not go as deep as it would have. */
+void moat_count_too_deep(void)
+{
+	this_cpu_inc(moat_too_deep);
+}
+
 static int moat_keys_show(struct seq_file *m, void *data)
 {
 	return moat_show_keys(m, data);

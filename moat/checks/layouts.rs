@@ -42,6 +42,7 @@ same_type! {
     fn(_) -> _: hooks::moat_no_return => c::moat_no_return;
     fn(_, _, _) -> _: hooks::moat_tail_map => c::moat_tail_map;
     fn(_) -> _: hooks::moat_tail_back => c::moat_tail_back;
+    fn() -> _: hooks::moat_tail_room => c::moat_tail_room;
     fn(_, _) -> _: hooks::moat_ext_go => c::moat_ext_go;
     fn(_, _) -> _: hooks::moat_ext_back => c::moat_ext_back;
     fn(_) -> _: hooks::moat_give_back => c::moat_give_back;

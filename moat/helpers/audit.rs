@@ -146,6 +146,8 @@ pub enum Why {
     Function,
     /// One callback in another, too often.
     Depth,
+    /// Too little is left of the kernel's stack for a callback.
+    Stack,
     /// It is in a callback, where this may not be called.
     CalledBack,
     /// A size out of range.

@@ -191,6 +191,8 @@ pub struct Bounce {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sends {
     pub answer: i64,
+    /// Before it returns, so that who sees the packet next does so on the same stack.
+    pub at_once: bool,
 }
 
 /// The most kernel memory one call needs for a [`Bounce`], in bytes: the largest
@@ -369,7 +371,18 @@ impl Contract {
     }
 
     pub(super) const fn sends(mut self, answer: i64) -> Contract {
-        self.sends = Some(Sends { answer });
+        self.sends = Some(Sends {
+            answer,
+            at_once: false,
+        });
+        self
+    }
+
+    pub(super) const fn sends_at_once(mut self, answer: i64) -> Contract {
+        self.sends = Some(Sends {
+            answer,
+            at_once: true,
+        });
         self
     }
 

@@ -47,7 +47,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
     // -ENETDOWN, as for too deep a recursion.
     skb(13, "clone_redirect", 2)
         .reshapes(Shape::Clone)
-        .sends(-100),
+        .sends_at_once(-100),
     skb(17, "get_cgroup_classid", 0),
     skb(18, "skb_vlan_push", 2).reshapes(Shape::VlanPush),
     skb(19, "skb_vlan_pop", 0).reshapes(Shape::VlanPop),

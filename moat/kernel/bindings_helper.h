@@ -10,6 +10,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/moat_line.h>
+#include <linux/moat_stack.h>
 #include <linux/netdevice.h>
 #include <linux/seccomp.h>
 #include <linux/skbuff.h>

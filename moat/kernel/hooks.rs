@@ -193,6 +193,9 @@ hooks! {
     /// See [`tail::tail_back`].
     #[no_mangle]
     fn moat_tail_back(run: *mut moat_run as Run<'_>) -> u64 => tail::tail_back;
+    /// See [`tail::tail_room`].
+    #[no_mangle]
+    fn moat_tail_room() -> u64 => tail::tail_room;
     /// See [`ext::go`].
     #[no_mangle]
     fn moat_ext_go(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>) -> u64

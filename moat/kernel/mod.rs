@@ -54,6 +54,8 @@ pub mod records;
 #[cfg(MODULE)]
 pub mod site;
 #[cfg(MODULE)]
+pub mod stack;
+#[cfg(MODULE)]
 pub mod sysctl;
 #[cfg(MODULE)]
 pub mod this_cpu;

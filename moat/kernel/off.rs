@@ -69,4 +69,6 @@ protections! {
     dead = moat_protection_MOAT_OFF_DEAD;
     /// Packets are not sent on for ever.
     line = moat_protection_MOAT_OFF_LINE;
+    /// Programs leave some of the kernel's stack.
+    stack_room = moat_protection_MOAT_OFF_STACK_ROOM;
 }

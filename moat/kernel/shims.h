@@ -167,6 +167,7 @@ u64 moat_value_of_map(struct moat_run *run, u64 map, u64 value);
 void moat_no_return(struct moat_run *run);
 u64 moat_tail_map(struct moat_run *run, const struct moat_site *site, u64 map);
 u64 moat_tail_back(struct moat_run *run);
+u64 moat_tail_room(void);
 u64 moat_ext_go(struct moat_run *run, const struct moat_site *site);
 u64 moat_ext_back(struct moat_run *run, const struct moat_site *site);
 void moat_give_back(struct moat_run *run);
@@ -179,6 +180,7 @@ void moat_locked_call(struct moat_run *run, const struct moat_site *site);
 u32 moat_balance(void);
 void moat_show_program(struct seq_file *m, u64 program);
 int moat_show_domains(struct seq_file *m, void *data);
+void moat_count_too_deep(void);
 int moat_show_keys(struct seq_file *m, void *data);
 
 #endif

@@ -9,6 +9,7 @@ use super::Run;
 use crate::edge::callback;
 use crate::edge::program_memory::{self, KernelCopy};
 use crate::edge::site::{Key, Registers, Site};
+use crate::edge::stack;
 use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
 use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
@@ -69,7 +70,7 @@ impl Run<'_> {
             None => {}
         }
         if let Some(sends) = contract.sends {
-            if !self.sends() {
+            if (sends.at_once && !stack::has_room()) || !self.sends() {
                 if self.is_over(site) {
                     self.stop();
                 }
@@ -176,15 +177,11 @@ impl Run<'_> {
         args: &mut Registers,
         map: Option<&MapInfo>,
     ) -> Called {
-        let calling = match callback::begin(self, entry, map) {
-            Some(calling) => calling,
-            None => {
-                return Err(AuditError {
-                    arg: 1,
-                    why: Why::Depth,
-                })
-            }
-        };
+        let not = |why| AuditError { arg: 1, why };
+        if !stack::has_room() {
+            return Err(not(Why::Stack));
+        }
+        let calling = callback::begin(self, entry, map).ok_or(not(Why::Depth))?;
         // Where nothing interrupts it, others look whether its time is up, which begins now.
         let _ = self.is_overdue();
         Ok(calling.with(args, |args| self.make(site, contract, args, map, |_| true)))

@@ -7,6 +7,7 @@
 
 use super::{violation, Run};
 use crate::edge::site::Site;
+use crate::edge::stack;
 use crate::helpers::audit::{map_of, Allegation, AuditError, Why};
 use crate::maps::types::MapTypes;
 
@@ -26,6 +27,13 @@ pub fn tail_map(run: Run<'_>, site: Site<'_>, map: u64) -> u64 {
             0
         }
     }
+}
+
+/// Called when a function goes on in another program: whether there is room for that on the
+/// kernel's stack.  If not, it stays where it is, as after too many of these calls.
+#[inline(always)]
+pub fn tail_room() -> u64 {
+    stack::has_room().into()
 }
 
 /// Called when the program is done that a function has gone to, which may have changed the

@@ -156,6 +156,11 @@ SYM_CODE_END(moat_tail_call)
  */
 SYM_CODE_START(moat_tail_nested)
 	MOAT_TAIL_TARGET nested .Lnone_nested
+	pushq	%rcx
+	call	moat_tail_room
+	popq	%rcx
+	testq	%rax, %rax
+	jz	.Lno_room
 	movq	RUN + MOAT_RUN_domain(%rsp), %r11
 	testl	$MOAT_RUN_STORE, RUN + MOAT_RUN_flags(%rsp)
 	jz	.Lnested
@@ -182,6 +187,8 @@ SYM_CODE_START(moat_tail_nested)
 	movl	%edx, %eax
 	btsq	$MOAT_TAIL_TAKEN, %rax
 	RET
+.Lno_room:
+	decq	PER_CPU_VAR(moat_tail_calls)
 .Lnone_nested:
 	xorl	%eax, %eax
 	RET

@@ -173,6 +173,7 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
         Why::Function => "is no function of the program to call back",
         Why::CalledBack => "may not be gone on in by a function that helpers call",
         Why::Depth => "is called back from too many callbacks in one another",
+        Why::Stack => "is called back where too little is left of the kernel's stack",
         Why::ReadOnlyMap => "is a map it may only read",
         Why::Size => "is out of range",
         Why::NotHeld => "is nothing that it holds",

@@ -92,6 +92,10 @@ What is isolated differs from a plain program in this:
 - A chain of tail calls has the time of one run, isolated programs and others together. A
   function's tail call is a run inside of the run, of which one program can have 3 on a CPU,
   as above ([0030](decisions/0030-tail-calls.md)).
+- With less than 4 KiB left of the kernel's stack a function's tail call is not made, as after the
+  33rd, `clone_redirect` returns -ENETDOWN, and a helper that calls back stops the run; counted
+  (`too_deep`). Plainly the kernel may die of it
+  ([0040](decisions/0040-room-on-the-kernels-stack.md)).
 - A function that `bpf_for_each_map_elem` calls is given a copy of the key
   ([0034](decisions/0034-functions-that-helpers-call.md)). For each such function, up to
   seven, a program takes 1.3 KiB more for each of its runs, and for the longest key.
