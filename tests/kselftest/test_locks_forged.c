@@ -214,6 +214,7 @@ static void held_on(void)
 	int array = map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1), next = load(&xdp, "next", pass, 2);
 	int hash = map_create(BPF_MAP_TYPE_HASH, 4, 8, 4);
 	u32 zero = 0;
+	int budget;
 
 	if (array < 0 || hash < 0 || map_update(array, &zero, &next))
 		bail("maps: %s", strerror(errno));
@@ -234,8 +235,9 @@ static void held_on(void)
 	     MOV_IMM(R4, BPF_F_LOCK), CALL(map_update_elem));
 	HELD("held when it is taken again", "spin_lock called with a lock held", LOCK(map));
 	HELD("held when another one is taken", "spin_lock called with a lock held", LOCK(other));
-	moat_set_budget(1);
+	budget = moat_set_budget(1);
 	HELD("held for ever", "ran too long", JMP_IMM(BPF_JNE, R10, 0, -1));
+	moat_set_budget(budget);
 	close(array);
 	close(hash);
 	close(next);
@@ -258,8 +260,8 @@ static void waited_for(void)
 	struct locked value = {};
 	struct run run;
 	pthread_t t;
+	int budget, fd;
 	u64 start;
-	int fd;
 
 	begin();
 	E(LOCK(map), LD_MAP_VALUE(R6, map, 0), ST(BPF_DW, R6, 0, 5), UNLOCK(map), MOV_IMM(R0, 2),
@@ -268,11 +270,13 @@ static void waited_for(void)
 	cnt = 0;
 	E(LOCK(map), JMP_IMM(BPF_JNE, R10, 0, -1), UNLOCK(map), MOV_IMM(R0, 2), EXIT());
 	fd = load(&xdp, "rogue_keeps", insns, cnt);
+	budget = moat_set_budget(1);
 	pthread_create(&t, NULL, wait_for_it, NULL);
 	start = now_ns();
 	run_packet(&run, 64);
 	prog_run(fd, &run);
 	pthread_join(t, NULL);
+	moat_set_budget(budget);
 	ok(run.retval == xdp.safe && now_ns() - start > 500000000,
 	   "2: one program keeps a lock until it is stopped");
 	ok(waits == 2 && locked_lookup(map, 0, &value) && value.a == 5 &&

@@ -273,6 +273,7 @@ static void kept_on(void)
 		MOV_REG(R1, R8), LD_MAP_FD(R2, array), MOV_IMM(R3, 0), CALL(tail_call),
 	};
 	u32 zero = 0;
+	int budget;
 
 	if (array < 0 || map_update(array, &zero, &next))
 		bail("array of programs: %s", strerror(errno));
@@ -285,8 +286,9 @@ static void kept_on(void)
 	if (level == 0)
 		return;
 	kept("two are held at a bad call", asks, ARRAY_SIZE(asks), "ringbuf_submit argument 1");
-	moat_set_budget(1);
+	budget = moat_set_budget(1);
 	kept("two are held for ever", for_ever, ARRAY_SIZE(for_ever), "ran too long");
+	moat_set_budget(budget);
 }
 
 /* A callback keeps one: the run's, once the helper has returned. */

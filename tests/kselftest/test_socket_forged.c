@@ -92,6 +92,16 @@ static void attacks(void)
 		  FINISH(&sched_cls));
 		snprintf(what, sizeof(what), "%s after the release", names[i]);
 		ATTACKS("rogue_after", names[i], done, NULL, what);
+
+		cnt = 0;
+		E(MOV_REG(R6, R1));
+		socket_lookup(BPF_FUNC_sk_lookup_tcp, htons(1), ends.port);
+		E(MOV_REG(R7, R0), LD_IMM64(R1, addr),
+		  INSN(BPF_JMP | BPF_CALL, 0, 0, 0, of_maps[i]));
+		socket_release(R7);
+		E(FINISH(&sched_cls));
+		snprintf(what, sizeof(what), "%s of another than it has", names[i]);
+		ATTACKS("rogue_another", names[i], done, NULL, what);
 	}
 
 	cnt = 0;
