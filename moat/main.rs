@@ -8,7 +8,7 @@
 //! | what does the kernel ask, and when       | `jit_hook.rs`; `kernel/hooks.rs` has the table |
 //! | what are keys, and what is PKRS          | `pks.rs`, `x86.rs`; who has which: `keyalloc.rs` |
 //! | **`kernel/`**: what do we use of the kernel | |
-//! | how is C called, and how does it call    | `shims.c`, `geometry.c`, `shims.h`, `bindings.rs`, `bindings_helper.h`, `ffi.rs`, `shims.rs`, `calls.rs`, `given.rs`, `writers.rs`, `counters.rs`, `listing.rs`, `sysctl.rs` |
+//! | how is C called, and how does it call    | `shims.c`, `geometry.c`, `timers.c`, `shims.h`, `bindings.rs`, `bindings_helper.h`, `ffi.rs`, `shims.rs`, `calls.rs`, `given.rs`, `writers.rs`, `counters.rs`, `listing.rs`, `sysctl.rs` |
 //! | what can the test kernel take away       | `off.rs` |
 //! | who may touch what                       | `lock.rs`, `rcu.rs`, `fixed.rs`, `exclusive.rs`, `held.rs`, `anywhere.rs` |
 //! | what is a program to the kernel          | `prog.rs`, `prog_aux.rs`, `candidate.rs`, `loaded.rs`, `plan.rs`, `gates.rs`, `code.rs` |
@@ -25,9 +25,9 @@
 //! | **`code/`**: what does the JIT tell, and ask | `jit.rs`, `loading.rs` |
 //! | what may an image be, where may it lead  | `image.rs`, `walk.rs`, `sensitive.rs`, `decode.rs`, `opcodes.rs`, `insn_starts.rs` |
 //! | how does it call out                     | `sites.rs`; which maps without an audit: `load/map_calls.rs` |
-//! | **`run/`**: where is the boundary crossed | `enter_exit.S`, `call_return.S`, `map_calls.S`, `record_calls.S`, `tail_call.S`, `gates.h`, and `arch/x86/entry/moat_64.S` in the kernel |
+//! | **`run/`**: where is the boundary crossed | `enter_exit.S`, `call_return.S`, `map_calls.S`, `record_calls.S`, `tail_call.S`, `callback.S`, `timer.S`, `extension.S`, `gates.h`, and `arch/x86/entry/moat_64.S` in the kernel |
 //! | what do runs read                        | `program.rs` |
-//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `copies.rs`, `print.rs`, `records.rs`, `locks.rs` |
+//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `copies.rs`, `print.rs`, `records.rs`, `locks.rs`, `timers.rs` |
 //! | what happens on a violation              | `violation.rs`; may it go to the log: `limit.c` |
 //! | who looks after runs with interrupts off | `watch.c` |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |

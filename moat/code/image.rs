@@ -64,6 +64,7 @@ fn entry_of(site: &ffi::moat_site) -> usize {
 /// the third argument and those after it.
 fn is_unaudited(program: &Program, contract: &Contract) -> bool {
     contract.is_plain()
+        && !(contract.for_packet && program.has_timers())
         && (contract.sends.is_none() || program.row.context == Context::XdpBuff)
         && !contract.effects.store_ctx
         && contract.bounce.is_none()
@@ -93,6 +94,7 @@ fn entry_for(
             Some(_) => ffi::addr(ffi::moat_audit_lock_nested),
             None => ffi::addr(ffi::moat_audit_lock),
         },
+        _ if matches!(contract.args[0], Arg::Timer) => ffi::addr(ffi::moat_audit_timer),
         _ if program.callbacks.is_some() => ffi::addr(ffi::moat_audit_nested),
         _ => ffi::addr(ffi::moat_audit),
     };
@@ -228,6 +230,7 @@ impl Loading {
                 sites: sites_at,
                 sites_len: (nr_sites * sites::SIZE) as u64,
                 patch,
+                domain: program.gates.as_ptr() as u64,
             })
             .map_err(|_| NOMEM)?;
         if image == 0 {

@@ -162,6 +162,10 @@ pub enum Why {
     Locked,
     /// A lock that is taken, and an interrupt cannot wait.
     Taken,
+    /// Not the timer of a value of one of its maps.
+    NoTimer,
+    /// The run is a timer's, which has no context, nor a packet.
+    NoContext,
     /// The contract itself is wrong.  The table's tests exclude this.
     Contract,
 }
@@ -304,8 +308,8 @@ fn grant<'d, C: Caller>(
             let socket = caller.socket(value.0, back);
             return socket.map(Grant::Scalar).ok_or(Why::NotHeld);
         }
-        // `run/records.rs` and `run/locks.rs` see to these calls.
-        Arg::Record | Arg::RecordSize | Arg::Lock => return Err(Why::Contract),
+        // `run/records.rs`, `run/locks.rs` and `run/timers.rs` see to these calls.
+        Arg::Record | Arg::RecordSize | Arg::Lock | Arg::Timer => return Err(Why::Contract),
         Arg::MapPtr(types) => {
             let info = map_of(types, value, caller)?;
             // The verifier's, from record_func_map(); map operations do not ask.

@@ -57,6 +57,8 @@ pub enum Arg {
     Function,
     /// The `bpf_spin_lock` of a value of one of the program's maps.
     Lock,
+    /// The `bpf_timer` of one.
+    Timer,
     /// `skb->data`, which classic loads keep in a register: re-materialised.
     PktData,
     /// `skb->len - skb->data_len`, likewise.
@@ -222,6 +224,9 @@ pub struct Contract {
     pub sends: Option<Sends>,
     /// Whether it changes which socket the context has.
     pub sets_socket: bool,
+    /// Whether it is about the packet that its context stands for, also if it does not take
+    /// that: no call of it in a run without.
+    pub for_packet: bool,
     /// Whether it prints, or takes a string of which nothing says how long it is.
     pub prints: Option<Prints>,
     /// Why an isolated program may not call it yet, if so.  Decided at load (I8);
@@ -279,11 +284,13 @@ pub(super) const fn helper(
     args: [Arg; 5],
 ) -> Contract {
     let mut checked = 0;
+    let mut for_packet = false;
     let mut i = 0;
     while i < 5 {
         if !args[i].is_plain() {
             checked |= 1 << i;
         }
+        for_packet |= matches!(args[i], Arg::Ctx | Arg::PktData | Arg::Headlen);
         i += 1;
     }
     Contract {
@@ -301,6 +308,7 @@ pub(super) const fn helper(
         bounce: None,
         sends: None,
         sets_socket: false,
+        for_packet,
         prints: None,
         shape: None,
         refused: None,
@@ -324,13 +332,19 @@ impl Contract {
     /// It looks at the packet or at context fields a program can write.
     pub(super) const fn reads_ctx(mut self) -> Contract {
         self.effects.store_ctx = true;
-        self
+        self.for_packet()
     }
 
     /// It may change the packet or context fields.
     pub(super) const fn changes_ctx(mut self) -> Contract {
         self.effects.store_ctx = true;
         self.effects.load_ctx = true;
+        self.for_packet()
+    }
+
+    /// It says what is to become of the packet.
+    pub(super) const fn for_packet(mut self) -> Contract {
+        self.for_packet = true;
         self
     }
 
@@ -352,7 +366,7 @@ impl Contract {
 
     pub(super) const fn sets_socket(mut self) -> Contract {
         self.sets_socket = true;
-        self
+        self.for_packet()
     }
 
     pub(super) const fn prints(mut self, how: Prints) -> Contract {
@@ -375,7 +389,7 @@ impl Contract {
             answer,
             at_once: false,
         });
-        self
+        self.for_packet()
     }
 
     pub(super) const fn sends_at_once(mut self, answer: i64) -> Contract {
@@ -383,7 +397,7 @@ impl Contract {
             answer,
             at_once: true,
         });
-        self
+        self.for_packet()
     }
 
     /// Whether a call needs no audit at all: only scalars go in.

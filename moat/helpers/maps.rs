@@ -20,6 +20,7 @@ const FIFO_OR_BLOOM: Arg = Arg::MapPtr(MapTypes::FIFO.or(MapTypes::of(&[BLOOM_FI
 const PROGRAMS: Arg = Arg::MapPtr(MapTypes::PROGRAMS);
 const WALKED: Arg = Arg::MapPtr(MapTypes::WALKED);
 const RING: Arg = Arg::MapPtr(RINGS);
+const TIMED: Arg = Arg::MapPtr(MapTypes::TIMED);
 
 /// What has records.
 pub const RINGS: MapTypes = MapTypes::of(&[RINGBUF]);
@@ -102,6 +103,17 @@ pub(super) const CONTRACTS: &[Contract] = &[
         [WALKED, Arg::Function, ANY, ANY, NO],
     )
     .returns(Ret::Int),
+    // `run/timers.rs` sees to these. What the verifier adds to the second one's arguments is
+    // the kernel's to say.
+    helper(169, "timer_init", ALL, [Arg::Timer, TIMED, ANY, NO, NO]),
+    helper(
+        170,
+        "timer_set_callback",
+        ALL,
+        [Arg::Timer, Arg::Function, NO, NO, NO],
+    ),
+    helper(171, "timer_start", ALL, [Arg::Timer, ANY, ANY, NO, NO]),
+    helper(172, "timer_cancel", ALL, [Arg::Timer, NO, NO, NO, NO]),
     helper(
         195,
         "map_lookup_percpu_elem",

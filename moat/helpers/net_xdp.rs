@@ -17,7 +17,9 @@ pub(super) const CONTRACTS: &[Contract] = &[
         .uncovers(Uncovers::Head)
         .reshapes(Shape::XdpHead),
     // The entry found stays with the kernel; the program gets a verdict.
-    helper(51, "redirect_map", XDP, [REDIRECT, ANY, ANY, NO, NO]).returns(Ret::Int),
+    helper(51, "redirect_map", XDP, [REDIRECT, ANY, ANY, NO, NO])
+        .for_packet()
+        .returns(Ret::Int),
     helper(54, "xdp_adjust_meta", XDP, [CTX, ANY, NO, NO, NO]).uncovers(Uncovers::Meta),
     helper(65, "xdp_adjust_tail", XDP, [CTX, ANY, NO, NO, NO]).changes_ctx(),
     helper(188, "xdp_get_buff_len", XDP, [CTX, NO, NO, NO, NO]),

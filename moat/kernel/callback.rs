@@ -40,21 +40,8 @@ pub fn begin(run: &Run<'_>, entry: u64, map: Option<&MapInfo>) -> Option<Calling
         };
         (by, flags, outer)
     };
-    let callbacks = run.program.callbacks.as_ref()?;
-    let key_size = map.map_or(0, |map| map.key_size);
-    let below = callbacks.stack_of_next(outer, key_size)?;
-    let sp = run.slot.rsp - u64::from(below);
     Some(Calling {
-        it: moat_calling {
-            root: run.as_ptr() as u64,
-            flags: flags | CALLBACK | STORE,
-            entry,
-            sp,
-            level: outer + 1,
-            key: sp,
-            key_size: key_size.into(),
-            to_window: map.map_or(0, |map| run.to_window(map)),
-        },
+        it: run.calling(flags, outer, entry, map)?,
         by,
         gate: match map {
             Some(_) => addr(ffi::moat_callback_element),
@@ -75,7 +62,55 @@ impl Calling {
     }
 }
 
+/// The same for the function that a timer of a value of `map` calls, in `run`, which the gate has
+/// begun for it.  False if that would be too deep.
+#[inline(always)]
+pub fn begin_timer(run: &Run<'_>, map: u64) -> bool {
+    // It was set for a value of one of these.
+    let own = run.program.own_maps().iter();
+    let map = own.map(|used| &used.info).find(|info| info.kernel == map);
+    // SAFETY: `run` is current, and no callback is in it; its `calling` is what C has made for
+    // the gate, with `entry`, which nobody else has.
+    unsafe {
+        if map.is_none() || !ffi::moat_shim_may_call_back(run.as_ptr()) {
+            return false;
+        }
+        let it = (*run.as_ptr()).calling as *mut moat_calling;
+        match run.calling(run.flags().get(), 0, (*it).entry, map) {
+            Some(calling) => it.write(calling),
+            None => return false,
+        }
+    }
+    true
+}
+
 impl Run<'_> {
+    /// A call of the function at `entry` by what has `flags`, and is the callback number
+    /// `outer`, or none.  None if there is no stack for it.
+    #[inline(always)]
+    fn calling(
+        &self,
+        flags: u64,
+        outer: u64,
+        entry: u64,
+        map: Option<&MapInfo>,
+    ) -> Option<moat_calling> {
+        let callbacks = self.program.callbacks.as_ref()?;
+        let key_size = map.map_or(0, |map| map.key_size);
+        let below = callbacks.stack_of_next(outer, key_size)?;
+        let sp = self.slot.rsp - u64::from(below);
+        Some(moat_calling {
+            root: self.as_ptr() as u64,
+            flags: flags | CALLBACK | STORE,
+            entry,
+            sp,
+            level: outer + 1,
+            key: sp,
+            key_size: key_size.into(),
+            to_window: map.map_or(0, |map| self.to_window(map)),
+        })
+    }
+
     /// What makes the address of a value of `map` that of the window, if it is the same for
     /// all that this CPU may be given; or 0.
     #[inline(always)]

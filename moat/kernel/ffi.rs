@@ -43,6 +43,7 @@ extern "C" {
     pub fn moat_callback_jmp_end();
     pub fn moat_audit_lock();
     pub fn moat_audit_lock_nested();
+    pub fn moat_audit_timer();
     pub fn moat_unlocked();
     pub fn moat_map_lookup();
     pub fn moat_map_lookup_percpu();

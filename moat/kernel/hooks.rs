@@ -25,7 +25,7 @@ use crate::edge::ffi::{
 };
 use crate::helpers::audit::Allegation;
 use crate::jit_hook;
-use crate::run::{self, ext, locks, records, sends, tail, violation, Run};
+use crate::run::{self, ext, locks, records, sends, tail, timers, violation, Run};
 use core::ffi::{c_char, c_int, c_void};
 use kernel::bindings::{self, bpf_verifier_log, llist_node, moat_candidate, seq_file};
 use kernel::prelude::*;
@@ -162,6 +162,17 @@ hooks! {
         site: *const moat_site as Site<'_>,
         args: *const [Allegation; 5] as &[Allegation; 5]
     ) -> u64 => locks::audited_lock;
+    /// See [`timers::audited_timer`].
+    #[no_mangle]
+    fn moat_audited_timer(
+        run: *mut moat_run as Run<'_>,
+        site: *const moat_site as Site<'_>,
+        args: *const [Allegation; 5] as &[Allegation; 5]
+    ) -> u64 => timers::audited_timer;
+    /// See [`timers::begin`].
+    #[no_mangle]
+    fn moat_timer_begin(run: *mut moat_run as Run<'_>, map: u64 as u64) -> u64
+        => timers::begin;
     /// See [`locks::locked_call`].
     #[no_mangle]
     fn moat_locked_call(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>)
@@ -300,6 +311,7 @@ impl Hooks {
             isolates: Some(isolates),
             send: Some(send),
             make_one: Some(ffi::moat_shim_make_one),
+            timer: Some(ffi::moat_shim_timer),
             show: Some(show_program),
         }));
         let ready = Ready::make()?;

@@ -134,7 +134,13 @@ impl Run<'_> {
         self.flags().get() & u64::from(bindings::MOAT_RUN_CALLBACK) != 0
     }
 
-    /// What the kernel called the program with.
+    /// Whether a timer has called it: it has no context.
+    #[inline(always)]
+    pub fn is_timers(&self) -> bool {
+        self.flags().get() & u64::from(bindings::MOAT_RUN_TIMER) != 0
+    }
+
+    /// What the kernel called the program with, or null: a timer has.
     #[inline(always)]
     pub fn ctx(&self) -> *mut c_void {
         self.kernel_context().get() as *mut c_void

@@ -107,6 +107,11 @@ impl<'a> Map<'a> {
         u32::try_from(field!(self.spin_lock_off).get()).ok()
     }
 
+    /// The same of its timer.
+    pub fn timer(self) -> Option<u32> {
+        u32::try_from(field!(self.timer_off).get()).ok()
+    }
+
     /// From now on it serves isolated programs, if its values have fields that only the kernel
     /// may write.
     pub fn serve(self) -> Tried<()> {

@@ -60,4 +60,6 @@ pub mod sysctl;
 #[cfg(MODULE)]
 pub mod this_cpu;
 #[cfg(MODULE)]
+pub mod timers;
+#[cfg(MODULE)]
 pub mod writers;

@@ -54,6 +54,11 @@ impl Aux<'_> {
 
 #[cfg(MODULE)]
 impl Aux<'_> {
+    /// For the kernel.
+    pub fn addr(self) -> u64 {
+        self.0 as u64
+    }
+
     /// What the program is called.
     pub fn name(self) -> crate::load::reason::Text {
         let name = read!(self.0, name);

@@ -13,6 +13,9 @@
 #endif
 
 struct bpf_map;
+struct moat_calling;
+struct moat_domain;
+struct moat_image;
 struct bpf_prog;
 struct bpf_verifier_env;
 struct bpf_verifier_log;
@@ -60,6 +63,8 @@ u64 moat_shim_reserve(u64 func, u64 map, u64 size, u64 flags);
 void moat_shim_commit(u64 func, u64 record, u64 flags);
 void moat_shim_put_socket(void *sk);
 u64 moat_shim_take_lock(struct moat_run *run, u64 map, u64 off);
+u64 moat_shim_cancel_timer(struct moat_run *run, u64 func, u64 timer);
+void moat_shim_timer(const struct moat_image *func, struct bpf_map *map, void *key, void *value);
 void moat_shim_most(const struct bpf_verifier_env *env, u32 *refs, u32 *record);
 bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call);
 u64 moat_shim_skb_data(const void *skb);
@@ -174,7 +179,9 @@ void moat_give_back(struct moat_run *run);
 void moat_held_on(struct moat_run *run);
 u64 moat_audited_call(struct moat_run *run, const struct moat_site *site, const u64 *args);
 u64 moat_audited_lock(struct moat_run *run, const struct moat_site *site, const u64 *args);
+u64 moat_audited_timer(struct moat_run *run, const struct moat_site *site, const u64 *args);
 void moat_locked_call(struct moat_run *run, const struct moat_site *site);
+u64 moat_timer_begin(struct moat_run *run, u64 map);
 
 /* In Rust */
 u32 moat_balance(void);

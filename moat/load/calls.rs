@@ -38,6 +38,8 @@ pub struct Calls {
     pub grants: bool,
     /// One takes a lock, which is given back, too.
     pub locks: bool,
+    /// One is about timers of map values.
+    pub timers: bool,
     /// One may give it a socket.
     pub sockets: bool,
     /// One that it does not give back.
@@ -70,6 +72,7 @@ impl Calls {
                 {
                     calls.lookup |= contract.id == MAP_LOOKUP_ELEM;
                     calls.locks |= matches!(contract.args[0], Arg::Lock);
+                    calls.timers |= matches!(contract.args[0], Arg::Timer);
                     calls.grants |= contract.ret.is_held() || calls.locks;
                     calls.calls_back |= contract.calls_back();
                     calls.sockets |= contract.ret.is_socket();

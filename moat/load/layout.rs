@@ -123,8 +123,9 @@ impl Program {
         facts: &Facts,
         maps: &[Map<'_>],
     ) -> Tried<Layout> {
-        if calls.calls_back {
-            let callbacks = callbacks(facts, maps)?;
+        if calls.calls_back || calls.timers {
+            let mut callbacks = callbacks(facts, maps)?;
+            callbacks.timers = calls.timers;
             self.callbacks = Some(try_box(callbacks).ok_or(NoMemory)?);
         }
         let is_skb = self.row.context == Context::SkBuff;
@@ -272,7 +273,8 @@ struct KernelMemory<'a> {
 /// The functions that helpers may call.
 fn callbacks(facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
     let mut most = 0;
-    for map in maps {
+    let any = facts.callbacks.iter().any(|word| *word != 0);
+    for map in maps.iter().filter(|_| any) {
         let key = map.callback_key();
         if key > MAX_KEY {
             return Err(map.refused("has keys too long to be copied for callbacks"));

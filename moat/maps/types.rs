@@ -203,6 +203,8 @@ impl MapTypes {
         LRU_HASH,
         LRU_PERCPU_HASH,
     ]);
+    /// Types whose values may have a timer in them: `map_check_btf()`.
+    pub const TIMED: MapTypes = MapTypes::of(&[HASH, ARRAY, LRU_HASH]);
     /// Types whose keys are indices.
     pub const ARRAYS: MapTypes = types!(row => matches!(row.key, Key::Index));
     /// Types whose keys are prefixes.

@@ -49,6 +49,12 @@ impl Run<'_> {
         raw: &[Allegation; 5],
     ) -> core::result::Result<u64, AuditError> {
         let contract = site.contract();
+        if contract.for_packet && self.is_timers() {
+            return Err(AuditError {
+                arg: 0,
+                why: Why::NoContext,
+            });
+        }
         let checked = audit::audit(contract, raw, self)?;
         if contract.ret.is_held() && !self.has_room() {
             return Err(AuditError {

@@ -239,3 +239,8 @@ SYM_CODE_END(moat_audit_nested)
 SYM_CODE_START(moat_audit_lock_nested)
 	MOAT_AUDITED_NESTED moat_audited_lock
 SYM_CODE_END(moat_audit_lock_nested)
+
+/* The same of timers of map values: their programs have callbacks, or count as such. */
+SYM_CODE_START(moat_audit_timer)
+	MOAT_AUDITED_NESTED moat_audited_timer
+SYM_CODE_END(moat_audit_timer)

@@ -7,9 +7,6 @@
 
 .section .noinstr.text, "ax"
 
-/* What struct moat_run holds that enter does not fill in. */
-#define UNINITIALISED	(MOAT_RUN_SIZE - MOAT_RUN_r0)
-
 /*
  * Into the slot \slot, R10 being struct moat_run: IST vectors, RDI, RSP, RBP.
  * Leaves the flags alone.
@@ -37,38 +34,9 @@
 	CALL_NOSPEC rdx
 .endm
 
-/*
- * Begin a run: a frame on the kernel stack, a slot in the window. R11: domain;
- * RDI: ctx. Leaves the slot in RCX and struct moat_run at RSP.
- *
- * An interrupt between the two accesses to the head of the list may run the
- * program as well, and gives the slot back before it returns.
- *
- * With \args what an extension is called with goes to above its stack: RSI, R9, R10, R8.
- */
+/* With \args what an extension is called with goes to above its stack: RSI, R9, R10, R8. */
 .macro MOAT_BEGIN args=0
-	UNWIND_HINT_FUNC
-	pushq	%rbp
-	pushq	%r12
-	UNWIND_HINT_EMPTY
-#ifdef CONFIG_PREEMPT_COUNT
-	incl	PER_CPU_VAR(__preempt_count)
-#endif
-	movq	MOAT_DOM_slots(%r11), %rdx
-	movq	%gs:(%rdx), %rcx
-	testq	%rcx, %rcx
-	jz	.Ltoo_deep
-	movq	MOAT_SLOT_next(%rcx), %rax
-	movq	%rax, %gs:(%rdx)
-	incq	%gs:MOAT_SLOTS_runs(%rdx)
-	subq	$UNINITIALISED, %rsp
-	pushq	$0				/* deadline */
-	pushq	%rdi
-	pushq	%rcx
-	pushq	%r11
-	pushfq
-	pushq	PER_CPU_VAR(moat_run)
-	movq	%rsp, PER_CPU_VAR(moat_run)
+	MOAT_BEGIN_RUN .Ltoo_deep
 .if \args
 	movq	MOAT_SLOT_rsp(%rcx), %rax
 	movq	%rsi, (%rax)
@@ -206,6 +174,9 @@ SYM_INNER_LABEL(moat_view_commit, SYM_L_GLOBAL)
 	jmp	.Lview_close
 
 .Ltoo_deep:
+	UNWIND_HINT_EMPTY
+SYM_INNER_LABEL(moat_run_too_deep, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
 	incq	PER_CPU_VAR(moat_too_deep)
 	movq	MOAT_DOM_verdict(%r11), %rax
 	jmp	.Lunwind
@@ -307,6 +278,9 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	jmp	.Lstored
 
 .Lholds:
+SYM_INNER_LABEL(moat_run_holds, SYM_L_GLOBAL)
+	UNWIND_HINT_EMPTY
+	ANNOTATE_NOENDBR
 	movq	%rsp, %rdi
 	call	moat_held_on
 
@@ -321,6 +295,10 @@ SYM_INNER_LABEL(moat_stop, SYM_L_GLOBAL)
 	testl	$MOAT_DOM_GRANTS, MOAT_DOM_flags(%r11)
 	jnz	.Lgive_back
 .Lverdict:
+	/* Nothing is stored, nor held. RSP: struct moat_run; R11: domain. */
+SYM_INNER_LABEL(moat_run_over, SYM_L_GLOBAL)
+	UNWIND_HINT_EMPTY
+	ANNOTATE_NOENDBR
 	cli
 	movq	MOAT_DOM_verdict(%r11), %rax
 .Lleave_early:

@@ -8,10 +8,17 @@
 
 use super::{violation, Run};
 use crate::edge::site::Site;
+use crate::helpers::audit::{AuditError, Why};
 
 /// Called before: where it is entered, or zero, and the run is to be stopped.
 #[inline(always)]
 pub fn go(run: Run<'_>, site: Site<'_>) -> u64 {
+    if run.is_timers() {
+        // It would be called with a context, and the run's, of which there is none.
+        let why = Why::NoContext;
+        violation::bad_call(&run, site, &AuditError { arg: 0, why });
+        return 0;
+    }
     let entry = site.extension();
     if entry == 0 {
         // The function's first instruction does not lead here then.

@@ -3,7 +3,8 @@
  * What the gates share. They are every way between a program and the kernel, but for
  * exceptions (arch/x86/entry/moat_64.S in the kernel): in and out of a run is
  * enter_exit.S, calls and their returns are call_return.S, calls that need no audit
- * map_calls.S, functions of a program that helpers call callback.S.
+ * map_calls.S, functions of a program that helpers call callback.S, those that timers
+ * call timer.S.
  *
  * They are in .noinstr.text, so that no probe may come between: an INT3 here would be
  * taken for the program's.
@@ -57,6 +58,45 @@ SYM_INNER_LABEL(\name\()_end, SYM_L_GLOBAL)
 	movl	$0, %edx
 	movl	$0, %esi
 	movl	$0, %r8d
+.endm
+
+/* What struct moat_run holds that enter does not fill in. */
+#define MOAT_RUN_UNINITIALISED	(MOAT_RUN_SIZE - MOAT_RUN_r0)
+
+/*
+ * Begin a run: a frame on the kernel stack, a slot in the window. R11: domain;
+ * RDI: ctx. Leaves the slot in RCX and struct moat_run at RSP, or goes to \too_deep.
+ * With \flags it has these, too, before an NMI can see it.
+ *
+ * An interrupt between the two accesses to the head of the list may run the
+ * program as well, and gives the slot back before it returns.
+ */
+.macro MOAT_BEGIN_RUN too_deep:req flags=0
+	UNWIND_HINT_FUNC
+	pushq	%rbp
+	pushq	%r12
+	UNWIND_HINT_EMPTY
+#ifdef CONFIG_PREEMPT_COUNT
+	incl	PER_CPU_VAR(__preempt_count)
+#endif
+	movq	MOAT_DOM_slots(%r11), %rdx
+	movq	%gs:(%rdx), %rcx
+	testq	%rcx, %rcx
+	jz	\too_deep
+	movq	MOAT_SLOT_next(%rcx), %rax
+	movq	%rax, %gs:(%rdx)
+	incq	%gs:MOAT_SLOTS_runs(%rdx)
+	subq	$MOAT_RUN_UNINITIALISED, %rsp
+	pushq	$0				/* deadline */
+	pushq	%rdi
+	pushq	%rcx
+	pushq	%r11
+	pushfq
+.if \flags
+	orl	$\flags, (%rsp)
+.endif
+	pushq	PER_CPU_VAR(moat_run)
+	movq	%rsp, PER_CPU_VAR(moat_run)
 .endm
 
 /*

@@ -29,6 +29,7 @@ pub mod reshape;
 pub mod sends;
 pub mod sockets;
 pub mod tail;
+pub mod timers;
 pub mod violation;
 
 pub use crate::edge::invocation::Run;

@@ -64,6 +64,8 @@ pub struct Values {
     pub grows: bool,
     /// Where in a value its lock would be, if it has one: an offset in bytes.
     pub lock: Option<u32>,
+    /// The same of its timer.
+    pub timer: Option<u32>,
 }
 
 impl UsedMap {
@@ -76,6 +78,7 @@ impl UsedMap {
                 writable: values.writable,
                 grows: map.there() < values.span,
                 lock: map.lock(),
+                timer: map.timer(),
             }),
         }
     }
@@ -96,6 +99,8 @@ pub struct Callbacks {
     pub stack: u32,
     /// The largest key that one of them may be given, in bytes.
     pub key: u32,
+    /// Whether timers may call them, too.
+    pub timers: bool,
 }
 
 impl Callbacks {
@@ -106,6 +111,7 @@ impl Callbacks {
             levels: count.min(most),
             stack,
             key,
+            timers: false,
         }
     }
 
@@ -307,20 +313,44 @@ impl Program {
 
     /// Where the function begins whose address is `addr`, if helpers may call it.
     pub fn callback(&self, addr: u64) -> Option<u64> {
-        let callbacks = self.callbacks.as_ref()?;
-        if off::callbacks() {
-            return Some(addr);
+        match off::callbacks() {
+            true => self.callbacks.as_ref().map(|_| addr),
+            false => self.callback_image(addr).map(|image| image.start),
         }
+    }
+
+    /// Whether timers may call functions of it.
+    pub fn has_timers(&self) -> bool {
+        self.callbacks.as_ref().map_or(false, |all| all.timers)
+    }
+
+    /// The image of that function.
+    pub fn callback_image(&self, addr: u64) -> Option<&ffi::moat_image> {
+        let callbacks = self.callbacks.as_ref()?;
         let images = self.gates.images();
         let n = images.iter().position(|image| image.start == addr)?;
-        callbacks.has(n).then_some(addr)
+        images.get(n).filter(|_| callbacks.has(n))
     }
 
     /// Of which map, and how far into its values, the value is whose lock would be at `addr`.
     pub fn locked_value(&self, addr: u64) -> Option<(&MapInfo, u64)> {
+        self.value_with(addr, |values| values.lock)
+    }
+
+    /// The same of a timer.
+    pub fn timed_value(&self, addr: u64) -> Option<(&MapInfo, u64)> {
+        self.value_with(addr, |values| values.timer)
+    }
+
+    /// The same of what a value would have where `field` says.
+    fn value_with(
+        &self,
+        addr: u64,
+        field: impl Fn(&Values) -> Option<u32>,
+    ) -> Option<(&MapInfo, u64)> {
         self.own_maps().iter().find_map(|UsedMap { info, values }| {
             let values = (*values)?;
-            let off = addr.wrapping_sub(values.base + u64::from(values.lock?));
+            let off = addr.wrapping_sub(values.base + u64::from(field(&values)?));
             let size = round_up(info.value_size);
             let off = match off::lock_identity() {
                 true => 0,

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::admin::report;
+use crate::code::sites::EXT;
 use crate::code::walk::{Bad, Found};
 use crate::edge::counters::{moat_refused, moat_violations};
 use crate::edge::ffi::{self, moat_fault};
@@ -162,7 +163,10 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
     if !count(program) {
         return;
     }
-    let name = table::contract(site.helper()).map_or("?", |contract| contract.name);
+    let name = match site.helper() {
+        EXT => "a function that another program may take the place of",
+        id => table::contract(id).map_or("?", |contract| contract.name),
+    };
     let why = match error.why {
         Why::Refused => "is of a helper it may not call",
         Why::Context => "is not its context",
@@ -179,7 +183,17 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
         Why::NotHeld => "is nothing that it holds",
         Why::Holds => "is one more than it can hold",
         Why::NoLock => "is no lock of a value of its maps",
+        Why::NoTimer => "is no timer of a value of its maps",
         Why::Taken => "is a lock that an interrupt cannot wait for",
+        Why::NoContext => {
+            pr_err!(
+                "{}: {} at {}, where a timer has called it and there is no packet; stopped\n",
+                Who(program),
+                name,
+                At(program, site.ip())
+            );
+            return;
+        }
         Why::Locked => {
             pr_err!(
                 "{}: helper {} called with a lock held at {}; stopped\n",

@@ -206,7 +206,7 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
             bytes == size_of(&proto[&format!("arg{}_size", i + 1)])
                 && access.writes() == has("MEM_WRITE")
         }
-        ("ARG_PTR_TO_SPIN_LOCK", Arg::Lock) => true,
+        ("ARG_PTR_TO_SPIN_LOCK", Arg::Lock) | ("ARG_PTR_TO_TIMER", Arg::Timer) => true,
         ("ARG_CONST_ALLOC_SIZE_OR_ZERO", Arg::RecordSize) => true,
         ("ARG_PTR_TO_ALLOC_MEM", Arg::Record) => has("OBJ_RELEASE"),
         ("ARG_PTR_TO_BTF_ID_SOCK_COMMON" | "ARG_PTR_TO_SOCK_COMMON", Arg::Socket) => {
@@ -346,6 +346,42 @@ fn who_changes_packets_has_them_reloaded() {
             );
         }
     }
+}
+
+/// What a timer's function may not call: it has no context, and no packet is to be redirected.
+#[test]
+fn who_is_about_a_packet_says_so() {
+    let Some(kernel) = kernel() else { return };
+    let mut redirects = BTreeSet::new();
+    for c in all().filter(|c| c.refused.is_none() && c.id < INTERNAL_BASE) {
+        let types = ROWS.iter().map(|row| row.number);
+        for ty in types.filter(|ty| c.types.contains(*ty)) {
+            let name = asks(ty)
+                .iter()
+                .find_map(|function| kernel.cases[function].get(c.name))
+                .unwrap();
+            let proto = &kernel.protos[name];
+            let takes = proto.values().any(|value| value.contains("ARG_PTR_TO_CTX"));
+            let function = proto["func"].as_str();
+            let body = kernel.filter.split_once(&format!("({function}, "));
+            let body = body.map_or("", |(_, rest)| &rest[..rest.find("\n}").unwrap()]);
+            let redirect = body.contains("bpf_redirect_info") || body.contains("map_redirect(");
+            // That of tail calls is no call.
+            if c.name != "tail_call" || c.for_packet {
+                assert_eq!(c.for_packet, takes || redirect, "{name}");
+            }
+            if redirect {
+                redirects.insert(c.name);
+            }
+        }
+    }
+    let want = [
+        "redirect",
+        "redirect_map",
+        "redirect_neigh",
+        "redirect_peer",
+    ];
+    assert_eq!(redirects, BTreeSet::from(want));
 }
 
 #[test]

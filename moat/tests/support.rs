@@ -35,13 +35,13 @@ load is also refused for
 
 - a map that was made before MOAT was loaded (but for mmapable arrays); a hash map with
   `BPF_F_NO_PREALLOC` or a trie that was made while all levels were 0, or whose values would
-  take more than 64 GiB; a per-CPU hash map with `BPF_F_NO_PREALLOC`; values with a
-  `bpf_timer` or kptr; or a map of maps that has one of these in it, where
+  take more than 64 GiB; a per-CPU hash map with `BPF_F_NO_PREALLOC`; a `bpf_timer` in values of
+  a hash map with that flag, or of maps that are in a map of maps; kptrs; or a map of maps that has one of these in it, where
   none can be put later (EACCES);
-- a map with a `bpf_spin_lock` in its values that plain programs have used since it was made;
+- a map with a `bpf_spin_lock` or a `bpf_timer` in its values that plain programs have used since it was made;
   and a plain program's load is, if isolated ones have
   ([0036](decisions/0036-locks-apart-from-their-values.md));
-- kfuncs, timers, `bpf_user_ringbuf_drain`, tail calls in functions that helpers call, and
+- kfuncs, `bpf_user_ringbuf_drain`, tail calls in functions that helpers call, and
   loads through pointers to AF_XDP sockets, BTF objects (what `skc_to_tcp_sock` and its kin
   return), flow keys or maps;
 - records of ring buffers of more than 1 MiB, or more at once, sockets among them;
@@ -85,6 +85,12 @@ What is isolated differs from a plain program in this:
   stopped by its budget, and who waits for it meanwhile, user space with `BPF_F_LOCK` too, waits
   as long. In a hard interrupt, where no program of these types runs by itself, one that would
   have to wait is stopped ([0036](decisions/0036-locks-apart-from-their-values.md)).
+- A function that a timer calls is given a copy of the key, is stopped by the budget as any run
+  is, and if it calls a helper that is about a packet, as `bpf_redirect`. It is not called if the
+  program was stopped, nor, counted in `too_deep`, if it is in three runs on that CPU. Who deletes or
+  replaces a value while its timer's function runs on another CPU does not wait for that. A map
+  with timers that isolated programs use takes 16 bytes more for each value, and is not put into a
+  map of maps any more (EACCES) ([0039](decisions/0039-timers.md)).
 - Packet, context fields and what helpers change in them are copies during a run;
   the kernel gets them before a helper that looks, and at the end.
 - More than 3 invocations of one program nested on one CPU get the verdict of a

@@ -3,7 +3,7 @@
  * Attacks by programs that no verifier looked at, and what must become of each.
  *
  * Each attack runs twice. At level 0 it must succeed, or it proves nothing. At
- * level 2 it must be stopped with the type's safe verdict, stay stopped, be
+ * level 2, or 1, it must be stopped with the type's safe verdict, stay stopped, be
  * reported, have no effect, and a well-behaved program must run as before. The
  * code is in lib_attack.c.
  */

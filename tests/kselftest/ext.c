@@ -10,7 +10,7 @@
 static struct btf *btf;
 static int id[LAST];
 static const char *const names[] = {
-	"start", "alone", "pair", "four", "memory", "number", "wide",
+	"start", "alone", "pair", "four", "memory", "number", "wide", "called",
 };
 
 static struct {
@@ -38,8 +38,8 @@ void describe(const struct prog_type *type)
 	for (int f = 0; f < LAST; f++) {
 		static const int scalars[LAST] = { [PAIR] = 2, [FOUR] = 4, [NUMBER] = 1 };
 
-		proto[f] = btf__add_func_proto(btf, f == WIDE ? number : integer);
-		if (f != NUMBER)
+		proto[f] = btf__add_func_proto(btf, f >= WIDE ? number : integer);
+		if (f != NUMBER && f != CALLED)
 			param(ctx);
 		for (int i = 0; i < scalars[f]; i++)
 			param(number);
@@ -47,7 +47,8 @@ void describe(const struct prog_type *type)
 			param(memory);
 	}
 	for (int f = 0; f < LAST; f++)
-		id[f] = btf__add_func(btf, names[f], BTF_FUNC_GLOBAL, proto[f]);
+		id[f] = btf__add_func(btf, names[f],
+				      f == CALLED ? BTF_FUNC_STATIC : BTF_FUNC_GLOBAL, proto[f]);
 	if (id[LAST - 1] < 0 || btf__load_into_kernel(btf))
 		bail("BTF: %s", strerror(errno));
 }
@@ -70,6 +71,13 @@ void call(enum function f)
 	built.from[built.calls] = cnt;
 	built.to[built.calls++] = f;
 	E(CALL_REL(0));
+}
+
+void address(int reg, enum function f)
+{
+	built.from[built.calls] = cnt;
+	built.to[built.calls++] = f;
+	E(LD_IMM64_RAW(reg, BPF_PSEUDO_FUNC, 0, 0));
 }
 
 static int finish_build(enum bpf_prog_type type, const char *name, int level,

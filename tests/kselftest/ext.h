@@ -17,6 +17,7 @@ enum function {
 	MEMORY,		/* int (ctx, long *) */
 	NUMBER,		/* int (long) */
 	WIDE,		/* long (ctx) */
+	CALLED,		/* long (), static: what a timer may call */
 	LAST,
 };
 
@@ -29,6 +30,8 @@ int function_id(enum function f);
 void function(enum function f);
 /* A call of @f from what is built */
 void call(enum function f);
+/* Its address in @reg */
+void address(int reg, enum function f);
 /* What was built, as a program of type t or of @type for function @of of program @target */
 int build(const char *name, int level);
 int try_build(const char *name, int level);	/* or -1 with errno */

@@ -132,15 +132,15 @@ static void must_be_stopped(const struct prog_type *t, int fd, const char *name,
 
 	kmsg_mark();
 	err = prog_run(fd, run);
-	ok(!err && run->retval == t->safe, "2: %s: stopped with the safe verdict", what);
+	ok(!err && run->retval == t->safe, "%d: %s: stopped with the safe verdict", level, what);
 	if (err || run->retval != t->safe)
 		diag("%s, verdict %u, expected %u", err ? strerror(errno) : "ran",
 		     run->retval, t->safe);
-	ok(reported(kmsg_stopped(fd, name), access, addr), "2: %s: reported", what);
-	ok(moat_counter("violations") == violations + 1, "2: %s: counted", what);
+	ok(reported(kmsg_stopped(fd, name), access, addr), "%d: %s: reported", level, what);
+	ok(moat_counter("violations") == violations + 1, "%d: %s: counted", level, what);
 	err = prog_run(fd, run);
 	ok(!err && run->retval == t->safe && moat_counter("violations") == violations + 1,
-	   "2: %s: stays dead", what);
+	   "%d: %s: stays dead", level, what);
 }
 
 void run_packet(struct run *run, u32 size)
@@ -179,10 +179,11 @@ void attack(const struct attack *a, const struct bpf_insn *insns, size_t cnt)
 	} else {
 		must_be_stopped(a->t, fd, a->name, a->access, a->addr, &run, a->what);
 		landed = a->landed(&run, a->arg);
-		if (!ok(loot_at(1) != DONE && !landed, "2: %s: nothing got out or in", a->what))
+		if (!ok(loot_at(1) != DONE && !landed, "%d: %s: nothing got out or in", level,
+			a->what))
 			diag("the attack %s; loot %lx %lx", landed ? "landed" : "had no effect",
 			     loot_at(0), loot_at(1));
-		ok(others_run(), "2: %s: the kernel and other programs go on", a->what);
+		ok(others_run(), "%d: %s: the kernel and other programs go on", level, a->what);
 	}
 	close(fd);
 	canary_reset();

@@ -15,6 +15,7 @@
 #include <bpf/bpf.h>
 #include "attack.h"
 #include "ext.h"
+#include "timers.h"
 
 static const struct prog_type *const types[] = { &xdp, &sched_cls };
 
@@ -209,6 +210,53 @@ static void chain(void)
 	close(array);
 }
 
+/* A function that a timer calls, without a context, calls one that is replaced. */
+static void in_a_timer(void)
+{
+	int target_fd, fd, link, map;
+	const char *line = NULL;
+
+	if (!level)
+		return;		/* it would be called with any context */
+	map = timed_map(BPF_MAP_TYPE_ARRAY, 1, 0, false);
+	function(MAIN);
+	E(LD_MAP_VALUE(R1, map, TIMER_AT), LD_MAP_FD(R2, map), MOV_IMM(R3, 0), CALL(timer_init),
+	  LD_MAP_VALUE(R1, map, TIMER_AT));
+	address(R2, CALLED);
+	E(CALL(timer_set_callback), LD_MAP_VALUE(R1, map, TIMER_AT), MOV_IMM(R2, 1000000),
+	  MOV_IMM(R3, 0), CALL(timer_start), MOV_IMM(R0, t->pass), EXIT());
+	function(CALLED);
+	/* As above */
+	E(LD_MAP_VALUE(R7, loot, 24), LDX(BPF_DW, R3, R7, 0), ALU64_REG(BPF_ADD, R1, R3),
+	  LD_IMM64(R1, target("data")));
+	call(ALONE);
+	E(LD_MAP_VALUE(R7, map, FIRED_AT), MOV_IMM(R3, 1), ATOMIC(BPF_DW, BPF_ADD, R7, R3, 0),
+	  MOV_IMM(R0, 0), EXIT());
+	function(ALONE);
+	E(MOV_IMM(R0, 10), EXIT());
+	target_fd = build("rogue_timer", level);
+	ok(prog_run_once(target_fd) == t->pass && timed_fires(map, 0, 1),
+	   "2: %s: what a timer calls calls a function", t->name);
+	function(ALONE);
+	E(MOV_IMM(R0, 7), EXIT());
+	fd = ext(target_fd, ALONE, "part");
+	link = attached(fd, target_fd, ALONE);
+	kmsg_mark();
+	prog_run_once(target_fd);
+	for (int i = 0; i < 500 && !line; i++) {
+		usleep(10000);
+		line = kmsg_stopped(target_fd, "rogue_timer");
+	}
+	diag("%s", line ?: "nothing in the log");
+	ok(line && strstr(line, "a timer has called it and there is no packet") &&
+	   timed_value(map, 0).fired == 1, "2: %s: what replaces that is not called there",
+	   t->name);
+	close(link);
+	close(fd);
+	close(target_fd);
+	close(map);
+}
+
 /*
  * A jump to the middle of the instruction that is changed, or to the way out with nothing
  * there: an image that the JIT did not make.
@@ -257,6 +305,7 @@ static void attacks(void)
 			above_stack(0);
 		endless();
 		chain();
+		in_a_timer();
 		images();
 		if (level)
 			ok(others_run(), "2: %s: other programs run as before", t->name);

@@ -144,11 +144,11 @@ static void told_of_map(const char *name, const char *why, int map)
 	close(map);
 }
 
-/* A map of one value that has in it a struct bpf_timer */
+/* A map that makes elements on demand, whose values have in them a struct bpf_timer */
 static int timed_map(void)
 {
 	struct btf *btf = btf__new_empty();
-	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
 	int integer, timer, value, map;
 
 	integer = btf__add_int(btf, "u32", 4, 0);
@@ -162,7 +162,7 @@ static int timed_map(void)
 	opts.btf_fd = btf__fd(btf);
 	opts.btf_key_type_id = integer;
 	opts.btf_value_type_id = value;
-	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "timers", 4, 24, 1, &opts);
+	map = bpf_map_create(BPF_MAP_TYPE_HASH, "timers", 4, 24, 1, &opts);
 	if (map < 0)
 		bail("a map with a timer: %s", strerror(errno));
 	btf__free(btf);
@@ -174,7 +174,8 @@ static void maps(void)
 	told_of_map("no_prealloc_cpu",
 		    "map flows (percpu_hash) is per CPU and was made with BPF_F_NO_PREALLOC",
 		    map_named(BPF_MAP_TYPE_PERCPU_HASH, "flows", 4, 8, BPF_F_NO_PREALLOC));
-	told_of_map("with_timer", "map timers (array) has a bpf_timer in its values",
+	told_of_map("with_timer",
+		    "map timers (hash) has a bpf_timer in its values, and was made with BPF_F_NO_PREALLOC",
 		    timed_map());
 }
 

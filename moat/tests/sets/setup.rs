@@ -59,6 +59,7 @@ fn new_map(span: u64, filled: u64, slots: usize, flags: u32) -> Map {
         max_entries: slots.max(1) as u32,
         map_flags: flags,
         spin_lock_off: -1,
+        timer_off: -1,
         name: [0; 16],
         moat: moat_values { values: null_mut() },
         refcnt: 1,

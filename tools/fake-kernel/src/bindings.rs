@@ -53,6 +53,7 @@ pub struct bpf_map {
     pub max_entries: u32,
     pub map_flags: u32,
     pub spin_lock_off: i32,
+    pub timer_off: i32,
     pub name: [c_char; 16],
     pub moat: moat_values,
     /// References.
