@@ -53,6 +53,7 @@ help:
 
 packages:
 	@$(SCRIPTS)/packages
+	@[ "$(EMULATOR)" != bochs ] || $(SCRIPTS)/packages bochs
 
 check: packages
 	@$(SCRIPTS)/in-guest --check
@@ -112,6 +113,7 @@ test-mutants: kernel programs $(OUT)/initramfs.gz
 	@tests/mutants $(ONLY)
 
 test-bochs: KERNEL := test
+test-bochs: EMULATOR := bochs
 test-bochs: kernel programs $(OUT)/initramfs.gz
 	@tests/bochs $(ONLY)
 

@@ -196,11 +196,15 @@ def unfit(o):
     return None
 
 
-def start(o, run):
+def emulator():
+    """Where it is, once all that it needs is there."""
     said = subprocess.run([HERE + "/bochs"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if said.returncode:
         raise RuntimeError(said.stderr.decode().strip())
-    where = said.stdout.decode().strip()
+    return said.stdout.decode().strip()
+
+
+def start(o, run, where):
     with open(run + "/bochsrc", "w") as f:
         f.write(BOCHSRC.format(
             share=where + "/share", run=run, cpus=o.cpus, ips=IPS, mem=min(megabytes(o.mem), 1024),
@@ -250,9 +254,10 @@ def boot(o, run, env):
     why = unfit(o)
     if why:
         raise RuntimeError(why)
+    where = emulator()
     make_root(o, env, run)
     make_cd(o, run)
-    guest = start(o, run)
+    guest = start(o, run, where)
     console, output, status = (Tail(run + "/" + name) for name in ("console", "output", "status"))
     began, late, told, dead = time.monotonic(), "", b"", 0
     try:
