@@ -13,15 +13,13 @@
 #endif
 
 struct bpf_map;
-struct moat_calling;
-struct moat_domain;
-struct moat_image;
 struct bpf_prog;
 struct bpf_verifier_env;
 struct bpf_verifier_log;
 struct ctl_table;
 struct dentry;
 struct moat_cpu_slots;
+struct moat_image;
 struct moat_map_call;
 struct moat_run;
 struct moat_site;
@@ -151,6 +149,7 @@ void moat_shim_mend(void *ctx, const struct moat_geometry *g);
 void moat_shim_defuse(void *ctx);
 
 int moat_counters_init(void);
+void moat_count_too_deep(void);
 void moat_counters_exit(void);
 
 int moat_watch_init(void);
@@ -187,7 +186,6 @@ u64 moat_timer_begin(struct moat_run *run, u64 map);
 u32 moat_balance(void);
 void moat_show_program(struct seq_file *m, u64 program);
 int moat_show_domains(struct seq_file *m, void *data);
-void moat_count_too_deep(void);
 int moat_show_keys(struct seq_file *m, void *data);
 
 #endif
