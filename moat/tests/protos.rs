@@ -22,6 +22,22 @@ struct Kernel {
     cases: BTreeMap<&'static str, BTreeMap<String, String>>,
 }
 
+impl Kernel {
+    /// For each contract and each type that it is for, with the name of the proto.
+    fn each_proto(&self, mut with: impl FnMut(&Contract, &str, &Fields)) {
+        for c in all().filter(|c| c.refused.is_none() && c.id < INTERNAL_BASE) {
+            let types = ROWS.iter().map(|row| row.number);
+            for ty in types.filter(|ty| c.types.contains(*ty)) {
+                let name = asks(ty)
+                    .iter()
+                    .find_map(|function| self.cases[function].get(c.name))
+                    .unwrap();
+                with(c, name, &self.protos[name]);
+            }
+        }
+    }
+}
+
 fn kernel() -> Option<Kernel> {
     let root = std::env::var_os("KERNEL_SRC").filter(|dir| !dir.is_empty());
     let Some(root) = root.map(PathBuf::from) else {
@@ -262,24 +278,16 @@ fn the_table_holds_what_the_types_can_call() {
 fn arguments_are_those_of_the_protos() {
     let Some(kernel) = kernel() else { return };
     let mut compared = 0;
-    for c in all().filter(|c| c.refused.is_none() && c.id < INTERNAL_BASE) {
-        let types = ROWS.iter().map(|row| row.number);
-        for ty in types.filter(|ty| c.types.contains(*ty)) {
-            let name = asks(ty)
-                .iter()
-                .find_map(|function| kernel.cases[function].get(c.name))
-                .unwrap();
-            let proto = &kernel.protos[name];
-            for (i, arg) in c.args.into_iter().enumerate() {
-                assert!(
-                    same_arg(name, proto, i, arg),
-                    "{name} argument {i}: {proto:?} {arg:?}"
-                );
-            }
-            assert!(same_ret(proto, c.ret), "{name}: {proto:?}");
-            compared += 1;
+    kernel.each_proto(|c, name, proto| {
+        for (i, arg) in c.args.into_iter().enumerate() {
+            assert!(
+                same_arg(name, proto, i, arg),
+                "{name} argument {i}: {proto:?} {arg:?}"
+            );
         }
-    }
+        assert!(same_ret(proto, c.ret), "{name}: {proto:?}");
+        compared += 1;
+    });
     assert!(compared > 150, "{compared}");
 }
 
@@ -353,28 +361,20 @@ fn who_changes_packets_has_them_reloaded() {
 fn who_is_about_a_packet_says_so() {
     let Some(kernel) = kernel() else { return };
     let mut redirects = BTreeSet::new();
-    for c in all().filter(|c| c.refused.is_none() && c.id < INTERNAL_BASE) {
-        let types = ROWS.iter().map(|row| row.number);
-        for ty in types.filter(|ty| c.types.contains(*ty)) {
-            let name = asks(ty)
-                .iter()
-                .find_map(|function| kernel.cases[function].get(c.name))
-                .unwrap();
-            let proto = &kernel.protos[name];
-            let takes = proto.values().any(|value| value.contains("ARG_PTR_TO_CTX"));
-            let function = proto["func"].as_str();
-            let body = kernel.filter.split_once(&format!("({function}, "));
-            let body = body.map_or("", |(_, rest)| &rest[..rest.find("\n}").unwrap()]);
-            let redirect = body.contains("bpf_redirect_info") || body.contains("map_redirect(");
-            // That of tail calls is no call.
-            if c.name != "tail_call" || c.for_packet {
-                assert_eq!(c.for_packet, takes || redirect, "{name}");
-            }
-            if redirect {
-                redirects.insert(c.name);
-            }
+    kernel.each_proto(|c, name, proto| {
+        let takes = proto.values().any(|value| value.contains("ARG_PTR_TO_CTX"));
+        let function = proto["func"].as_str();
+        let body = kernel.filter.split_once(&format!("({function}, "));
+        let body = body.map_or("", |(_, rest)| &rest[..rest.find("\n}").unwrap()]);
+        let redirect = body.contains("bpf_redirect_info") || body.contains("map_redirect(");
+        // That of tail calls is no call.
+        if c.name != "tail_call" || c.for_packet {
+            assert_eq!(c.for_packet, takes || redirect, "{name}");
         }
-    }
+        if redirect {
+            redirects.insert(c.name);
+        }
+    });
     let want = [
         "redirect",
         "redirect_map",

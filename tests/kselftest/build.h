@@ -24,4 +24,9 @@ void emit(const struct bpf_insn *more, int n);
 void emit_function(int reg, int n);
 void begin_function(int n);
 
+struct btf;
+
+/* Types for a map or a program: gives them to the kernel, and frees @btf. Ends the test if not. */
+int btf_load(struct btf *btf);
+
 #endif

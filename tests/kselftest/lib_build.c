@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
 #include <string.h>
@@ -72,4 +73,18 @@ int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room)
 	attr->func_info = (uintptr_t)info;
 	attr->func_info_rec_size = sizeof(info[0]);
 	return attr->prog_btf_fd;	/* with what else there is of it, for the test's lifetime */
+}
+
+int btf_load(struct btf *btf)
+{
+	const void *raw;
+	u32 size;
+	int fd;
+
+	raw = btf__raw_data(btf, &size);
+	fd = raw ? bpf_btf_load(raw, size, NULL) : -1;
+	if (fd < 0)
+		bail("BTF: %s", strerror(errno));
+	btf__free(btf);
+	return fd;
 }

@@ -91,3 +91,14 @@ const char *kmsg_stopped(int fd, const char *name)
 	snprintf(who, sizeof(who), "moat: %s (id %u, type ", name, prog_id(fd));
 	return kmsg_find(who, "; stopped");
 }
+
+const char *kmsg_stopped_later(int fd, const char *name)
+{
+	const char *line = NULL;
+
+	for (int i = 0; i < 500 && !line; i++) {
+		usleep(10000);
+		line = kmsg_stopped(fd, name);
+	}
+	return line;
+}

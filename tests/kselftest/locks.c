@@ -4,15 +4,14 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+#include "build.h"
 #include "locks.h"
 
 /* What struct locked is, without which the kernel sees no lock in it. */
 static int describe(u32 *key, u32 *value)
 {
 	struct btf *btf = btf__new_empty();
-	int u32_id, u64_id, lock, fd;
-	const void *raw;
-	u32 size;
+	int u32_id, u64_id, lock;
 
 	if (!btf)
 		bail("BTF: %s", strerror(errno));
@@ -26,12 +25,7 @@ static int describe(u32 *key, u32 *value)
 	btf__add_field(btf, "b", u64_id, 8 * offsetof(struct locked, b), 0);
 	btf__add_field(btf, "lock", lock, 8 * offsetof(struct locked, lock), 0);
 	btf__add_field(btf, "c", u32_id, 8 * offsetof(struct locked, c), 0);
-	raw = btf__raw_data(btf, &size);
-	fd = raw ? bpf_btf_load(raw, size, NULL) : -1;
-	if (fd < 0)
-		bail("BTF: %s", strerror(errno));
-	btf__free(btf);
-	return fd;
+	return btf_load(btf);
 }
 
 int locked_map(enum bpf_map_type type, u32 entries, u32 flags)

@@ -199,6 +199,8 @@ int kmsg_count(const char *a, const char *b);
 int kmsg_said(void);
 /* The line that says that program @fd was stopped. */
 const char *kmsg_stopped(int fd, const char *name);
+/* The same, if it comes within some seconds: of what does not run at once */
+const char *kmsg_stopped_later(int fd, const char *name);
 
 /* TAP */
 

@@ -75,7 +75,7 @@ static bool later(bool (*there)(void))
 static void stops_later(int fd, const char *name, const char *said, const char *what)
 {
 	s64 violations = moat_counter("violations");
-	const char *line = NULL;
+	const char *line;
 	struct run run;
 
 	loot_clear();
@@ -83,10 +83,7 @@ static void stops_later(int fd, const char *name, const char *said, const char *
 	kmsg_mark();
 	if (prog_run(fd, &run) || run.retval != xdp.pass)
 		diag("ran: verdict %u", run.retval);
-	for (int i = 0; i < 500 && !line; i++) {
-		usleep(10000);
-		line = kmsg_stopped(fd, name);
-	}
+	line = kmsg_stopped_later(fd, name);
 	diag("%s", line ?: "nothing in the log");
 	ok(line && strstr(line, said), "%d: %s: stopped", level, what);
 	ok(moat_counter("violations") == violations + 1, "%d: %s: counted, once", level, what);
@@ -363,14 +360,11 @@ static void goes_on(const struct prog_type *t, const char *what, const char *sai
 	if (t == &xdp) {
 		stops_later(fd, "rogue_goes_on", said, what);
 	} else {
-		const char *line = NULL;
+		const char *line;
 
 		kmsg_mark();
 		prog_run_once(fd);
-		for (int i = 0; i < 500 && !line; i++) {
-			usleep(10000);
-			line = kmsg_stopped(fd, "rogue_goes_on");
-		}
+		line = kmsg_stopped_later(fd, "rogue_goes_on");
 		diag("%s", line ?: "nothing in the log");
 		ok(line && strstr(line, said), "%d: %s (%s): stopped", level, what, t->name);
 		ok(others_run(), "%d: %s (%s): others go on", level, what, t->name);

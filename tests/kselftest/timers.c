@@ -4,15 +4,14 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+#include "build.h"
 #include "timers.h"
 
 /* What struct timed is, without which the kernel sees no timer in it. */
 static int describe(u32 *key, u32 *value, bool locks)
 {
 	struct btf *btf = btf__new_empty();
-	int u32_id, u64_id, timer, lock, fd;
-	const void *raw;
-	u32 size;
+	int u32_id, u64_id, timer, lock;
 
 	if (!btf)
 		bail("BTF: %s", strerror(errno));
@@ -31,12 +30,7 @@ static int describe(u32 *key, u32 *value, bool locks)
 	btf__add_field(btf, "timer", timer, 8 * TIMER_AT, 0);
 	btf__add_field(btf, "lock", locks ? lock : u32_id, 8 * LOCK_AT, 0);
 	btf__add_field(btf, "pad", u32_id, 8 * offsetof(struct timed, pad), 0);
-	raw = btf__raw_data(btf, &size);
-	fd = raw ? bpf_btf_load(raw, size, NULL) : -1;
-	if (fd < 0)
-		bail("BTF: %s", strerror(errno));
-	btf__free(btf);
-	return fd;
+	return btf_load(btf);
 }
 
 int timed_map(enum bpf_map_type type, u32 entries, u32 flags, bool locks)
