@@ -93,6 +93,7 @@ int moat_counters_init(void)
 	debugfs_create_u64("kept_packets", 0444, dir, &moat_kept_packets);
 	debugfs_create_u64("given_back", 0444, dir, &moat_given_back);
 	debugfs_create_u64("binds", 0444, dir, &moat_binds);
+	debugfs_create_u64("loaded", 0444, dir, &moat_loaded);
 	debugfs_create_u64("freed", 0444, dir, &moat_freed);
 	debugfs_create_u64("evictions", 0444, dir, &moat_evictions);
 	moat_listing_init(dir);

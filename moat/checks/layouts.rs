@@ -76,6 +76,7 @@ counters! {
     counters::moat_binds => c::moat_binds;
     counters::moat_evictions => c::moat_evictions;
     counters::moat_freed => c::moat_freed;
+    counters::moat_loaded => c::moat_loaded;
     counters::moat_refused_sends => c::moat_refused_sends;
     counters::moat_refused_maps => c::moat_refused_maps;
     counters::moat_no_memory => c::moat_no_memory;

@@ -17,6 +17,9 @@ pub static moat_evictions: AtomicU64 = AtomicU64::new(0);
 /// Shown in debugfs as `freed`: programs that are gone, with all they had.
 #[no_mangle]
 pub static moat_freed: AtomicU64 = AtomicU64::new(0);
+/// Shown in debugfs as `loaded`: programs that are isolated, or about to be, and not freed yet.
+#[no_mangle]
+pub static moat_loaded: AtomicU64 = AtomicU64::new(0);
 /// Shown in debugfs as `refused`: loads and attachments.
 #[no_mangle]
 pub static moat_refused: AtomicU64 = AtomicU64::new(0);

@@ -5,12 +5,14 @@
 //! there are shared references only, until nobody has one any more.  Context: process, and
 //! the lock is free.
 
+use super::counters::{moat_freed, moat_loaded};
 use super::held::Held;
 use super::lock::Locked;
 use crate::run::program::Program;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
 /// A program that others may know of.  To be dropped when no run of it is left.
@@ -20,6 +22,7 @@ pub struct Loaded(Held<Program>);
 impl Loaded {
     /// From here on nobody has it alone.
     pub fn new(program: Box<Program>) -> Loaded {
+        moat_loaded.fetch_add(1, Ordering::Relaxed);
         Loaded(Held::new(program))
     }
 
@@ -54,5 +57,7 @@ impl Drop for Loaded {
         // SAFETY: of a box, and freed once.  Aliasing: it has left the state, which alone had
         // references.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        moat_freed.fetch_add(1, Ordering::Relaxed);
+        moat_loaded.fetch_sub(1, Ordering::Release);
     }
 }

@@ -323,6 +323,14 @@ void moat_wait_for_keys(int keys)
 		usleep(20000);
 }
 
+void moat_wait_loaded(s64 programs)
+{
+	for (int i = 0; i < 2000 && moat_counter("loaded") > programs; i++)
+		usleep(5000);
+	if (moat_counter("loaded") > programs)
+		bail("%ld isolated programs are not freed, of %ld", moat_counter("loaded"), programs);
+}
+
 int moat_set_budget(int seconds)
 {
 	int before = read_number("/proc/sys/kernel/moat/budget");

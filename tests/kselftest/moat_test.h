@@ -140,6 +140,12 @@ int moat_keys_free(void);
  * theirs back after a grace period.
  */
 void moat_wait_for_keys(int keys);
+/*
+ * Until no more than @programs are isolated that are not freed yet, anybody's, which comes
+ * after they are not listed any more; gives up after ten seconds. Those of the test before
+ * may be left as a test begins: who counts waits for 0 first.
+ */
+void moat_wait_loaded(s64 programs);
 /* How many keys programs may use; waits until it is so. */
 void moat_set_keys(int keys);
 

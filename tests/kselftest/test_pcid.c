@@ -105,22 +105,14 @@ static void run_it(int prog, int times)
 		bail("a program does not run");
 }
 
-static void wait_until_freed(s64 programs)
-{
-	for (int i = 0; i < 2000 && moat_counter("freed") < programs; i++)
-		usleep(5000);
-	if (moat_counter("freed") < programs)
-		bail("a program that nobody has does not go");
-}
-
 /* Flushes come back: the end of any program is one. */
 static void flush_again(void)
 {
-	s64 freed = moat_counter("freed");
+	s64 loaded = moat_counter("loaded");
 
 	write_file(SKIP_FLUSH, "0");
 	close(program("last"));
-	wait_until_freed(freed + 1);
+	moat_wait_loaded(loaded);
 }
 
 /* Writes of CR3: two a run and two an interruption, of which one flushes without a PCID. */
@@ -243,8 +235,8 @@ static void rebound_both_ways(void)
 static void reused(void)
 {
 	int map = secret_map(), other = secret_map(), gone, pcid;
-	s64 freed, verdict;
 	struct rogue rogue;
+	s64 verdict;
 
 	moat_wait_for_keys(13);
 	moat_set_keys(1);
@@ -255,9 +247,9 @@ static void reused(void)
 		bail("the wrong program has the key");
 	run_it(gone, TOUCHES);
 	pcid = moat_pcid(gone);
-	freed = moat_counter("freed");
 	close(gone);
-	wait_until_freed(freed + 1);
+	/* Only that which attacks is left. */
+	moat_wait_loaded(1);
 	moat_set_keys(0);
 	for (int i = 0; i < 200 && moat_layer(rogue.prog) != VIEW; i++)
 		usleep(20000);
@@ -306,7 +298,7 @@ static void more_views(void)
 	int map = secret_map(), last;
 	int views = pcids ? OWN + MORE : MORE;
 	struct rogue rogue;
-	s64 verdict, freed;
+	s64 verdict;
 
 	for (i = 0; i < views; i++) {
 		int pcid;
@@ -346,10 +338,9 @@ static void more_views(void)
 	rogue_close(&rogue);
 	close(last);
 	close(map);
-	freed = moat_counter("freed");
 	for (i = 0; i < views; i++)
 		close(prog[i]);
-	wait_until_freed(freed + views);
+	moat_wait_loaded(0);
 }
 
 static void restore(void)
@@ -370,6 +361,7 @@ int main(void)
 		bail("RLIMIT_NOFILE: %s", strerror(errno));
 	what_the_cpu_does();
 	atexit(restore);
+	moat_wait_loaded(0);
 	pin_to_cpu(0);
 	moat_set_keys(0);
 	unmapped(true);

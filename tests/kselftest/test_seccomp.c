@@ -414,6 +414,7 @@ static void listing(void)
 
 	if (!jail_wait_listed("- seccomp ", 0))
 		diag("%d are left", jail_listed("- seccomp ", NULL));
+	moat_wait_loaded(0);
 	freed = moat_counter("freed");
 	memset(listed, 0, sizeof(*listed));
 	in_child(look_at_listing, NULL);
@@ -425,6 +426,7 @@ static void listing(void)
 		"%s: listed as it is: %s", jail_mode_name[mode], due ? listed->line : "not"))
 		diag("%d: %s", listed->own, listed->line);
 	ok(jail_wait_listed("- seccomp ", 0), "%s: and not once it is gone", jail_mode_name[mode]);
+	moat_wait_loaded(0);
 	ok(moat_counter("confined") - confined == (mode == J_CONFINED) &&
 	   moat_counter("plain") == plain &&
 	   moat_counter("freed") - freed == jail_is_isolated(mode), "%s: counted as it is",

@@ -81,16 +81,6 @@ static struct seen hammers_next(void)
 	bail("a hammer does not go on");
 }
 
-static void wait_until_freed(s64 programs)
-{
-	int i;
-
-	for (i = 0; i < 2000 && moat_counter("freed") < programs; i++)
-		usleep(5000);
-	if (moat_counter("freed") < programs)
-		bail("a program that nobody has does not go");
-}
-
 /* A program that tells where each of its maps is, if it finds @expect there. */
 static int load(const char *name, const int *map, int nr_maps, u64 expect)
 {
@@ -156,7 +146,7 @@ static void one_round(enum moat_layer layer, bool flush, struct result *result)
 {
 	int map = map_create(BPF_MAP_TYPE_ARRAY, 4, PAGES * 4096, 1), taken[TAKERS * MOST_CPUS];
 	int prog = load("gone", &map, 1, 0), owner, cpu, i, n = 0;
-	s64 freed = moat_counter("freed");
+	s64 loaded = moat_counter("loaded") - 1;
 	struct seen seen;
 	u64 where;
 
@@ -172,7 +162,7 @@ static void one_round(enum moat_layer layer, bool flush, struct result *result)
 
 	close(prog);
 	close(map);
-	wait_until_freed(freed + 1);
+	moat_wait_loaded(loaded);
 	/* From now on its memory may be anybody's. */
 	result->led += hammers_next().all_gone != cpus;
 
@@ -202,11 +192,10 @@ static void one_round(enum moat_layer layer, bool flush, struct result *result)
 	if (seen.saw_it > result->saw_it)
 		result->saw_it = seen.saw_it;
 
-	freed = moat_counter("freed");
 	close(owner);
 	for (i = 0; i < n; i++)
 		close(taken[i]);
-	wait_until_freed(freed + 1);
+	moat_wait_loaded(loaded);
 }
 
 /*
@@ -215,11 +204,11 @@ static void one_round(enum moat_layer layer, bool flush, struct result *result)
  */
 static void catch_up(void)
 {
-	s64 freed = moat_counter("freed");
+	s64 loaded = moat_counter("loaded");
 
 	write_file(FLUSH_OFF, "0");
 	close(load("last", NULL, 0, 0));
-	wait_until_freed(freed + 1);
+	moat_wait_loaded(loaded);
 }
 
 static void layer(enum moat_layer layer, const char *name)
@@ -264,6 +253,7 @@ int main(void)
 	if (cpus > MOST_CPUS)
 		bail("more than %d CPUs", MOST_CPUS);
 	atexit(restore);
+	moat_wait_loaded(0);
 	layer(KEYED, "keyed");
 	layer(VIEW, "viewed");
 	return finish();
