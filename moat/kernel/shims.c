@@ -212,11 +212,13 @@ bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LPM_TRIE:
-		call->to_window = -(u64)map->moat.base;
-		call->cpu_size = 0;
-		break;
 	case BPF_MAP_TYPE_PERCPU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+		if (!map->moat.blocks) {
+			call->to_window = -(u64)map->moat.base;
+			call->cpu_size = 0;
+			break;
+		}
 		/* More blocks would have to be told apart. */
 		if (map->moat.nr_blocks != 1)
 			return false;

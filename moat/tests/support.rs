@@ -33,9 +33,10 @@ reason. **plain**: MOAT leaves it alone. **-**: the kernel does not offer it.
 The tables are what the helpers' contracts and the placement of map values allow. A
 load is also refused for
 
-- a map that was made before MOAT was loaded (but for mmapable arrays); a hash map with
-  `BPF_F_NO_PREALLOC` or a trie that was made while all levels were 0, or whose values would
-  take more than 64 GiB; a per-CPU hash map with `BPF_F_NO_PREALLOC`; a `bpf_timer` in values of
+- an array that cannot be mapped by user space, a hash map or a trie that was made before MOAT
+  was loaded, since its values share pages with other things; a hash map with
+  `BPF_F_NO_PREALLOC`, per CPU or not, or a trie that was made while all levels were 0, or whose
+  values would take more than 64 GiB; a `bpf_timer` in values of
   a hash map with that flag, or of maps that are in a map of maps; kptrs; or a map of maps that has one of these in it, where
   none can be put later (EACCES);
 - a map with a `bpf_spin_lock` or a `bpf_timer` in its values that plain programs have used since it was made;

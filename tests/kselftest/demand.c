@@ -27,7 +27,14 @@ u64 nth(enum bpf_map_type type, u32 i)
 
 const char *name_of(enum bpf_map_type type)
 {
-	return type == BPF_MAP_TYPE_HASH ? "hash" : "trie";
+	switch (type) {
+	case BPF_MAP_TYPE_HASH:
+		return "hash";
+	case BPF_MAP_TYPE_PERCPU_HASH:
+		return "per-CPU hash";
+	default:
+		return "trie";
+	}
 }
 
 int loaded(const struct prog_type *t, const char *name)
@@ -41,7 +48,7 @@ int loaded(const struct prog_type *t, const char *name)
 
 u32 found(enum bpf_map_type type, int map, u32 n, u32 *walked)
 {
-	u64 key = 0, next, value[512];
+	u64 key = 0, next, value[4096];
 	void *prev = NULL;
 	u32 i, there = 0;
 

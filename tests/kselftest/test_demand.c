@@ -263,8 +263,9 @@ static void refused(void)
 	} maps[] = {
 		{ BPF_MAP_TYPE_HASH, 8, 16, EARLY, 0 },
 		{ BPF_MAP_TYPE_LPM_TRIE, 8, 16, EARLY, 0 },
-		{ BPF_MAP_TYPE_PERCPU_HASH, 8, 16, "is per CPU and was made with BPF_F_NO_PREALLOC", 2 },
+		{ BPF_MAP_TYPE_PERCPU_HASH, 8, 16, EARLY, 0 },
 		{ BPF_MAP_TYPE_HASH, 1 << 20, 1 << 20, LARGE, 2 },
+		{ BPF_MAP_TYPE_PERCPU_HASH, 1 << 15, 1 << 20, LARGE, 2 },
 		{ BPF_MAP_TYPE_LPM_TRIE, 8, 0xffffffff, LARGE, 2 },
 	};
 	size_t i;

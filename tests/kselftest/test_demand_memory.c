@@ -14,7 +14,7 @@
 static void short_of_memory(enum bpf_map_type type)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
-	u64 key, value[32] = {};
+	u64 key, value[4 * 32] = {};
 	u32 i, went, walked;
 	int map, err, n, failed, wrong = 0;
 
@@ -70,7 +70,7 @@ static s64 free_kb(void)
 static void lives(enum bpf_map_type type)
 {
 	int map, prog, told = map_create(BPF_MAP_TYPE_ARRAY, 4, 16, 1), i, k;
-	u64 key, value[128] = {}, until;
+	u64 key, value[4 * 128] = {}, until;
 	s64 before = 0, now;
 
 	for (i = 0; i < 25; i++) {
@@ -100,7 +100,9 @@ static void lives(enum bpf_map_type type)
 
 int main(void)
 {
-	static const enum bpf_map_type types[] = { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE };
+	static const enum bpf_map_type types[] = {
+		BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_PERCPU_HASH,
+	};
 	size_t i;
 
 	if (!can_fail_allocs())

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
-#include "moat_test.h"
+#include "build.h"
 
 static char log_buf[1 << 14];
 
@@ -126,6 +126,19 @@ static int map_named(enum bpf_map_type type, const char *name, u32 key, u32 valu
 	return map;
 }
 
+#define EARLY "was made before MOAT was to isolate anything; make it anew"
+
+/* A map that would need pages for its values ahead of use, and has none */
+static int early_map(enum bpf_map_type type, const char *name)
+{
+	int map;
+
+	moat_set_level(0);
+	map = map_named(type, name, 4, 8, BPF_F_NO_PREALLOC);
+	moat_set_level(2);
+	return map;
+}
+
 /* Looks up key 0 in @map. */
 static void told_of_map(const char *name, const char *why, int map)
 {
@@ -171,9 +184,9 @@ static int timed_map(void)
 
 static void maps(void)
 {
-	told_of_map("no_prealloc_cpu",
-		    "map flows (percpu_hash) is per CPU and was made with BPF_F_NO_PREALLOC",
-		    map_named(BPF_MAP_TYPE_PERCPU_HASH, "flows", 4, 8, BPF_F_NO_PREALLOC));
+	told_of_map("no_pages", "map flows (hash) " EARLY, early_map(BPF_MAP_TYPE_HASH, "flows"));
+	told_of_map("no_pages_cpu", "map flows (percpu_hash) " EARLY,
+		    early_map(BPF_MAP_TYPE_PERCPU_HASH, "flows"));
 	told_of_map("with_timer",
 		    "map timers (hash) has a bpf_timer in its values, and was made with BPF_F_NO_PREALLOC",
 		    timed_map());
@@ -260,9 +273,8 @@ static void kernel_function(void)
 /* A map in a map of maps: when a program is loaded, and when it is put there. */
 static void maps_of_maps(void)
 {
-	static const char why[] =
-		"map inner (percpu_hash) in a map of maps is per CPU and was made with BPF_F_NO_PREALLOC";
-	int inner = map_named(BPF_MAP_TYPE_PERCPU_HASH, "inner", 4, 8, BPF_F_NO_PREALLOC);
+	static const char why[] = "map inner (percpu_hash) in a map of maps " EARLY;
+	int inner = early_map(BPF_MAP_TYPE_PERCPU_HASH, "inner");
 	int outer, prog;
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = inner);
 	s64 refused = moat_counter("refused_maps");
@@ -373,24 +385,86 @@ static void classic(void)
 	close(s[1]);
 }
 
+/* An array that user space can map, a queue, a Bloom filter, a ring, names of CPUs, programs */
+enum { SHARED, QUEUE, BLOOM, RING, CPUS, PROGS, KINDS };
+
+/*
+ * Puts 5 where it can, 3 into the array; what was in the queue and whether the filter has
+ * what was in it become values 1 and 2, and where the packet is to go value 3.
+ */
+static int user_of(const int *map)
+{
+	cnt = 0;
+	E(MOV_REG(R9, R1), LD_MAP_VALUE(R6, map[SHARED], 0), LDX(BPF_DW, R1, R6, 0),
+	  ALU64_IMM(BPF_ADD, R1, 3), STX(BPF_DW, R6, R1, 0),
+	  LD_MAP_FD(R1, map[QUEUE]), MOV_REG(R2, R6), ALU64_IMM(BPF_ADD, R2, 8),
+	  CALL(map_pop_elem), ST(BPF_DW, R10, -8, 5), LD_MAP_FD(R1, map[QUEUE]),
+	  MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -8), MOV_IMM(R3, 0), CALL(map_push_elem),
+	  LD_MAP_FD(R1, map[BLOOM]), MOV_REG(R2, R6), ALU64_IMM(BPF_ADD, R2, 8),
+	  CALL(map_peek_elem), STX(BPF_DW, R6, R0, 16),
+	  LD_MAP_FD(R1, map[RING]), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -8), MOV_IMM(R3, 8),
+	  MOV_IMM(R4, 0), CALL(ringbuf_output),
+	  LD_MAP_FD(R1, map[CPUS]), MOV_IMM(R2, 1), MOV_IMM(R3, 0), CALL(redirect_map),
+	  STX(BPF_DW, R6, R0, 24), MOV_REG(R1, R9), LD_MAP_FD(R2, map[PROGS]), MOV_IMM(R3, 0),
+	  CALL(tail_call), MOV_IMM(R0, xdp.pass), EXIT());
+	return prog_load(xdp.type, "user", insns, cnt);
+}
+
+/* What needs no pages of its own serves programs whenever it was made. */
+static void taken_in(const int *map)
+{
+	u64 value[4] = { 40, 0, 1, 0 }, five = 0, nine = 9;
+	s64 runs = moat_counter("runs");
+	u32 zero = 0, one = 1, size = 192;
+	int prog;
+
+	map_update(map[SHARED], &zero, value);
+	map_update(map[QUEUE], NULL, &nine);
+	map_update(map[BLOOM], NULL, &nine);
+	if (map_update(map[CPUS], &one, &size))
+		diag("cpumap: %s", strerror(errno));
+	prog = user_of(map);
+	if (!ok(prog >= 0 && moat_layer(prog) != NONE,
+		"a shared array, a queue, a filter, a ring, CPUs and programs serve isolated ones"))
+		diag("%s", prog_log);
+	ok(prog_run_once(prog) == xdp.pass && moat_counter("runs") == runs + 1,
+	   "and it runs isolated");
+	map_lookup(map[SHARED], &zero, value);
+	ok(value[0] == 43 && value[1] == 9 && !value[2] && value[3] == 4 /* XDP_REDIRECT */ &&
+	   !bpf_map_lookup_and_delete_elem(map[QUEUE], NULL, &five) && five == 5,
+	   "with what was in them, and what it puts there (%lu, %lu, %ld, %lu; %lu)", value[0],
+	   value[1], value[2], value[3], five);
+	close(prog);
+}
+
 /*
  * Maps that are there when the module comes. It is loaded anew, with whatever it was
  * told before.
  */
 static void made_before(void)
 {
-	int keys = read_number("/proc/sys/kernel/moat/keys"), map = -1, i;
+	LIBBPF_OPTS(bpf_map_create_opts, shared, .map_flags = BPF_F_MMAPABLE);
+	int keys = read_number("/proc/sys/kernel/moat/keys"), map = -1, i, kind[KINDS];
 	const char *path = getenv("MOAT_KO");
 
 	/* What was isolated goes after a grace period. */
 	for (i = 0; i < 100 && system("rmmod moat 2>/dev/null"); i++)
 		usleep(50000);
 	map = map_named(BPF_MAP_TYPE_ARRAY, "old", 4, 8, 0);
+	kind[SHARED] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "shared", 4, 32, 1, &shared);
+	kind[QUEUE] = map_named(BPF_MAP_TYPE_QUEUE, "queue", 0, 8, 0);
+	kind[BLOOM] = map_named(BPF_MAP_TYPE_BLOOM_FILTER, "bloom", 0, 8, 0);
+	kind[RING] = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, 4096, NULL);
+	kind[CPUS] = map_named(BPF_MAP_TYPE_CPUMAP, "cpus", 4, 4, 0);
+	kind[PROGS] = map_named(BPF_MAP_TYPE_PROG_ARRAY, "progs", 4, 4, 0);
 	if (!path || moat_insmod(path))
 		bail("insmod: %s", strerror(errno));
 	moat_set_level(2);
 	moat_set_keys(keys);
 	told_of_map("old_map", "map old (array) was made before MOAT was loaded; make it anew", map);
+	taken_in(kind);
+	for (i = 0; i < KINDS; i++)
+		close(kind[i]);
 }
 
 int main(void)
