@@ -102,6 +102,12 @@ impl<'a> Map<'a> {
         }
     }
 
+    /// The type of the maps that are in it, if it holds maps.
+    pub fn inner_type(self) -> Option<u32> {
+        let map = NonNull::new(field!(self.inner_map_meta).get())?;
+        Some(Map { map, ..self }.info().ty)
+    }
+
     /// Where in a value its lock is, if it has one: an offset in bytes.
     pub fn lock(self) -> Option<u32> {
         u32::try_from(field!(self.spin_lock_off).get()).ok()

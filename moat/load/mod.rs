@@ -95,8 +95,10 @@ fn lay_out(
     let verdict = program.row.verdict_or_refuse(prog.attach_type)?;
     program.gates.edit().verdict = verdict.into();
     let mut calls = calls?;
-    let looks_up =
-        |types: MapTypes| calls.lookup && maps.iter().any(|map| types.contains(map.info().ty));
+    let looks_up = |types: MapTypes| {
+        let has = |map: &Map<'_>| types.contains(map.inner_type().unwrap_or_else(|| map.info().ty));
+        calls.lookup && maps.iter().any(has)
+    };
     program.has_copies = looks_up(MapTypes::DEVICES);
     let sockets = looks_up(MapTypes::SOCKMAPS);
     calls.grants |= sockets;

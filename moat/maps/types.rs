@@ -221,7 +221,14 @@ impl MapTypes {
     /// Types that can be in a map of maps that programs use.
     pub const INNER: MapTypes = MapTypes::PLACED
         .or(MapTypes::FIFO)
-        .or(MapTypes::of(&[RINGBUF]));
+        .or(MapTypes::SOCKETS)
+        .or(MapTypes::DEVICES)
+        .or(MapTypes::of(&[
+            RINGBUF,
+            PERF_EVENT_ARRAY,
+            CGROUP_ARRAY,
+            BLOOM_FILTER,
+        ]));
 
     /// Exactly the listed types.  One without a row fails the build.
     pub const fn of(types: &[u32]) -> MapTypes {
