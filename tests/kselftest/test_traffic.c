@@ -49,6 +49,7 @@ struct scene {
 	void (*listen)(struct bpf_object *obj);
 	void (*tell)(struct seen *seen);
 	void (*send)(const char *dev);	/* in place of what others are sent */
+	int pause;	/* us, after each frame, for timers that it has started */
 	int runs;	/* of programs, for each frame of the service's */
 };
 
@@ -222,16 +223,19 @@ static int drain(int s, const char *dev)
 	return frames;
 }
 
-static void send_frames(void)
+static void send_frames(int pause)
 {
 	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = if_nametoindex("traffic0") };
 	int s = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	u8 data[1024];
 	u32 i;
 
-	for (i = 0; i < FRAMES; i++)
+	for (i = 0; i < FRAMES; i++) {
 		if (sendto(s, data, frame(data, i), 0, (void *)&to, sizeof(to)) < 0)
 			bail("send: %s", strerror(errno));
+		if (pause)
+			usleep(pause);
+	}
 	close(s);
 }
 
@@ -374,7 +378,7 @@ static const struct scene scenes[] = {
 	  .tell = tell_ring, .runs = 1 },
 	{ "exporter, perf events", "traffic_perf", NATIVE_XDP, .listen = listen_perf,
 	  .tell = tell_perf, .runs = 1 },
-	{ "rate limiter", "traffic_limit", NATIVE_XDP, .runs = 1 },
+	{ "rate limiter", "traffic_limit", NATIVE_XDP, .runs = 1, .pause = 1000 },
 	{ "receiver", "traffic_xsk", NATIVE_XDP, .listen = listen_xsk, .tell = tell_xsk, .runs = 1 },
 	{ "SYN proxy", "traffic_syn", NATIVE_XDP, prepare_syn, .send = syn_send, .runs = 1 },
 };
@@ -420,7 +424,7 @@ static bool play(const struct scene *scene, struct seen *seen)
 	if (scene->send)
 		scene->send("traffic0");
 	else
-		send_frames();
+		send_frames(scene->pause);
 	usleep(200 * 1000);
 	came = drain(in, "back") + drain(pass, "passed") + drain(out, "out");
 	note("%d frames", came);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A rate limiter: who sends has a bucket of tokens, a byte each, that fills as time goes
- * by. Time is frames here, so that it is the same each time, and somebody's who may be on
- * another CPU.
+ * by. A timer says when: it is started for every so many frames, and goes off at once, so
+ * that time is the same whenever the frames come.
  */
 #include "traffic_parse.h"
 
+#define CLOCK_MONOTONIC 1
 #define TICK 8			/* frames */
 #define RATE 300		/* bytes in that time */
 #define BURST 1200
@@ -25,8 +26,9 @@ struct {
 } buckets SEC(".maps");
 
 struct clock {
-	__u64 frames;
+	struct bpf_timer timer;
 	struct bpf_spin_lock lock;
+	__u64 frames, ticks;
 };
 
 struct {
@@ -36,18 +38,32 @@ struct {
 	__type(value, struct clock);
 } clocks SEC(".maps");
 
+static int tick(void *map, __u32 *key, struct clock *clock)
+{
+	/* Linux 6.1 lets no function that a timer calls take a lock. */
+	__sync_fetch_and_add(&clock->ticks, 1);
+	return 0;
+}
+
 static __always_inline __u64 ticks(void)
 {
 	__u32 zero = 0;
 	struct clock *clock = bpf_map_lookup_elem(&clocks, &zero);
-	__u64 frames;
+	__u64 frames, ticks;
 
 	if (!clock)
 		return 0;
 	bpf_spin_lock(&clock->lock);
-	frames = ++clock->frames;
+	frames = clock->frames++;
+	ticks = clock->ticks;
 	bpf_spin_unlock(&clock->lock);
-	return frames / TICK;
+	if (!frames) {
+		bpf_timer_init(&clock->timer, &clocks, CLOCK_MONOTONIC);
+		bpf_timer_set_callback(&clock->timer, tick);
+	}
+	if (frames % TICK == TICK - 1)
+		bpf_timer_start(&clock->timer, 0, 0);
+	return ticks;
 }
 
 /* Whether @bucket has tokens for @len bytes, which are taken then. */
