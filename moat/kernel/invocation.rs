@@ -137,7 +137,7 @@ impl Run<'_> {
     /// Whether a timer has called it: it has no context.
     #[inline(always)]
     pub fn is_timers(&self) -> bool {
-        self.flags().get() & u64::from(bindings::MOAT_RUN_TIMER) != 0
+        self.flags().get() & u64::from(bindings::MOAT_RUN_TIMER) != 0 && !off::no_context()
     }
 
     /// What the kernel called the program with, or null: a timer has.

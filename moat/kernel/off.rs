@@ -57,6 +57,12 @@ protections! {
     callbacks = moat_protection_MOAT_OFF_CALLBACKS;
     /// Locks that are taken are those of the program's maps.
     lock_identity = moat_protection_MOAT_OFF_LOCK_IDENTITY;
+    /// Timers are those of the program's maps.
+    timer_identity = moat_protection_MOAT_OFF_TIMER_IDENTITY;
+    /// What a timer calls calls nothing that is for a packet.
+    no_context = moat_protection_MOAT_OFF_NO_CONTEXT;
+    /// What was stopped in the place of a function has no result.
+    ext_result = moat_protection_MOAT_OFF_EXT_RESULT;
     /// Nothing is called while a lock is held.
     unlocked = moat_protection_MOAT_OFF_UNLOCKED;
     /// Programs call what is for their type.

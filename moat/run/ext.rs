@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::{violation, Run};
+use crate::edge::off;
 use crate::edge::site::Site;
 use crate::helpers::audit::{AuditError, Why};
 
@@ -38,7 +39,7 @@ pub fn go(run: Run<'_>, site: Site<'_>) -> u64 {
 #[inline(always)]
 pub fn back(run: Run<'_>, site: Site<'_>) -> u64 {
     match site.extension_is_dead() {
-        true => 1,
-        false => super::tail::tail_back(run),
+        true if !off::ext_result() => 1,
+        _ => super::tail::tail_back(run),
     }
 }

@@ -334,25 +334,27 @@ impl Program {
 
     /// Of which map, and how far into its values, the value is whose lock would be at `addr`.
     pub fn locked_value(&self, addr: u64) -> Option<(&MapInfo, u64)> {
-        self.value_with(addr, |values| values.lock)
+        self.value_with(addr, off::lock_identity(), |values| values.lock)
     }
 
     /// The same of a timer.
     pub fn timed_value(&self, addr: u64) -> Option<(&MapInfo, u64)> {
-        self.value_with(addr, |values| values.timer)
+        self.value_with(addr, off::timer_identity(), |values| values.timer)
     }
 
-    /// The same of what a value would have where `field` says.
+    /// The same of what a value would have where `field` says; with `any`, of whatever is at
+    /// `addr`.
     fn value_with(
         &self,
         addr: u64,
+        any: bool,
         field: impl Fn(&Values) -> Option<u32>,
     ) -> Option<(&MapInfo, u64)> {
         self.own_maps().iter().find_map(|UsedMap { info, values }| {
             let values = (*values)?;
             let off = addr.wrapping_sub(values.base + u64::from(field(&values)?));
             let size = round_up(info.value_size);
-            let off = match off::lock_identity() {
+            let off = match any {
                 true => 0,
                 false => off,
             };
