@@ -110,26 +110,6 @@ impl Run<'_> {
         }
     }
 
-    /// The packet where it is known to be a socket buffer, and looking costs too much.
-    ///
-    /// # Safety
-    ///
-    /// The program's row says so.
-    #[inline(always)]
-    pub(super) unsafe fn known_skb(&self) -> SkBuff<'_> {
-        SkBuff(self.ctx(), PhantomData)
-    }
-
-    /// The packet of a program that rewrites it, or where a contract asks for what only
-    /// socket buffers have.
-    #[inline(always)]
-    pub fn skb(&self) -> SkBuff<'_> {
-        // SAFETY: `Program::lay_out` says of no others that they rewrite.  Such contracts are
-        // of types whose context is a socket buffer, or of calls that sites of the others
-        // make without coming here: `code/image.rs`.
-        unsafe { self.known_skb() }
-    }
-
     /// The shape of the packet.
     pub fn geometry(&self) -> Geometry {
         let mut shape = MaybeUninit::uninit();

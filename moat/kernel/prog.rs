@@ -4,6 +4,7 @@
 //! C header: [`include/linux/filter.h`].  What a hook may do with a program follows from the
 //! type that `hooks.rs` says it gets.  Context: that of the hook.
 
+use super::counters::moat_loaded;
 use super::given::Given;
 use super::loaded::Loaded;
 use super::prog_aux::{read, Aux, KeptAux};
@@ -15,6 +16,7 @@ use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{addr_of, addr_of_mut, null_mut, NonNull};
+use core::sync::atomic::Ordering;
 use kernel::bindings::{self, bpf_insn, bpf_prog};
 use kernel::prelude::*;
 
@@ -174,6 +176,8 @@ impl<'a> Mine<'a> {
 
     /// Makes it a candidate.
     pub fn store_candidate(&mut self, program: Box<Program>) {
+        // Counted down when what `take` makes of it is dropped.
+        moat_loaded.fetch_add(1, Ordering::Relaxed);
         self.swap(Box::into_raw(program));
     }
 

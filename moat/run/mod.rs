@@ -108,12 +108,16 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the packet may be sent.  If so, it and its clones say that they were.
+    /// Whether the packet may be sent.  If so, it and its clones say that they were.  Of what
+    /// XDP sends the kernel asks afterwards.
     fn sends(&self) -> bool {
-        let line = Line::from_bits(self.skb().line());
-        match sends::may_send(self.program, line) {
+        let skb = match self.packet().skb() {
+            Some(skb) => skb,
+            None => return true,
+        };
+        match sends::may_send(self.program, Line::from_bits(skb.line())) {
             Some(line) => {
-                self.skb().set_line(line.bits());
+                skb.set_line(line.bits());
                 self.defer();
                 true
             }
@@ -141,11 +145,11 @@ impl Caller for Run<'_> {
     }
 
     fn pkt_data(&self) -> u64 {
-        self.skb().data()
+        self.packet().skb().map_or(0, |skb| skb.data())
     }
 
     fn headlen(&self) -> u64 {
-        self.skb().headlen().into()
+        self.packet().skb().map_or(0, |skb| skb.headlen().into())
     }
 
     fn socket(&self, name: u64, back: bool) -> Option<u64> {

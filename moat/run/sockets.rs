@@ -88,7 +88,8 @@ impl Run<'_> {
 
     #[cold]
     fn load_its_socket(&self) {
-        let socket = Object::returned(self.skb().socket());
+        let skb = self.packet().skb();
+        let socket = skb.and_then(|skb| Object::returned(skb.socket()));
         let held = self.grants().and_then(|grants| grants.set_context(socket));
         if socket.is_some() && held.is_none() {
             violation::too_many_sockets(self.program);
