@@ -22,10 +22,21 @@ static int maps[MAX_MAPS], n_maps;
 static enum bpf_map_type map_types[MAX_MAPS];
 static bool early;
 bool with_cgroups;
+int (*map_with_timer)(void);
+static bool timer;
 
 void begin(void)
 {
-	E(MOV_REG(R6, R1), LD_MAP_VALUE(R9, out, 0));
+	static int timed = -1;
+
+	E(MOV_REG(R6, R1));
+	if (timer) {
+		/* For programs of one kind each */
+		close(timed);
+		timed = map_with_timer();
+		E(LD_MAP_VALUE(R1, timed, 32), CALL(timer_cancel));
+	}
+	E(LD_MAP_VALUE(R9, out, 0));
 }
 
 void tell(int reg)
@@ -193,13 +204,14 @@ static void differ(const char *what, const u8 *a, const u8 *b, size_t n)
 
 static void compare(const struct result_case *c)
 {
+	const char *how = timer ? ", with a timer" : "";
 	static struct result a, b;
 	s64 runs, plain;
 	bool same;
 
 	moat_set_level(0);
 	if (!run_case(c, &a)) {
-		ok(false, "%s: %s: runs at level 0", t->name, c->what);
+		ok(false, "%s: %s%s: runs at level 0", t->name, c->what, how);
 		return;
 	}
 	/* a packet too short for the case would make it no case */
@@ -215,12 +227,12 @@ static void compare(const struct result_case *c)
 		plain = moat_counter("plain");
 		kmsg_mark();
 		if (!run_case(c, &b)) {
-			ok(false, "%s: %s: runs at level 2", t->name, c->what);
+			ok(false, "%s: %s%s: runs at level 2", t->name, c->what, how);
 			return;
 		}
 		same = !memcmp(&a, &b, sizeof(a));
 		ok(same && moat_counter("runs") > runs && moat_counter("plain") == plain,
-		   "%s: %s: the same at level 0 and 2", t->name, c->what);
+		   "%s: %s%s: the same at level 0 and 2", t->name, c->what, how);
 		if (moat_counter("runs") == runs || moat_counter("plain") != plain)
 			diag("it was not isolated");
 	}
@@ -257,8 +269,13 @@ int compare_all(const struct result_case *cases, size_t n)
 	for (i = 0; i < ARRAY_SIZE(types); i++) {
 		t = types[i];
 		for (c = 0; c < n; c++)
-			if (is_for_type(&cases[c]))
+			if (is_for_type(&cases[c])) {
+				timer = false;
 				compare(&cases[c]);
+				timer = map_with_timer;
+				if (timer)
+					compare(&cases[c]);
+			}
 	}
 	if (!moat_present())
 		skip("no moat.ko", "level 2");

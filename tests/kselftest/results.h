@@ -23,6 +23,11 @@ struct result_case {
 
 /* Set it to have what is for filters run as programs of cgroups, too. */
 extern bool with_cgroups;
+/*
+ * Set it to have every case a second time, in a program that has a timer in one of the maps
+ * that this makes, at 32 in its value: all that is for a packet is looked at more closely.
+ */
+extern int (*map_with_timer)(void);
 /* The test: every case for every type that it is for; returns what main() does. */
 int compare_all(const struct result_case *cases, size_t n);
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "moat_test.h"
 #include "results.h"
+#include "timers.h"
 
 /* Where stack memory for helpers begins, and how far it goes */
 #define AT (-128)
@@ -325,6 +325,23 @@ static void elsewhere(void)
 	end_with(t->pass);
 }
 
+static void redirect(void)
+{
+	begin();
+	E(MOV_IMM(R1, 1), MOV_IMM(R2, 0), CALL(redirect));
+	tell(R0);
+	E(MOV_IMM(R1, 1), MOV_IMM(R2, BPF_F_INGRESS), CALL(redirect));
+	tell(R0);
+	E(MOV_IMM(R1, 1), MOV_IMM(R2, 1 << 30), CALL(redirect));
+	tell(R0);
+	end_with(t->pass);
+}
+
+static int timed(void)
+{
+	return timed_map(BPF_MAP_TYPE_ARRAY, 1, 0, false);
+}
+
 static const struct result_case cases[] = {
 	{ "numbers", numbers, true, true, true },
 	{ "user memory", user_memory, true, true, true },
@@ -340,10 +357,12 @@ static const struct result_case cases[] = {
 	{ "timestamp", timestamp, false, true, false },
 	{ "tunnel", tunnel, false, true, false },
 	{ "elsewhere", elsewhere, false, true, false },
+	{ "to a device", redirect, true, true, false },
 };
 
 int main(void)
 {
 	with_cgroups = true;
+	map_with_timer = timed;
 	return compare_all(cases, ARRAY_SIZE(cases));
 }
