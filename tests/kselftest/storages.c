@@ -14,8 +14,7 @@
 #include "locks.h"
 #include "storages.h"
 
-/* What of the values the kernel has to know */
-static int describe(u32 key, u32 value, bool lock, u32 *key_id, u32 *value_id)
+int describe_storage(u32 key, u32 value, bool lock, u32 *key_id, u32 *value_id)
 {
 	struct btf *btf = btf__new_empty();
 	int word, number, byte, locked;
@@ -47,8 +46,8 @@ int try_storage(enum bpf_map_type type, u32 key, u32 value, u32 flags, bool lock
 		value = sizeof(struct locked);
 	/* The key of each way would be a structure. */
 	if (key != EACH_WAY)
-		opts.btf_fd = describe(key, value, lock, &opts.btf_key_type_id,
-				       &opts.btf_value_type_id);
+		opts.btf_fd = describe_storage(key, value, lock, &opts.btf_key_type_id,
+					       &opts.btf_value_type_id);
 	fd = bpf_map_create(type, "storage", key, value, 0, &opts);
 	if (opts.btf_fd)
 		close(opts.btf_fd);

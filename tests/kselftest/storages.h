@@ -11,6 +11,8 @@
 #define BOTH_WAYS sizeof(u64)
 #define EACH_WAY sizeof(struct bpf_cgroup_storage_key)
 
+/* What of keys and values the kernel has to know: a descriptor of types, and which they are */
+int describe_storage(u32 key, u32 value, bool lock, u32 *key_id, u32 *value_id);
 /* The keys of socket storage are descriptors. With a lock the value is a struct locked. */
 int try_storage(enum bpf_map_type type, u32 key, u32 value, u32 flags, bool lock);
 int storage(enum bpf_map_type type, u32 key, u32 value);	/* or it ends the test */

@@ -45,7 +45,7 @@ static void each_for_itself(u32 key_size)
 	int out = counter(map, BPF_CGROUP_INET_EGRESS), in = counter(map, BPF_CGROUP_INET_INGRESS);
 	bool ways = key_size == EACH_WAY, right;
 	struct bpf_cgroup_storage_key key, next;
-	u64 id[2], count[4], one = 100;
+	u64 id[2], count[4], value[2] = { 100, 1 };
 
 	id[0] = enter_cgroup("_a", &cgroup[0]);
 	s[0] = sender();
@@ -74,10 +74,10 @@ static void each_for_itself(u32 key_size)
 
 	/* What user space puts in is gone on from. */
 	key = storage_key(id[1], BPF_CGROUP_INET_EGRESS);
-	if (map_update(map, &key, (u64[2]){ one, 1 }))
+	if (map_update(map, &key, value))
 		bail("update: %s", strerror(errno));
 	send_to(s[1], to, 2);
-	ok(first_of(map, &key) == one + 2, "%d: an update", level);
+	ok(first_of(map, &key) == value[0] + 2, "%d: an update", level);
 	ok(map_delete(map, &key) && errno == EINVAL, "%d: no deletion", level);
 	key = storage_key(1, 0);
 	ok(map_lookup(map, &key, count) && errno == ENOENT &&
