@@ -260,6 +260,37 @@ static void many_cgroups(void)
 	}
 }
 
+/* An isolated program and a plain one count in the same values. */
+static void shared(enum bpf_map_type type)
+{
+	int map, out, in, cgroup, s, here, cpus = type == BPF_MAP_TYPE_CGROUP_STORAGE ? 1 : 4;
+	u64 value[16][3] = {}, id, sum = 0;
+
+	moat_set_level(2);
+	map = storage(type, BOTH_WAYS, 24);
+	out = counter(map, BPF_CGROUP_INET_EGRESS);
+	moat_set_level(0);
+	in = counter(map, BPF_CGROUP_INET_INGRESS);
+	id = enter_cgroup("_both", &cgroup);
+	attach_to(cgroup, out, BPF_CGROUP_INET_EGRESS);
+	attach_to(cgroup, in, BPF_CGROUP_INET_INGRESS);
+	here = receiver();
+	s = sender();
+	send_to(s, here, 6);
+	receive(here, 6);
+	map_lookup(map, &id, value);
+	for (int cpu = 0; cpu < cpus; cpu++)
+		sum += value[cpu][0];
+	ok(moat_layer(out) != NONE && moat_layer(in) == NONE && sum == 12,
+	   "an isolated program and a plain one count together: %lu", sum);
+	close(s);
+	close(here);
+	close(in);
+	close(out);
+	leave_cgroup("_both", cgroup);
+	close(map);
+}
+
 /* What was made while nothing was to be isolated is not moved. */
 static void made_before(void)
 {
@@ -295,7 +326,10 @@ int main(void)
 		test_run();
 		many_cgroups();
 	}
-	if (moat_present())
+	if (moat_present()) {
+		shared(BPF_MAP_TYPE_CGROUP_STORAGE);
+		shared(BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE);
 		made_before();
+	}
 	return finish();
 }

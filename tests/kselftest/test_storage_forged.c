@@ -241,6 +241,12 @@ static void cgroups(void)
 	  TAKE_R3(), FINISH(&cgroup_skb));
 	cgroup("rogue_behind", "read", "what is behind a cgroup's value");
 
+	map = try_storage(BPF_MAP_TYPE_CGROUP_STORAGE, BOTH_WAYS, 8, BPF_F_RDONLY_PROG, false);
+	cnt = 0;
+	E(LD_MAP_FD(R1, map), MOV_IMM(R2, 0), CALL(get_local_storage), ST(BPF_DW, R0, 0, 1),
+	  FINISH(&cgroup_skb));
+	cgroup("rogue_write", "write", "a value that programs may only read");
+
 	/* Of four CPUs, with a line each; plainly others have what is beside it. */
 	map = storage(BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE, BOTH_WAYS, 8);
 	cnt = 0;
