@@ -172,6 +172,7 @@ same! {
     grants::TCP_COPY => c::BINDINGS_SOCK_LEN;
     grants::SOCKET_COPY - grants::TCP_COPY => c::BINDINGS_TCP_SOCK_LEN;
     sockets::SK => c::BINDINGS_SKB_SK;
+    contract::GFP_ATOMIC => c::BINDINGS_GFP_ATOMIC;
     net_both::FIB_LOOKUP => size_of::<k::bpf_fib_lookup>();
 }
 
@@ -219,6 +220,9 @@ same! {
     types::XSKMAP => k::bpf_map_type_BPF_MAP_TYPE_XSKMAP;
     types::SOCKMAP => k::bpf_map_type_BPF_MAP_TYPE_SOCKMAP;
     types::SOCKHASH => k::bpf_map_type_BPF_MAP_TYPE_SOCKHASH;
+    types::CGROUP_STORAGE => k::bpf_map_type_BPF_MAP_TYPE_CGROUP_STORAGE;
+    types::PERCPU_CGROUP_STORAGE => k::bpf_map_type_BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
+    types::SK_STORAGE => k::bpf_map_type_BPF_MAP_TYPE_SK_STORAGE;
     types::QUEUE => k::bpf_map_type_BPF_MAP_TYPE_QUEUE;
     types::STACK => k::bpf_map_type_BPF_MAP_TYPE_STACK;
     types::DEVMAP_HASH => k::bpf_map_type_BPF_MAP_TYPE_DEVMAP_HASH;

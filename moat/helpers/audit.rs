@@ -8,7 +8,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX, STR_MAX};
+use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX, GFP_ATOMIC, STR_MAX};
 use crate::edge::off;
 use crate::maps::types::{is_array, MapTypes, BLOOM_FILTER, RDONLY_PROG};
 use core::marker::PhantomData;
@@ -164,6 +164,8 @@ pub enum Why {
     Taken,
     /// Not the timer of a value of one of its maps.
     NoTimer,
+    /// What it runs for has no value of the map.
+    NoStorage,
     /// The run is a timer's, which has no context, nor a packet.
     NoContext,
     /// The contract itself is wrong.  The table's tests exclude this.
@@ -303,6 +305,8 @@ fn grant<'d, C: Caller>(
         Arg::Ctx => return Ok(Grant::Ctx(caller.ctx())),
         Arg::PktData => return Ok(Grant::Scalar(caller.pkt_data())),
         Arg::Headlen => return Ok(Grant::Scalar(caller.headlen())),
+        Arg::Atomic => return Ok(Grant::Scalar(GFP_ATOMIC)),
+        Arg::MapValueOrNull if value.0 == 0 => return Ok(Grant::Scalar(0)),
         Arg::Socket | Arg::SocketBack => {
             let back = matches!(contract.args[i], Arg::SocketBack);
             let socket = caller.socket(value.0, back);
@@ -322,7 +326,7 @@ fn grant<'d, C: Caller>(
             let info = map.ok_or(Why::Contract)?;
             memory(value, info.key_size as u64, false, caller)
         }
-        Arg::MapValue => {
+        Arg::MapValue | Arg::MapValueOrNull => {
             let info = map.ok_or(Why::Contract)?;
             if MapTypes::SOCKMAPS.contains(info.ty) {
                 let socket = caller.socket(value.0, false);

@@ -29,6 +29,8 @@ pub enum Arg {
     MapKey,
     /// `value_size` readable bytes, for the map of an earlier argument.
     MapValue,
+    /// The same, or NULL.
+    MapValueOrNull,
     /// `value_size` writable bytes, for the map of an earlier argument.
     MapValueOut,
     /// As many bytes as argument `size` (counted from 0) says.
@@ -59,6 +61,8 @@ pub enum Arg {
     Lock,
     /// The `bpf_timer` of one.
     Timer,
+    /// What the verifier adds: that the helper may not sleep.
+    Atomic,
     /// `skb->data`, which classic loads keep in a register: re-materialised.
     PktData,
     /// `skb->len - skb->data_len`, likewise.
@@ -196,6 +200,10 @@ pub struct Sends {
     /// Before it returns, so that who sees the packet next does so on the same stack.
     pub at_once: bool,
 }
+
+/// [`Arg::Atomic`], of a program that does not sleep: `do_misc_fixups()` in
+/// `kernel/bpf/verifier.c`.
+pub const GFP_ATOMIC: u64 = 0xa20;
 
 /// The most kernel memory one call needs for a [`Bounce`], in bytes: the largest
 /// LPM trie key, `sizeof(struct bpf_lpm_trie_key) + LPM_DATA_SIZE_MAX`.

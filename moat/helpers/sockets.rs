@@ -6,6 +6,7 @@
 use super::contract::{
     helper, mem, refuse, Access::*, Arg, Contract, ProgTypes, Ret, ANY, CTX, NO, SIZE,
 };
+use crate::maps::types::{MapTypes, CGROUP_STORAGE, PERCPU_CGROUP_STORAGE, SK_STORAGE};
 
 const ALL: ProgTypes = ProgTypes::ALL;
 const TC: ProgTypes = ProgTypes::TC;
@@ -13,8 +14,9 @@ const TC_CGROUP: ProgTypes = ProgTypes::TC_CGROUP;
 const XDP_TC: ProgTypes = ProgTypes::XDP_TC;
 const XDP_TC_CGROUP: ProgTypes = ProgTypes::XDP_TC_CGROUP;
 const CGROUP: ProgTypes = ProgTypes::CGROUP_SKB_ONLY;
+const STORAGES: Arg = Arg::MapPtr(MapTypes::of(&[SK_STORAGE]));
+const CGROUP_STORAGES: Arg = Arg::MapPtr(MapTypes::of(&[CGROUP_STORAGE, PERCPU_CGROUP_STORAGE]));
 const NOT_HELD: &str = "returns a socket on which the program has no reference";
-const STORAGE: &str = "returns a value in kernel memory";
 
 /// Bytes of the longest TCP header.
 const TCP: u16 = 15 * 4;
@@ -28,12 +30,16 @@ const fn cast(id: u32, name: &'static str) -> Contract {
 }
 
 pub(super) const CONTRACTS: &[Contract] = &[
-    refuse(
+    // The cgroup's for which the program runs, as the kernel has noted for that packet:
+    // `run/call.rs` asks whether it has one.
+    helper(
         81,
         "get_local_storage",
         CGROUP,
-        "the storage of a cgroup has no pages of its own",
-    ),
+        [CGROUP_STORAGES, ANY, NO, NO, NO],
+    )
+    .for_packet()
+    .returns(Ret::MapValueOrNull),
     helper(84, "sk_lookup_tcp", XDP_TC_CGROUP, LOOKUP)
         .reads_ctx()
         .returns(Ret::SocketOrNull),
@@ -53,8 +59,19 @@ pub(super) const CONTRACTS: &[Contract] = &[
         .reads_ctx()
         .returns(Ret::SocketOrNull),
     helper(100, "tcp_check_syncookie", XDP_TC, SOCKET_AND_HEADERS),
-    refuse(107, "sk_storage_get", TC_CGROUP, STORAGE),
-    refuse(108, "sk_storage_delete", TC_CGROUP, STORAGE),
+    helper(
+        107,
+        "sk_storage_get",
+        TC_CGROUP,
+        [STORAGES, Arg::Socket, Arg::MapValueOrNull, ANY, Arg::Atomic],
+    )
+    .returns(Ret::MapValueOrNull),
+    helper(
+        108,
+        "sk_storage_delete",
+        TC_CGROUP,
+        [STORAGES, Arg::Socket, NO, NO, NO],
+    ),
     // Compares th->doff with the length, and reads it again where it parses options.
     helper(110, "tcp_gen_syncookie", XDP_TC, SOCKET_AND_HEADERS).bounces(3, TCP, false),
     helper(124, "sk_assign", TC, [CTX, Arg::Socket, ANY, NO, NO]).sets_socket(),

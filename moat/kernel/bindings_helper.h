@@ -34,5 +34,6 @@ const u64 BINDINGS_IPV6HDR_LEN = sizeof(struct ipv6hdr);
 const u64 BINDINGS_TCPHDR_LEN = sizeof(struct tcphdr);
 const u64 BINDINGS_SOCK_LEN = sizeof(struct bpf_sock);
 const u64 BINDINGS_TCP_SOCK_LEN = sizeof(struct bpf_tcp_sock);
+const u64 BINDINGS_GFP_ATOMIC = (__force u64)GFP_ATOMIC;
 const u64 BINDINGS_SKB_SK = offsetof(struct __sk_buff, sk);
 const u64 BINDINGS_L1_CACHE_BYTES = L1_CACHE_BYTES;

@@ -56,6 +56,8 @@ pub mod site;
 #[cfg(MODULE)]
 pub mod stack;
 #[cfg(MODULE)]
+pub mod storage;
+#[cfg(MODULE)]
 pub mod sysctl;
 #[cfg(MODULE)]
 pub mod this_cpu;

@@ -77,4 +77,6 @@ protections! {
     line = moat_protection_MOAT_OFF_LINE;
     /// Programs leave some of the kernel's stack.
     stack_room = moat_protection_MOAT_OFF_STACK_ROOM;
+    /// Programs are given values of cgroups of their own maps.
+    storage = moat_protection_MOAT_OFF_STORAGE;
 }

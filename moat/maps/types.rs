@@ -23,8 +23,11 @@ pub const SOCKMAP: u32 = 15;
 pub const CPUMAP: u32 = 16;
 pub const XSKMAP: u32 = 17;
 pub const SOCKHASH: u32 = 18;
+pub const CGROUP_STORAGE: u32 = 19;
+pub const PERCPU_CGROUP_STORAGE: u32 = 21;
 pub const QUEUE: u32 = 22;
 pub const STACK: u32 = 23;
+pub const SK_STORAGE: u32 = 24;
 pub const DEVMAP_HASH: u32 = 25;
 pub const RINGBUF: u32 = 27;
 pub const BLOOM_FILTER: u32 = 30;
@@ -60,6 +63,8 @@ pub enum Kind {
     Redirect,
     /// They look up and change the sockets that are its values, by key.
     Sockets,
+    /// They get the value that a cgroup or a socket has of it, by helpers of its own.
+    Storage,
     /// They go on in the programs that are its values, by tail calls.
     Programs,
     /// They pass it to helpers of its own.
@@ -125,8 +130,13 @@ pub const ROWS: &[MapType] = &[
     row(CPUMAP, Kind::Redirect, Key::Index),
     row(XSKMAP, Kind::Redirect, Key::Index),
     row(SOCKHASH, Kind::Sockets, Key::Bytes),
+    row(CGROUP_STORAGE, Kind::Storage, Key::None).placed(),
+    row(PERCPU_CGROUP_STORAGE, Kind::Storage, Key::None)
+        .per_cpu()
+        .placed(),
     row(QUEUE, Kind::Fifo, Key::None),
     row(STACK, Kind::Fifo, Key::None),
+    row(SK_STORAGE, Kind::Storage, Key::None).placed(),
     row(DEVMAP_HASH, Kind::Redirect, Key::Bytes),
     row(RINGBUF, Kind::Other, Key::None),
     row(BLOOM_FILTER, Kind::Other, Key::None),
@@ -168,8 +178,8 @@ impl MapTypes {
     pub const NONE: MapTypes = MapTypes(0);
     /// Every type that has a row.
     pub const ALL: MapTypes = types!(row => true);
-    /// Types with one copy of each value per CPU.
-    pub const PERCPU: MapTypes = types!(row => row.per_cpu);
+    /// Types with one copy of each value per CPU, that programs look up.
+    pub const PERCPU: MapTypes = types!(row => row.per_cpu && matches!(row.kind, Kind::Keyed));
     /// Types with a key and a value that programs look up and change.
     pub const KEYED: MapTypes = types!(row => matches!(row.kind, Kind::Keyed));
     /// Types whose values are maps; programs look them up only.
@@ -213,13 +223,14 @@ impl MapTypes {
     pub const PLACED: MapTypes = types!(row => row.placed);
     /// Types of whose values programs have no address: what they find there are names or
     /// copies, or they find nothing there at all.
-    pub const WITHOUT_ADDRESSES: MapTypes = types!(row => !matches!(row.kind, Kind::Keyed));
+    pub const WITHOUT_ADDRESSES: MapTypes =
+        types!(row => !matches!(row.kind, Kind::Keyed | Kind::Storage));
     /// Types that do not keep a program from being isolated: programs have no address of a
     /// value, or one in the window.
     pub const ISOLATED: MapTypes = MapTypes::PLACED.or(MapTypes::WITHOUT_ADDRESSES);
 
     /// Types that can be in a map of maps that programs use.
-    pub const INNER: MapTypes = MapTypes::PLACED
+    pub const INNER: MapTypes = MapTypes::KEYED
         .or(MapTypes::FIFO)
         .or(MapTypes::SOCKETS)
         .or(MapTypes::DEVICES)

@@ -10,11 +10,15 @@ use crate::edge::callback;
 use crate::edge::program_memory::{self, KernelCopy};
 use crate::edge::site::{Key, Registers, Site};
 use crate::edge::stack;
+use crate::edge::storage;
 use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
 use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
 use crate::maps::types::MapTypes;
 use crate::run::reshape;
+use kernel::bindings;
+
+const GET_LOCAL_STORAGE: u32 = bindings::bpf_func_id_BPF_FUNC_get_local_storage;
 
 /// A helper's return value.
 pub(super) type Called = core::result::Result<u64, AuditError>;
@@ -56,6 +60,14 @@ impl Run<'_> {
             });
         }
         let checked = audit::audit(contract, raw, self)?;
+        if contract.id == GET_LOCAL_STORAGE
+            && !checked.map.map_or(false, |map| storage::is_here(self, map))
+        {
+            return Err(AuditError {
+                arg: 0,
+                why: Why::NoStorage,
+            });
+        }
         if contract.ret.is_held() && !self.has_room() {
             return Err(AuditError {
                 arg: 0,

@@ -184,6 +184,7 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
         Why::Holds => "is one more than it can hold",
         Why::NoLock => "is no lock of a value of its maps",
         Why::NoTimer => "is no timer of a value of its maps",
+        Why::NoStorage => "is a map of which the cgroup has no value here",
         Why::Taken => "is a lock that an interrupt cannot wait for",
         Why::NoContext => {
             pr_err!(

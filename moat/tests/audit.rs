@@ -107,6 +107,11 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
             }
             Arg::MapKey => memory(map.key_size.into(), false),
             Arg::MapValue => memory(word(map.value_size.into()), false),
+            Arg::MapValueOrNull => raw[i] == 0 || memory(word(map.value_size.into()), false),
+            Arg::Atomic => {
+                out[i] = GFP_ATOMIC;
+                true
+            }
             Arg::MapValueOut => memory(word(map.value_size.into()), map.ty != types::BLOOM_FILTER),
             Arg::Mem { access, size, .. } => {
                 let len = raw[size as usize];

@@ -64,7 +64,9 @@ fn keys_and_values_follow_their_map() {
                     assert!(!map, "{} takes two maps", c.name);
                     map = true;
                 }
-                Arg::MapKey | Arg::MapValue | Arg::MapValueOut => assert!(map, "{}", c.name),
+                Arg::MapKey | Arg::MapValue | Arg::MapValueOrNull | Arg::MapValueOut => {
+                    assert!(map, "{}", c.name);
+                }
                 _ => {}
             }
         }

@@ -177,7 +177,9 @@ const CALLED_UNINIT: [(&str, usize, &str); 1] = [("bpf_xdp_store_bytes_proto", 2
 
 fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
     let Some(kind) = proto.get(&format!("arg{}_type", i + 1)) else {
-        return arg == Arg::None;
+        // The verifier adds it to the call.
+        let added = name == "bpf_sk_storage_get_proto" && i == 4;
+        return arg == if added { Arg::Atomic } else { Arg::None };
     };
     let flags: BTreeSet<_> = kind.split(" | ").collect();
     let has = |flag| flags.contains(flag);
@@ -186,6 +188,7 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
         ("ARG_ANYTHING", Arg::Any) | ("ARG_PTR_TO_CTX", Arg::Ctx) => true,
         ("ARG_PTR_TO_FUNC", Arg::Function) | ("ARG_PTR_TO_STACK_OR_NULL", Arg::Any) => true,
         ("ARG_CONST_MAP_PTR", Arg::MapPtr(_)) | ("ARG_PTR_TO_MAP_KEY", Arg::MapKey) => true,
+        ("ARG_PTR_TO_MAP_VALUE_OR_NULL", Arg::MapValueOrNull) => true,
         ("ARG_PTR_TO_MAP_VALUE", Arg::MapValue) => !has("MEM_UNINIT"),
         // Until 6.1.125 what is written was told by MEM_UNINIT.
         ("ARG_PTR_TO_MAP_VALUE", Arg::MapValueOut) => has("MEM_WRITE") || has("MEM_UNINIT"),
@@ -237,7 +240,7 @@ fn same_ret(proto: &Fields, ret: Ret) -> bool {
     match proto["ret_type"].as_str() {
         "RET_INTEGER" => matches!(ret, Ret::Scalar | Ret::Int),
         "RET_VOID" => ret == Ret::Void,
-        "RET_PTR_TO_MAP_VALUE_OR_NULL" => ret == Ret::MapValueOrNull,
+        "RET_PTR_TO_MAP_VALUE_OR_NULL" | "RET_PTR_TO_MAP_VALUE" => ret == Ret::MapValueOrNull,
         "RET_PTR_TO_ALLOC_MEM_OR_NULL" => ret == Ret::RecordOrNull,
         "RET_PTR_TO_SOCKET_OR_NULL" => matches!(
             ret,
@@ -367,9 +370,11 @@ fn who_is_about_a_packet_says_so() {
         let body = kernel.filter.split_once(&format!("({function}, "));
         let body = body.map_or("", |(_, rest)| &rest[..rest.find("\n}").unwrap()]);
         let redirect = body.contains("bpf_redirect_info") || body.contains("map_redirect(");
+        // Of the cgroup whose packet it is.
+        let cgroup = c.name == "get_local_storage";
         // That of tail calls is no call.
         if c.name != "tail_call" || c.for_packet {
-            assert_eq!(c.for_packet, takes || redirect, "{name}");
+            assert_eq!(c.for_packet, takes || redirect || cgroup, "{name}");
         }
         if redirect {
             redirects.insert(c.name);

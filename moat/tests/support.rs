@@ -35,8 +35,9 @@ load is also refused for
 
 - an array that cannot be mapped by user space, a hash map or a trie that was made before MOAT
   was loaded, since its values share pages with other things; a hash map with
-  `BPF_F_NO_PREALLOC`, per CPU or not, or a trie that was made while all levels were 0, or whose
-  values would take more than 64 GiB; a `bpf_timer` in values of
+  `BPF_F_NO_PREALLOC`, per CPU or not, a trie, or a map of values of cgroups or sockets that was
+  made while all levels were 0; one of the first two whose values would take more than 64 GiB;
+  values of sockets with a `bpf_spin_lock`, or in a map of maps; a `bpf_timer` in values of
   a hash map with that flag, or of maps that are in a map of maps; kptrs; or a map of maps that has one of these in it, where
   none can be put later (EACCES);
 - a map with a `bpf_spin_lock` or a `bpf_timer` in its values that plain programs have used since it was made;
@@ -74,6 +75,12 @@ What is isolated differs from a plain program in this:
 - An update of a trie, or of a hash map with `BPF_F_NO_PREALLOC`, by a program fails with
   ENOMEM if many come faster than pages for their values
   ([0032](decisions/0032-values-on-demand.md)); plainly only if there is no memory.
+- There are at most 1,048,576 values of a map that belong to cgroups or to sockets, and as many as
+  fit into 4 GiB, per-CPU ones once for each possible CPU. One more fails with ENOMEM, or NULL; so
+  does one, made by a program or for a connection that is accepted, when many come faster than
+  pages for them. A program in the place of a function whose caller runs for a cgroup without a
+  value of its map is stopped
+  ([0041](decisions/0041-values-of-cgroups-and-sockets.md)).
 - A program has memory for three packets on each possible CPU, of as many bytes as the
   verifier lets it reach: of 65,536, which is 192 KiB a CPU, if it reads at an offset that
   the verifier cannot bound. It is taken at load, and accounted to the memory cgroup

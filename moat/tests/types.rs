@@ -199,7 +199,8 @@ fn sets_of_map_types_are_what_helpers_rely_on() {
     let redirect = [DEVMAP, CPUMAP, XSKMAP, DEVMAP_HASH];
     assert_eq!(members(MapTypes::REDIRECT), redirect);
     assert_eq!(members(MapTypes::TRIES), [LPM_TRIE]);
-    assert_eq!(members(MapTypes::PLACED), keyed);
+    let of_others = [CGROUP_STORAGE, PERCPU_CGROUP_STORAGE, SK_STORAGE];
+    assert_eq!(members(MapTypes::PLACED), [&keyed[..], &of_others].concat());
     assert_eq!(members(MapTypes::PROGRAMS), [PROG_ARRAY]);
     let isolated = members(MapTypes::ALL);
     assert_eq!(members(MapTypes::ISOLATED), isolated);
@@ -239,7 +240,8 @@ fn a_map_type_with_a_row_is_taken_by_a_helper() {
             row.name
         );
         // Nobody has addresses in what has no values to look up.
-        assert!(!row.placed || row.kind == Kind::Keyed, "{}", row.name);
+        let has_values = matches!(row.kind, Kind::Keyed | Kind::Storage);
+        assert_eq!(row.placed, has_values, "{}", row.name);
         let keyed = MapTypes::LOOKED_UP.contains(row.number);
         assert!(!keyed || row.key != Key::None, "{}", row.name);
     }

@@ -385,12 +385,13 @@ static void without_context(void)
 	int array_tc = map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1);
 	int events = map_create(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 4);
 	int devices = map_create(BPF_MAP_TYPE_DEVMAP, 4, 4, 4);
+	int storage = map_create(BPF_MAP_TYPE_CGROUP_STORAGE, 8, 8, 0);
 	const struct bpf_insn pass[] = { MOV_IMM(R0, 2), EXIT() };
 	int next = load(&xdp, "next", pass, 2);
 	u32 zero = 0;
 
 	if (array < 0 || array_tc < 0 || events < 0 || devices < 0 ||
-	    map_update(array, &zero, &next))
+	    storage < 0 || map_update(array, &zero, &next))
 		bail("maps: %s", strerror(errno));
 	GOES_ON(&xdp, "it goes on to the end of the program", "return to an unknown place",
 		MOV_IMM(R0, 2), EXIT());
@@ -432,6 +433,8 @@ static void without_context(void)
 		CALL(get_socket_cookie));
 	GOES_ON(&cgroup_skb, "it goes on to skb_cgroup_id", NO_PACKET, MOV_REG(R1, R6),
 		CALL(skb_cgroup_id));
+	GOES_ON(&cgroup_skb, "it goes on to get_local_storage", NO_PACKET, LD_MAP_FD(R1, storage),
+		MOV_IMM(R2, 0), CALL(get_local_storage));
 	GOES_ON(&socket_filter, "it goes on to skb_load_bytes", NO_PACKET, MOV_REG(R1, R6),
 		MOV_IMM(R2, 0), MOV_REG(R3, R10), ALU64_IMM(BPF_ADD, R3, -8), MOV_IMM(R4, 8),
 		CALL(skb_load_bytes));
@@ -439,6 +442,7 @@ static void without_context(void)
 	close(array_tc);
 	close(events);
 	close(devices);
+	close(storage);
 	close(next);
 }
 
