@@ -40,6 +40,8 @@ pub mod context;
 #[cfg(MODULE)]
 pub mod desk;
 #[cfg(MODULE)]
+pub mod dynptrs;
+#[cfg(MODULE)]
 pub mod hooks;
 #[cfg(MODULE)]
 pub mod invocation;

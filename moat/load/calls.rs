@@ -36,6 +36,8 @@ pub struct Calls {
     pub lookup: bool,
     /// One may give it something to give back.
     pub grants: bool,
+    /// One of these may be a record by a dynptr, of any size.
+    pub dynptrs: bool,
     /// One takes a lock, which is given back, too.
     pub locks: bool,
     /// One is about timers of map values.
@@ -73,7 +75,8 @@ impl Calls {
                     calls.lookup |= contract.id == MAP_LOOKUP_ELEM;
                     calls.locks |= matches!(contract.args[0], Arg::Lock);
                     calls.timers |= matches!(contract.args[0], Arg::Timer);
-                    calls.grants |= contract.ret.is_held() || calls.locks;
+                    calls.dynptrs |= contract.fills_dynptr();
+                    calls.grants |= contract.ret.is_held() || calls.locks || calls.dynptrs;
                     calls.calls_back |= contract.calls_back();
                     calls.sockets |= contract.ret.is_socket();
                     calls.listener |= matches!(contract.ret, Ret::ListenerOrNull);

@@ -40,6 +40,9 @@ const MAX_PACKET: u64 = 0xffff + 1;
 const MAX_META: u64 = 256;
 /// Bytes of records in a slot, at most.
 const MAX_RECORDS: u64 = 1 << 20;
+/// Bytes of a record that a program has by a dynptr, at most: their size is known only when they
+/// are reserved.
+const MAX_DYNPTR: u64 = 1 << 16;
 /// Sockets that a run has without a reference, at most, if it asks for listeners: those that
 /// differ.  The context has one.
 const LISTENERS: u64 = 16;
@@ -131,8 +134,8 @@ impl Program {
         let is_skb = self.row.context == Context::SkBuff;
         self.uncovers = calls.uncover || is_skb && self.plan.reads_meta;
         self.rewrites = is_skb && self.plan.writes_pkt;
+        self.record = largest_record(calls, facts, kept(&self.plan, calls), maps);
         let sizes = self.sizes(calls, facts)?;
-        self.record = facts.record;
         self.keeps = kept(&self.plan, calls) != 0;
         self.holds = facts.refs != 0;
         self.locks = calls.locks;
@@ -187,13 +190,13 @@ impl Program {
         };
         let records = Records {
             nr: match calls.grants || kept(plan, calls) != 0 {
-                true => Some(u64::from(facts.refs) + u64::from(calls.locks) + kept(plan, calls)),
+                true => Some(most_held(calls, facts, kept(plan, calls))),
                 false => None,
             },
             // Two that are held have two names.
             size: match calls.sockets || plan.reads_sk {
-                true => round_up(facts.record.into(), 8).max(SOCKET_COPY),
-                false => round_up(facts.record.max(1).into(), 8),
+                true => round_up(self.record.into(), 8).max(SOCKET_COPY),
+                false => round_up(self.record.max(1).into(), 8),
             },
         };
         if records.bytes() > MAX_RECORDS {
@@ -261,6 +264,23 @@ impl Program {
 fn kept(plan: &Plan, calls: &Calls) -> u64 {
     let listeners = if calls.listener { LISTENERS } else { 0 };
     listeners + u64::from(plan.reads_sk)
+}
+
+/// How much a run may hold at once, with `kept` sockets.
+fn most_held(calls: &Calls, facts: &Facts, kept: u64) -> u64 {
+    u64::from(facts.refs) + u64::from(calls.locks) + kept
+}
+
+/// Bytes of the largest record that there is to be room for.  By a dynptr programs ask for any
+/// size: what their rings have, but no more than lets a slot have room for all that is held.
+fn largest_record(calls: &Calls, facts: &Facts, kept: u64, maps: &[Map<'_>]) -> u32 {
+    if !calls.dynptrs {
+        return facts.record;
+    }
+    let room = MAX_RECORDS / most_held(calls, facts, kept).max(1);
+    let room = room.min(MAX_DYNPTR) / 8 * 8;
+    let most = maps.iter().map(|map| map.largest_record()).max();
+    facts.record.max(most.unwrap_or(0).min(room as u32))
 }
 
 /// What belongs to slots and is out of the program's reach.
