@@ -492,7 +492,7 @@ static void on_all_cpus(void)
 		got++;
 		__atomic_store_n(ring.consumer, pos + ring_step(header), __ATOMIC_RELEASE);
 	}
-	note_word(got);
+	note_word(wrong);
 	ok(got && !wrong && got == map_word(made, 0), "%d: %s: %lu records of %lu, %lu wrong",
 	   same_level, same_type->name, got, map_word(made, 0), wrong);
 	close(shared_prog);
