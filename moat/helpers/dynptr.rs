@@ -88,10 +88,15 @@ impl Dynptr {
         }
     }
 
+    /// Bytes that it is for.
+    pub const fn len(&self) -> u32 {
+        self.size & MAX_SIZE
+    }
+
     /// Where `part` begins, or what the helper answers: as `bpf_dynptr_read()` and
     /// `bpf_dynptr_write()`.
     pub const fn start(&self, part: &Part) -> Result<u64, i64> {
-        let size = self.size & MAX_SIZE;
+        let size = self.len();
         if self.data == 0 || part.flags != 0 || (part.write && self.size & RDONLY != 0) {
             return Err(EINVAL);
         }
@@ -127,6 +132,19 @@ pub const fn not_reserved(size: u32, flags: u64) -> Option<i64> {
         0 if size <= MAX_SIZE => None,
         0 => Some(E2BIG),
         _ => Some(EINVAL),
+    }
+}
+
+/// Bytes before a sample that a function is given: its dynptr.
+pub const SAMPLE: u32 = core::mem::size_of::<Dynptr>() as u32;
+
+/// Bytes of the largest sample that a user ring buffer of `total` bytes has: with its header it may
+/// be all of it.
+pub const fn largest_sample(total: u32) -> u32 {
+    let most = total.saturating_sub(8);
+    match most > MAX_SIZE {
+        true => MAX_SIZE,
+        false => most,
     }
 }
 

@@ -9,7 +9,12 @@ use super::contract::{
     helper, mem, Access::*, Arg::*, Contract, ProgTypes, Ret, ANY, NO, SIZE_OR_ZERO,
 };
 use super::maps::RINGS;
+use crate::maps::types::{MapTypes, USER_RINGBUF};
 
+/// What has samples.
+const SAMPLED: MapTypes = MapTypes::of(&[USER_RINGBUF]);
+/// `BPF_FUNC_user_ringbuf_drain`
+pub const USER_RINGBUF_DRAIN: u32 = 209;
 const ALL: ProgTypes = ProgTypes::ALL;
 /// `sizeof(struct bpf_dynptr_kern)`
 const BYTES: u16 = core::mem::size_of::<super::dynptr::Dynptr>() as u16;
@@ -55,4 +60,11 @@ pub(super) const CONTRACTS: &[Contract] = &[
         [Dynptr, ANY, mem(Read, 3), SIZE_OR_ZERO, ANY],
     ),
     copied(0, 203, "dynptr_data", [Dynptr, ANY, ANY, NO, NO]),
+    // What the function is given: `kernel/samples.rs`.  What is for it alone is not looked at.
+    helper(
+        USER_RINGBUF_DRAIN,
+        "user_ringbuf_drain",
+        ALL,
+        [MapPtr(SAMPLED), Function, ANY, ANY, NO],
+    ),
 ];

@@ -21,7 +21,7 @@ pub mod table;
 
 mod classic;
 mod common;
-mod dynptrs;
+pub(crate) mod dynptrs;
 pub(crate) mod maps;
 pub(crate) mod net_both;
 mod net_skb;

@@ -7,7 +7,6 @@
 use super::contract::{refuse, Contract, ProgTypes};
 
 const ALL: ProgTypes = ProgTypes::ALL;
-const CALLBACK: &str = "calls back into the program";
 const HANDLE: &str = "the kernel object lies in the map value";
 const POINTER: &str = "returns a kernel pointer";
 const READS_KERNEL: &str = "reads any kernel memory";
@@ -22,5 +21,4 @@ pub(super) const CONTRACTS: &[Contract] = &[
     refuse(158, "get_current_task_btf", ALL, POINTER),
     refuse(175, "task_pt_regs", ALL, POINTER),
     refuse(194, "kptr_xchg", ALL, HANDLE),
-    refuse(209, "user_ringbuf_drain", ALL, CALLBACK),
 ];

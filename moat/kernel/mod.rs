@@ -54,6 +54,8 @@ pub mod prog;
 #[cfg(MODULE)]
 pub mod records;
 #[cfg(MODULE)]
+pub mod samples;
+#[cfg(MODULE)]
 pub mod site;
 #[cfg(MODULE)]
 pub mod stack;

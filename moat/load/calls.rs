@@ -4,6 +4,7 @@
 //! Context: process; the thread that loads the program.
 
 use crate::helpers::contract::{Arg, Contract, Ret, Uncovers};
+use crate::helpers::dynptrs::USER_RINGBUF_DRAIN;
 use crate::helpers::table;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::prog_types::{Context, ProgType, ProgTypes};
@@ -30,6 +31,8 @@ pub struct Calls {
     pub local: bool,
     /// Helpers call functions of it.
     pub calls_back: bool,
+    /// One of these for samples of user ring buffers.
+    pub drains: bool,
     /// One may move the start of the packet, or of its metadata, down to old kernel memory.
     pub uncover: bool,
     /// It looks up maps.
@@ -78,6 +81,7 @@ impl Calls {
                     calls.dynptrs |= contract.fills_dynptr();
                     calls.grants |= contract.ret.is_held() || calls.locks || calls.dynptrs;
                     calls.calls_back |= contract.calls_back();
+                    calls.drains |= contract.id == USER_RINGBUF_DRAIN;
                     calls.sockets |= contract.ret.is_socket();
                     calls.listener |= matches!(contract.ret, Ret::ListenerOrNull);
                     calls.uncover |= match ty.context {

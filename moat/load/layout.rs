@@ -31,6 +31,8 @@ const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u
 const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 4 * 8) as u64;
 /// The largest key of a map whose elements a function is called for.
 const MAX_KEY: u32 = 4096;
+/// Bytes of samples, and of stacks, that all functions have which may be in one another.
+const MAX_SAMPLES: u64 = 1 << 20;
 /// Bytes below the stack for what an exception pushes, and its entry stub.
 pub const EXCEPTION: u64 = 128;
 /// Bytes of packet that the verifier lets a program reach: its `MAX_PACKET_OFF`, and
@@ -127,7 +129,7 @@ impl Program {
         maps: &[Map<'_>],
     ) -> Tried<Layout> {
         if calls.calls_back || calls.timers {
-            let mut callbacks = callbacks(facts, maps)?;
+            let mut callbacks = callbacks(calls, facts, maps)?;
             callbacks.timers = calls.timers;
             self.callbacks = Some(try_box(callbacks).ok_or(NoMemory)?);
         }
@@ -291,7 +293,7 @@ struct KernelMemory<'a> {
 }
 
 /// The functions that helpers may call.
-fn callbacks(facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
+fn callbacks(calls: &Calls, facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
     let mut most = 0;
     let any = facts.callbacks.iter().any(|word| *word != 0);
     for map in maps.iter().filter(|_| any) {
@@ -304,7 +306,14 @@ fn callbacks(facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
     // The program has a frame, and each function has one of its own.
     let levels = ffi::MAX_CALL_FRAMES - 1;
     let stack = (STACK + INLINED) as u32;
-    Ok(Callbacks::new(facts.callbacks, levels, stack, most))
+    let new = |key| Callbacks::new(facts.callbacks, levels, stack, key);
+    for map in maps.iter().filter(|_| calls.drains) {
+        most = most.max(map.sample());
+        if map.sample() != 0 && new(most).bytes() > MAX_SAMPLES {
+            return Err(map.refused("has samples too large to be copied for callbacks"));
+        }
+    }
+    Ok(new(most))
 }
 
 /// Says where each CPU's slots are in the area at `base`.

@@ -13,66 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "same.h"
+#include "asks.h"
 
 #define RING 4096
 #define BIG (1 << 17)
 #define MOST (1 << 16)		/* of a record by a dynptr: MAX_DYNPTR */
 #define DYNPTR_MAX ((1 << 24) - 1)
-
-/* What a program and its test tell each other */
-struct io {
-	u64 ask[16], out[16];
-	u8 to[128], from[128];
-};
-
-static int io;
-static struct io told;
-
-#define ASK(REG, I) LDX(BPF_DW, REG, R6, 8 * (I))
-#define OUT(I) STX(BPF_DW, R6, R0, offsetof(struct io, out) + 8 * (I))
-/* A length: no more than there is room for */
-#define ASK_LEN(REG, I) ASK(REG, I), ALU64_IMM(BPF_AND, REG, 127)
-#define ADDRESS(REG, BASE, OFF) MOV_REG(REG, BASE), ALU64_IMM(BPF_ADD, REG, OFF)
-#define TO(REG) ADDRESS(REG, R6, offsetof(struct io, to))
-#define FROM(REG) ADDRESS(REG, R6, offsetof(struct io, from))
-/* The dynptr that is so many bytes below the top of the stack */
-#define DYNPTR(REG, AT) ADDRESS(REG, R10, -(AT))
-
-static void begin(void)
-{
-	io = map_create(BPF_MAP_TYPE_ARRAY, 4, sizeof(struct io), 1);
-	if (io < 0)
-		bail("array: %s", strerror(errno));
-	E(LD_MAP_VALUE(R6, io, 0));
-}
-
-/* One run that is asked for all this, and what it made of it */
-static void ask(int fd, const u64 *what, size_t nr)
-{
-	u32 zero = 0;
-
-	told = (struct io){};
-	memcpy(told.ask, what, nr * sizeof(*what));
-	for (size_t i = 0; i < sizeof(told.from); i++) {
-		told.to[i] = 0xee;
-		told.from[i] = i + 1;
-	}
-	map_update(io, &zero, &told);
-	runs(fd, 1);
-	map_lookup(io, &zero, &told);
-	note(&told, sizeof(told));
-}
-#define ASKS(FD, ...) do { \
-		const u64 asks_[] = { __VA_ARGS__ }; \
-		ask(FD, asks_, ARRAY_SIZE(asks_)); \
-	} while (0)
-
-static void end(int fd)
-{
-	close(fd);
-	close(io);
-}
 
 /* R1 = @from_reg, a value of that size: reads, writes and finds parts of a dynptr for it. */
 static int parts_of(u32 size, u32 flags)
@@ -137,11 +83,11 @@ static void of_values(void)
 	int map = filled(BPF_MAP_TYPE_ARRAY, 64), fd;
 
 	for (size_t i = 0; i < ARRAY_SIZE(size) + 1; i++) {
-		begin();
+		asks_begin();
 		E(LD_MAP_VALUE(R1, map, 64 - (size[i % ARRAY_SIZE(size)] ?: 64)));
 		fd = parts_of(size[i % ARRAY_SIZE(size)], i / ARRAY_SIZE(size));
 		every_part(fd, map, size[i % ARRAY_SIZE(size)], 64);
-		end(fd);
+		asks_end(fd);
 	}
 	close(map);
 }
@@ -154,12 +100,12 @@ static void of_found_values(void)
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 		int map = filled(types[i], 64);
 
-		begin();
+		asks_begin();
 		E(ST(BPF_W, R10, -4, 0), ADDRESS(R2, R10, -4), LD_MAP_FD(R1, map),
 		  CALL(map_lookup_elem), JMP_IMM(BPF_JNE, R0, 0, 1), EXIT(), MOV_REG(R1, R0));
 		fd = parts_of(48, 0);
 		every_part(fd, map, 48, 64);
-		end(fd);
+		asks_end(fd);
 		close(map);
 	}
 }
@@ -170,7 +116,7 @@ static void of_large_values(void)
 	int map = filled(BPF_MAP_TYPE_ARRAY, DYNPTR_MAX + 9), fd;
 
 	for (u32 more = 0; more <= 1; more++) {
-		begin();
+		asks_begin();
 		E(LD_MAP_VALUE(R1, map, 0));
 		fd = parts_of(DYNPTR_MAX + more, 0);
 		ASKS(fd, DYNPTR_MAX - 8, 8, 0);
@@ -178,7 +124,7 @@ static void of_large_values(void)
 		ASKS(fd, DYNPTR_MAX - 64, 64, 0);
 		ASKS(fd, DYNPTR_MAX, 0, 0);
 		ASKS(fd, DYNPTR_MAX + 1, 0, 0);
-		end(fd);
+		asks_end(fd);
 	}
 	close(map);
 }
@@ -237,7 +183,7 @@ static void sizes(void)
 	struct ring ring = ring_open(RING);
 	int fd;
 
-	begin();
+	asks_begin();
 	record(ring.map);
 	fd = built();
 	for (size_t i = 0; i < ARRAY_SIZE(size); i++) {
@@ -252,7 +198,7 @@ static void sizes(void)
 		note_word(ring_consume(&ring));
 	}
 	note_ring(&ring);
-	end(fd);
+	asks_end(fd);
 	ring_close(&ring);
 }
 
@@ -263,7 +209,7 @@ static void large(void)
 	struct ring ring = ring_open(BIG);
 	int fd;
 
-	begin();
+	asks_begin();
 	record(ring.map);
 	fd = built();
 	for (size_t i = 0; i < 3 * ARRAY_SIZE(size); i++) {
@@ -273,7 +219,7 @@ static void large(void)
 		note_ring(&ring);
 		note_word(ring_consume(&ring));
 	}
-	end(fd);
+	asks_end(fd);
 	ring_close(&ring);
 }
 
@@ -285,7 +231,7 @@ static void too_large(void)
 	u64 pos = 0;
 	int fd;
 
-	begin();
+	asks_begin();
 	record(ring.map);
 	fd = built();
 	for (u32 n = MOST + 1; n < BIG - 16; n += 20001) {
@@ -308,7 +254,7 @@ static void too_large(void)
 		pos = *ring.producer;
 		ring_consume(&ring);
 	}
-	end(fd);
+	asks_end(fd);
 	ring_close(&ring);
 }
 
@@ -318,7 +264,7 @@ static void several(void)
 	struct ring ring = ring_open(RING);
 	int fd, call;
 
-	begin();
+	asks_begin();
 	for (int i = 1; i <= 3; i++)
 		E(LD_MAP_FD(R1, ring.map), ASK(R2, i), MOV_IMM(R3, 0), DYNPTR(R4, 16 * i),
 		  CALL(ringbuf_reserve_dynptr), OUT(i), DYNPTR(R1, 16 * i), MOV_IMM(R2, i), FROM(R3),
@@ -345,7 +291,7 @@ static void several(void)
 		if (i % 3)
 			note_word(ring_consume(&ring));
 	}
-	end(fd);
+	asks_end(fd);
 	ring_close(&ring);
 }
 
@@ -355,7 +301,7 @@ static void in_callbacks(void)
 	struct ring ring = ring_open(RING);
 	int fd;
 
-	begin();
+	asks_begin();
 	E(LD_MAP_FD(R1, ring.map), ASK(R2, 0), MOV_IMM(R3, 0), DYNPTR(R4, 16),
 	  CALL(ringbuf_reserve_dynptr), OUT(0), MOV_IMM(R1, 4));
 	emit_function(R2, 1);
@@ -377,7 +323,7 @@ static void in_callbacks(void)
 		if (i % 3)
 			note_word(ring_consume(&ring));
 	}
-	end(fd);
+	asks_end(fd);
 	ring_close(&ring);
 }
 
@@ -387,7 +333,7 @@ static void as_memory(void)
 	struct ring ring = ring_open(RING), other = ring_open(RING);
 	int fd;
 
-	begin();
+	asks_begin();
 	E(LD_MAP_FD(R1, ring.map), ASK(R2, 0), MOV_IMM(R3, 0), DYNPTR(R4, 16),
 	  CALL(ringbuf_reserve_dynptr), OUT(0), LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 24),
 	  MOV_IMM(R3, 0), CALL(ringbuf_reserve), JMP_IMM(BPF_JNE, R0, 0, 10));
@@ -409,7 +355,7 @@ static void as_memory(void)
 		note_word(ring_consume(&ring));
 		note_word(ring_consume(&other));
 	}
-	end(fd);
+	asks_end(fd);
 	ring_close(&ring);
 	ring_close(&other);
 }
@@ -426,7 +372,7 @@ static void in_a_map(void)
 
 	if (outer < 0 || map_update(outer, &one, &ring.map))
 		bail("map of rings: %s", strerror(errno));
-	begin();
+	asks_begin();
 	E(ST(BPF_W, R10, -20, 1), LD_MAP_FD(R1, outer), ADDRESS(R2, R10, -20), CALL(map_lookup_elem),
 	  JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 5), EXIT(), MOV_REG(R1, R0), ASK(R2, 0),
 	  MOV_IMM(R3, 0), DYNPTR(R4, 16), CALL(ringbuf_reserve_dynptr), OUT(0), DYNPTR(R1, 16),
@@ -438,7 +384,7 @@ static void in_a_map(void)
 		ASKS(fd, 20 + 7 * i, 0, 0, 0, 0, 0, 0, 0, i == 3);
 	ASKS(fd, RING);
 	note_ring(&ring);
-	end(fd);
+	asks_end(fd);
 	close(outer);
 	ring_close(&ring);
 }
