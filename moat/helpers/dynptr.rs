@@ -89,14 +89,14 @@ impl Dynptr {
     }
 
     /// Bytes that it is for.
-    pub const fn len(&self) -> u32 {
+    pub const fn bytes(&self) -> u32 {
         self.size & MAX_SIZE
     }
 
     /// Where `part` begins, or what the helper answers: as `bpf_dynptr_read()` and
     /// `bpf_dynptr_write()`.
     pub const fn start(&self, part: &Part) -> Result<u64, i64> {
-        let size = self.len();
+        let size = self.bytes();
         if self.data == 0 || part.flags != 0 || (part.write && self.size & RDONLY != 0) {
             return Err(EINVAL);
         }

@@ -49,7 +49,7 @@ unsafe extern "C" fn sample(dynptr: u64, context: u64, _: u64, _: u64, _: u64) -
         data: room + u64::from(SAMPLE),
         ..theirs
     };
-    let len = u64::from(theirs.len());
+    let len = u64::from(theirs.bytes());
     // No ring has a larger one: `__bpf_user_ringbuf_peek()`.
     if len + u64::from(SAMPLE) > bytes {
         return STOP;
