@@ -21,7 +21,6 @@ extern struct io told;	/* by the last run */
 #define OUT(I) STX(BPF_DW, R6, R0, offsetof(struct io, out) + 8 * (I))
 /* A length: no more than there is room for */
 #define ASK_LEN(REG, I) ASK(REG, I), ALU64_IMM(BPF_AND, REG, 127)
-#define ADDRESS(REG, BASE, OFF) MOV_REG(REG, BASE), ALU64_IMM(BPF_ADD, REG, OFF)
 #define TO(REG) ADDRESS(REG, R6, offsetof(struct io, to))
 #define FROM(REG) ADDRESS(REG, R6, offsetof(struct io, from))
 /* The dynptr that is so many bytes below the top of the stack */

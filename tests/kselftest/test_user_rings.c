@@ -87,6 +87,25 @@ static void large(void)
 	user_ring_close(&ring);
 }
 
+/* What would take too much of a program's memory is refused in isolation. */
+static void too_large(void)
+{
+	struct user_ring ring = user_ring_open(1 << 20);
+	int fd;
+
+	E(LD_MAP_FD(R1, ring.map));
+	emit_function(R2, 1);
+	E(MOV_IMM(R3, 0), MOV_IMM(R4, 0), CALL(user_ringbuf_drain), EXIT());
+	begin_function(1);
+	E(MOV_IMM(R0, 0), EXIT());
+	fd = prog_load(same_type->type, "too_large", insns, cnt);
+	ok((fd < 0) == !!same_level && (!same_level || strstr(prog_log, "samples too large")),
+	   "%d: %s: a ring of a MiB: %s", same_level, same_type->name, fd < 0 ? "refused" : "loads");
+	cnt = 0;
+	close(fd);
+	user_ring_close(&ring);
+}
+
 static void many(void)
 {
 	struct user_ring ring = user_ring_open(RING);
@@ -247,6 +266,7 @@ static void on_all_cpus(void)
 static const struct same_case cases[] = {
 	{ "samples of all sizes", sizes },
 	{ "large samples", large },
+	{ "samples that are too large", too_large },
 	{ "many samples, and an end", many },
 	{ "what no producer does", odd },
 	{ "one ring in another", one_in_another },

@@ -18,8 +18,6 @@
 static struct user_ring ring;
 static u64 data;	/* kernel memory with canaries */
 
-#define ADDRESS_OF(REG, BASE, OFF) MOV_REG(REG, BASE), ALU64_IMM(BPF_ADD, REG, OFF)
-
 /* R0 = what it returns, with function 1 */
 static void drain(int map)
 {
@@ -73,7 +71,7 @@ static void forged(void)
 	drain(ring.map);
 	E(FINISH(&xdp));
 	begin_function(1);
-	E(MOV_REG(R6, R1), LD_IMM64(R2, data), STX(BPF_DW, R6, R2, 0), ADDRESS_OF(R1, R10, -8),
+	E(MOV_REG(R6, R1), LD_IMM64(R2, data), STX(BPF_DW, R6, R2, 0), ADDRESS(R1, R10, -8),
 	  MOV_IMM(R2, 8), MOV_REG(R3, R6), MOV_IMM(R4, 0), MOV_IMM(R5, 0), CALL(dynptr_read),
 	  LDX(BPF_DW, R3, R10, -8), TAKE_R3(), MOV_IMM(R0, 1), EXIT());
 	attack(&(struct attack){ &xdp, "rogue_sample", "dynptr_read", 0, loot_is, &secret, reads },
@@ -85,7 +83,7 @@ static void forged(void)
 	E(FINISH(&sched_cls));
 	begin_function(1);
 	E(MOV_REG(R6, R1), LD_IMM64(R2, data), STX(BPF_DW, R6, R2, 0), LD_IMM64(R2, MARK),
-	  STX(BPF_DW, R10, R2, -8), MOV_REG(R1, R6), MOV_IMM(R2, 0), ADDRESS_OF(R3, R10, -8),
+	  STX(BPF_DW, R10, R2, -8), MOV_REG(R1, R6), MOV_IMM(R2, 0), ADDRESS(R3, R10, -8),
 	  MOV_IMM(R4, 8), MOV_IMM(R5, 0), CALL(dynptr_write), MOV_IMM(R0, 1), EXIT());
 	attack(&(struct attack){ &sched_cls, "rogue_sample", "dynptr_write", 0, is_marked, NULL,
 				 writes }, insns, cnt);
@@ -104,7 +102,7 @@ static void past_the_end(void)
 	E(MOV_IMM(R0, 2), EXIT());
 	begin_function(1);
 	E(MOV_REG(R6, R1), ST(BPF_W, R6, 8, 0xffff), ST(BPF_DW, R10, -8, 0x7777), MOV_REG(R1, R6),
-	  MOV_IMM(R2, 16), ADDRESS_OF(R3, R10, -8), MOV_IMM(R4, 4), MOV_IMM(R5, 0),
+	  MOV_IMM(R2, 16), ADDRESS(R3, R10, -8), MOV_IMM(R4, 4), MOV_IMM(R5, 0),
 	  CALL(dynptr_write), MOV_IMM(R0, 1), EXIT());
 	fd = load(&xdp, "rogue_past", insns, cnt);
 	run_packet(&run, 64);
@@ -152,9 +150,9 @@ static void stopped(const char *how, const struct bpf_insn *more, int n, const c
 	E(MOV_IMM(R0, 2), EXIT());
 	begin_function(1);
 	E(MOV_REG(R6, R1), LD_MAP_FD(R1, records.map), MOV_IMM(R2, 8), MOV_IMM(R3, 0),
-	  ADDRESS_OF(R4, R10, -16), CALL(ringbuf_reserve_dynptr));
+	  ADDRESS(R4, R10, -16), CALL(ringbuf_reserve_dynptr));
 	emit(more, n);
-	E(ADDRESS_OF(R1, R10, -16), MOV_IMM(R2, 0), CALL(ringbuf_submit_dynptr), MOV_IMM(R0, 0),
+	E(ADDRESS(R1, R10, -16), MOV_IMM(R2, 0), CALL(ringbuf_submit_dynptr), MOV_IMM(R0, 0),
 	  EXIT());
 	fd = load(&xdp, "rogue_keeps", insns, cnt);
 	run_packet(&run, 64);
