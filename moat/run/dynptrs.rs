@@ -14,26 +14,26 @@ use crate::edge::counters::moat_refused_records;
 use crate::edge::program_memory::Words;
 use crate::edge::site::{Registers, Site};
 use crate::edge::{dynptrs, off, records};
-use crate::helpers::audit::{self, Allegation, AuditError, Checked, Memory, Why};
+use crate::helpers::audit::{AuditError, Bounced, MapInfo, Memory, Why};
+use crate::helpers::contract::Contract;
 use crate::helpers::dynptr::{self, Dynptr, Part, E2BIG, EINVAL};
 use crate::helpers::grants::Kind;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 
-pub const RESERVE: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_reserve_dynptr;
-pub const SUBMIT: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_submit_dynptr;
-pub const DISCARD: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_discard_dynptr;
-pub const READ: u32 = bindings::bpf_func_id_BPF_FUNC_dynptr_read;
-pub const WRITE: u32 = bindings::bpf_func_id_BPF_FUNC_dynptr_write;
+const RESERVE: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_reserve_dynptr;
+const SUBMIT: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_submit_dynptr;
+const DISCARD: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_discard_dynptr;
+const READ: u32 = bindings::bpf_func_id_BPF_FUNC_dynptr_read;
+const WRITE: u32 = bindings::bpf_func_id_BPF_FUNC_dynptr_write;
+
+/// Whether helper `id` looks into a dynptr, or hands out or gives back what it is for.
+pub(super) const fn is_about(id: u32) -> bool {
+    matches!(id, RESERVE | SUBMIT | DISCARD | READ | WRITE)
+}
 
 const fn because(arg: u8, why: Why) -> AuditError {
     AuditError { arg, why }
-}
-
-/// The argument that is a dynptr: its number, and where the program has it.
-fn its<'d>(checked: &Checked<'d>) -> Result<(u8, Memory<'d>), AuditError> {
-    let bounce = checked.bounce.ok_or(because(0, Why::Contract))?;
-    Ok((bounce.how.arg, bounce.memory))
 }
 
 fn read(memory: Memory<'_>) -> Dynptr {
@@ -49,56 +49,67 @@ fn write(memory: Memory<'_>, dynptr: Dynptr) {
 }
 
 impl Run<'_> {
-    /// One of the helpers that look into a dynptr, or give back what it is for.
+    /// A call of one of these, of which `args` have been audited; `its` is where the program has
+    /// the dynptr.
     #[inline(never)]
-    pub(super) fn on_dynptr(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
-        let checked = audit::audit(site.contract(), raw, self)?;
+    pub(super) fn call_with_dynptr(
+        &self,
+        site: Site<'_>,
+        contract: &Contract,
+        its: Bounced<'_>,
+        args: &mut Registers,
+        map: Option<&MapInfo>,
+    ) -> Called {
         match site.helper() {
-            RESERVE => self.reserve_dynptr(site, raw, &checked),
-            READ | WRITE => self.reach_dynptr(site, raw, &checked),
-            _ => self.commit_dynptr(site, raw, &checked),
+            RESERVE => self.reserve_dynptr(site, its.memory, args, map),
+            READ | WRITE => self.reach_dynptr(site, contract, its, args),
+            _ => self.commit_dynptr(site, its.memory, args),
         }
     }
 
     /// `bpf_dynptr_read()`, `bpf_dynptr_write()`
-    fn reach_dynptr(&self, site: Site<'_>, raw: &[Allegation; 5], checked: &Checked<'_>) -> Called {
-        let (arg, memory) = its(checked)?;
+    fn reach_dynptr(
+        &self,
+        site: Site<'_>,
+        contract: &Contract,
+        its: Bounced<'_>,
+        args: &mut Registers,
+    ) -> Called {
         let write = site.helper() == WRITE;
         let (offset, len) = match write {
-            true => (raw[1], raw[3]),
-            false => (raw[3], raw[1]),
+            true => (args[1], args[3]),
+            false => (args[3], args[1]),
         };
         let part = Part {
-            offset: offset.0 as u32,
-            len: len.0 as u32,
+            offset: offset as u32,
+            len: len as u32,
             write,
-            flags: raw[4].0,
+            flags: args[4],
         };
-        let reached = read(memory).reach(&part, self);
-        let reached = match reached.map_err(|why| because(arg, why))? {
+        let reached = read(its.memory).reach(&part, self);
+        let reached = match reached.map_err(|why| because(its.how.arg, why))? {
             Ok(reached) => reached,
             Err(answer) => return Ok(answer as u64),
         };
-        let mut args = Registers::from(checked.args);
         if !off::dynptr_copy() {
-            args.pass_dynptr(arg, &reached);
+            args.pass_dynptr(its.how.arg, &reached);
         }
-        Ok(self.make(site, site.contract(), &args, None, |_| true))
+        Ok(self.make(site, contract, args, None, |_| true))
     }
 
     /// `bpf_ringbuf_reserve_dynptr()`
     fn reserve_dynptr(
         &self,
         site: Site<'_>,
-        raw: &[Allegation; 5],
-        checked: &Checked<'_>,
+        its: Memory<'_>,
+        args: &Registers,
+        map: Option<&MapInfo>,
     ) -> Called {
-        let (_, memory) = its(checked)?;
-        let map = checked.map.ok_or(because(0, Why::Contract))?;
-        let size = raw[1].0 as u32;
+        let map = map.ok_or(because(0, Why::Contract))?;
+        let size = args[1] as u32;
         let room = self.grants().and_then(|grants| grants.room());
         let room = room.ok_or(because(0, Why::Holds))?;
-        let answer = match dynptr::not_reserved(size, raw[2].0) {
+        let answer = match dynptr::not_reserved(size, args[2]) {
             None if size > self.program.record => match size <= dynptrs::largest_record(map) {
                 true => {
                     moat_refused_records.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +134,7 @@ impl Run<'_> {
             }
             Err(answer) => (Dynptr::NULL, answer),
         };
-        write(memory, dynptr);
+        write(its, dynptr);
         if self.is_over(site) {
             self.stop();
         }
@@ -131,24 +142,18 @@ impl Run<'_> {
     }
 
     /// `bpf_ringbuf_submit_dynptr()`, `bpf_ringbuf_discard_dynptr()`
-    fn commit_dynptr(
-        &self,
-        site: Site<'_>,
-        raw: &[Allegation; 5],
-        checked: &Checked<'_>,
-    ) -> Called {
-        let (arg, memory) = its(checked)?;
-        let dynptr = read(memory);
+    fn commit_dynptr(&self, site: Site<'_>, its: Memory<'_>, args: &Registers) -> Called {
+        let dynptr = read(its);
         // Of a record that there was none of.
         if dynptr.data == 0 {
             return Ok(0);
         }
         let grants = self.grants();
         let held = grants.and_then(|grants| grants.release(Kind::Record, dynptr.data));
-        let held = held.ok_or(because(arg, Why::NotHeld))?;
+        let held = held.ok_or(because(0, Why::NotHeld))?;
         records::copy_out(&held);
-        site.commit_dynptr(held, raw[1].0);
-        write(memory, Dynptr::NULL);
+        site.commit_dynptr(held, args[1]);
+        write(its, Dynptr::NULL);
         if self.is_over(site) {
             self.stop();
         }

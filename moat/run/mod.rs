@@ -178,9 +178,6 @@ pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64
         MAP_LOOKUP_ELEM => run.lookup(site, args),
         RINGBUF_RESERVE => run.reserve(site, args),
         RINGBUF_SUBMIT | RINGBUF_DISCARD => run.commit(site, args),
-        dynptrs::RESERVE | dynptrs::SUBMIT | dynptrs::DISCARD | dynptrs::READ | dynptrs::WRITE => {
-            run.on_dynptr(site, args)
-        }
         _ => run.call(site, args),
     };
     run.answer(site, called)
