@@ -13,7 +13,7 @@
 //! | who may touch what                       | `lock.rs`, `rcu.rs`, `fixed.rs`, `exclusive.rs`, `held.rs`, `anywhere.rs` |
 //! | what is a program to the kernel          | `prog.rs`, `prog_aux.rs`, `candidate.rs`, `loaded.rs`, `plan.rs`, `gates.rs`, `code.rs` |
 //! | what is a map, memory, the window        | `maps.rs`, `memory.rs`, `window_pages.rs` |
-//! | what is a run, its context, its packet   | `invocation.rs`, `site.rs`, `records.rs`, `context.rs`, `packet.rs`, `this_cpu.rs`, `stack.rs` |
+//! | what is a run, its context, its packet   | `invocation.rs`, `site.rs`, `records.rs`, `dynptrs.rs`, `samples.rs`, `context.rs`, `packet.rs`, `this_cpu.rs`, `stack.rs` |
 //! | how is a program's memory looked at      | `program_memory.rs`, `caller_memory.rs`, `desk.rs` |
 //! | **`prog_types/`**: which program types are there | `rows.rs`, `set.rs`, `names.rs` |
 //! | **`maps/`**: which map types are there   | `types.rs` |
@@ -27,7 +27,7 @@
 //! | how does it call out                     | `sites.rs`; which maps without an audit: `load/map_calls.rs` |
 //! | **`run/`**: where is the boundary crossed | `enter_exit.S`, `call_return.S`, `map_calls.S`, `record_calls.S`, `tail_call.S`, `callback.S`, `timer.S`, `extension.S`, `gates.h`, and `arch/x86/entry/moat_64.S` in the kernel |
 //! | what do runs read                        | `program.rs` |
-//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `copies.rs`, `print.rs`, `records.rs`, `locks.rs`, `timers.rs` |
+//! | what happens around a run, and a call    | `mod.rs`, `call.rs`, `reshape.rs`, `copies.rs`, `print.rs`, `records.rs`, `dynptrs.rs`, `locks.rs`, `timers.rs` |
 //! | what happens on a violation              | `violation.rs`; may it go to the log: `limit.c` |
 //! | who looks after runs with interrupts off | `watch.c` |
 //! | who sends packets for ever               | `line.rs`, `sends.rs` |

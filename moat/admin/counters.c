@@ -85,6 +85,7 @@ int moat_counters_init(void)
 	debugfs_create_u64("refused", 0444, dir, &moat_refused);
 	debugfs_create_u64("refused_sends", 0444, dir, &moat_refused_sends);
 	debugfs_create_u64("refused_prints", 0444, dir, &moat_refused_prints);
+	debugfs_create_u64("refused_records", 0444, dir, &moat_refused_records);
 	debugfs_create_u64("plain", 0444, dir, &moat_plain);
 	debugfs_create_u64("confined", 0444, dir, &moat_confined);
 	debugfs_create_u64("refused_maps", 0444, dir, &moat_refused_maps);

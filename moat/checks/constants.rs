@@ -227,5 +227,6 @@ same! {
     types::STACK => k::bpf_map_type_BPF_MAP_TYPE_STACK;
     types::DEVMAP_HASH => k::bpf_map_type_BPF_MAP_TYPE_DEVMAP_HASH;
     types::RINGBUF => k::bpf_map_type_BPF_MAP_TYPE_RINGBUF;
+    types::USER_RINGBUF => k::bpf_map_type_BPF_MAP_TYPE_USER_RINGBUF;
     types::BLOOM_FILTER => k::bpf_map_type_BPF_MAP_TYPE_BLOOM_FILTER;
 }

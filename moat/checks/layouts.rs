@@ -10,6 +10,7 @@ use crate::bindings as c;
 use crate::edge::ffi::Who;
 use crate::edge::{counters, hooks};
 use crate::helpers::audit::Allegation;
+use crate::helpers::dynptr::Dynptr;
 use crate::helpers::geometry::Geometry;
 use crate::helpers::grants::{Entry, Kind};
 use core::mem::{size_of, transmute};
@@ -83,6 +84,7 @@ counters! {
     counters::moat_kept_packets => c::moat_kept_packets;
     counters::moat_mispredicted => c::moat_mispredicted;
     counters::moat_given_back => c::moat_given_back;
+    counters::moat_refused_records => c::moat_refused_records;
 }
 
 /// Bytes that are all different, so that what a field holds tells where it is.
@@ -129,6 +131,19 @@ same_layout! {
         csum_level, max_len, flags,
     }
 }
+
+// What is before the rest is the address.
+const _: () = {
+    const SIZE: usize = size_of::<k::bpf_dynptr_kern>();
+    let (ours, theirs): (Dynptr, k::bpf_dynptr_kern) = (numbered!(SIZE), numbered!(SIZE));
+    let Dynptr {
+        data: _,
+        size,
+        offset,
+    } = ours;
+    assert!(size == theirs.size && offset == theirs.offset);
+    assert!(size as u8 == 8 && offset as u8 == 12);
+};
 
 /// Words that hold how many bytes are before them.
 const fn words<const N: usize>() -> [u64; N] {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX, GFP_ATOMIC, STR_MAX};
+use super::dynptr::Dynptr;
 use crate::edge::off;
 use crate::maps::types::{is_array, MapTypes, BLOOM_FILTER, RDONLY_PROG};
 use core::marker::PhantomData;
@@ -32,6 +33,9 @@ impl Register {
         self.0
     }
 }
+
+/// Bytes of a dynptr.
+const DYNPTR: u64 = core::mem::size_of::<Dynptr>() as u64;
 
 /// What an argument is.  A call keeps the registers, and of memory only that which it has
 /// to copy: runs nest, and their frames have to be small.
@@ -352,6 +356,8 @@ fn grant<'d, C: Caller>(
             Some(memory) => Ok(memory),
             None => Err(Why::Memory),
         },
+        Arg::Dynptr => memory(value, DYNPTR, false, caller),
+        Arg::DynptrOut | Arg::DynptrBack => memory(value, DYNPTR, true, caller),
         Arg::FixedMem { access, bytes } => memory(value, bytes as u64, access.writes(), caller),
         Arg::Function => {
             let entry = caller.callback(value.0).ok_or(Why::Function)?;
@@ -391,7 +397,7 @@ pub fn map_of<C: Caller>(types: MapTypes, map: Allegation, caller: &C) -> Result
 
 /// No program has 4 GiB in one piece that a helper could be given: lengths are 32 bits.
 #[inline(always)]
-fn memory<C: Caller>(
+pub(super) fn memory<C: Caller>(
     addr: Allegation,
     len: u64,
     writable: bool,

@@ -55,6 +55,12 @@ pub enum Arg {
     SocketBack,
     /// The size of a record, in bytes: no larger than the program was loaded for.
     RecordSize,
+    /// A dynptr: of the program's memory, as what it is for.
+    Dynptr,
+    /// Room for one.
+    DynptrOut,
+    /// One of a record, which is given back; there is none in it afterwards.
+    DynptrBack,
     /// A function of the program, which the helper calls: it gets a gate in its place.
     Function,
     /// The `bpf_spin_lock` of a value of one of the program's maps.
@@ -417,6 +423,11 @@ impl Contract {
     /// Whether it hands out a record, or takes one back.
     pub const fn is_held(&self) -> bool {
         matches!(self.ret, Ret::RecordOrNull) || matches!(self.args[0], Arg::Record)
+    }
+
+    /// Whether it hands out a record by a dynptr.
+    pub const fn fills_dynptr(&self) -> bool {
+        matches!(self.args, [Arg::MapPtr(_), _, _, Arg::DynptrOut, _])
     }
 
     /// Whether the helper calls a function of the program.

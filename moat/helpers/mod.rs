@@ -5,6 +5,7 @@
 //! - [`table`]: one contract for every helper, found by its number.
 //! - [`audit`]: a contract, applied to the arguments of one call.
 //! - [`format`]: what the formats of helpers that print do with arguments.
+//! - [`dynptr`]: what a dynptr says, and what of it is believed.
 //! - [`grants`]: what a run was given, and has to give back.
 //! - [`geometry`]: what helpers make of a packet, and what they must not.
 //!
@@ -12,6 +13,7 @@
 
 pub mod audit;
 pub mod contract;
+pub mod dynptr;
 pub mod format;
 pub mod geometry;
 pub mod grants;
@@ -19,6 +21,7 @@ pub mod table;
 
 mod classic;
 mod common;
+pub(crate) mod dynptrs;
 pub(crate) mod maps;
 pub(crate) mod net_both;
 mod net_skb;

@@ -7,11 +7,9 @@
 use super::contract::{refuse, Contract, ProgTypes};
 
 const ALL: ProgTypes = ProgTypes::ALL;
-const CALLBACK: &str = "calls back into the program";
 const HANDLE: &str = "the kernel object lies in the map value";
 const POINTER: &str = "returns a kernel pointer";
 const READS_KERNEL: &str = "reads any kernel memory";
-const DYNPTR: &str = "dynptr";
 
 pub(super) const CONTRACTS: &[Contract] = &[
     refuse(35, "get_current_task", ALL, POINTER),
@@ -23,12 +21,4 @@ pub(super) const CONTRACTS: &[Contract] = &[
     refuse(158, "get_current_task_btf", ALL, POINTER),
     refuse(175, "task_pt_regs", ALL, POINTER),
     refuse(194, "kptr_xchg", ALL, HANDLE),
-    refuse(197, "dynptr_from_mem", ALL, DYNPTR),
-    refuse(198, "ringbuf_reserve_dynptr", ALL, DYNPTR),
-    refuse(199, "ringbuf_submit_dynptr", ALL, DYNPTR),
-    refuse(200, "ringbuf_discard_dynptr", ALL, DYNPTR),
-    refuse(201, "dynptr_read", ALL, DYNPTR),
-    refuse(202, "dynptr_write", ALL, DYNPTR),
-    refuse(203, "dynptr_data", ALL, DYNPTR),
-    refuse(209, "user_ringbuf_drain", ALL, CALLBACK),
 ];

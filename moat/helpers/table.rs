@@ -14,8 +14,9 @@ pub const MAX_ID: usize = 210;
 /// How many internal functions there are.
 pub const INTERNALS: usize = 11;
 
-const GROUPS: [&[Contract]; 8] = [
+const GROUPS: [&[Contract]; 9] = [
     super::common::CONTRACTS,
+    super::dynptrs::CONTRACTS,
     super::maps::CONTRACTS,
     super::net_both::CONTRACTS,
     super::net_skb::CONTRACTS,

@@ -5,9 +5,11 @@
 //! `invocation.rs`.
 
 use super::invocation::Run;
+use super::samples;
 use super::site::Registers;
 use crate::edge::ffi::{self, addr, moat_calling, moat_run};
 use crate::helpers::audit::MapInfo;
+use crate::maps::types::USER_RINGBUF;
 use core::ptr::addr_of_mut;
 use kernel::bindings;
 
@@ -22,8 +24,8 @@ pub struct Calling {
     gate: u64,
 }
 
-/// Prepares for a helper that calls the function at `entry`: for each element of `map`, if
-/// there is one.  None if that would be too deep.
+/// Prepares for a helper that calls the function at `entry`: for each element or sample of `map`,
+/// if there is one.  None if that would be too deep.
 #[inline(always)]
 pub fn begin(run: &Run<'_>, entry: u64, map: Option<&MapInfo>) -> Option<Calling> {
     // SAFETY: this CPU's, as no other run is current while gates wait for us: `run`, or a
@@ -44,6 +46,7 @@ pub fn begin(run: &Run<'_>, entry: u64, map: Option<&MapInfo>) -> Option<Calling
         it: run.calling(flags, outer, entry, map)?,
         by,
         gate: match map {
+            Some(map) if map.ty == USER_RINGBUF => samples::gate(),
             Some(_) => addr(ffi::moat_callback_element),
             None => addr(ffi::moat_callback),
         },
@@ -96,7 +99,7 @@ impl Run<'_> {
         map: Option<&MapInfo>,
     ) -> Option<moat_calling> {
         let callbacks = self.program.callbacks.as_ref()?;
-        let key_size = map.map_or(0, |map| map.key_size);
+        let key_size = map.map_or(0, samples::room);
         let below = callbacks.stack_of_next(outer, key_size)?;
         let sp = self.slot.rsp - u64::from(below);
         Some(moat_calling {

@@ -55,6 +55,9 @@ pub static moat_mispredicted: AtomicU64 = AtomicU64::new(0);
 /// Packets that were not sent.  Shown in debugfs.
 #[no_mangle]
 pub static moat_refused_sends: AtomicU64 = AtomicU64::new(0);
+/// Calls for a larger record than there is room for in a slot.  Shown in debugfs.
+#[no_mangle]
+pub static moat_refused_records: AtomicU64 = AtomicU64::new(0);
 /// Calls that were to print what the program may not read.  Shown in debugfs.
 #[no_mangle]
 pub static moat_refused_prints: AtomicU64 = AtomicU64::new(0);

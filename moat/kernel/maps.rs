@@ -9,9 +9,10 @@ use super::memory::Zeroed;
 use super::shims::given_back;
 use crate::edge::ffi::{self, bpf_map, moat_map_call};
 use crate::helpers::audit::MapInfo;
+use crate::helpers::dynptr::{largest_record, largest_sample, SAMPLE};
 use crate::load::reason::Failure::{NoMemory, Refused};
 use crate::load::reason::{Failure, Reason, Subject, Text, Tried};
-use crate::maps::types::MapTypes;
+use crate::maps::types::{MapTypes, RINGBUF, USER_RINGBUF};
 use crate::state::State;
 use core::cell::Cell;
 use core::ffi::{c_char, c_void};
@@ -116,6 +117,23 @@ impl<'a> Map<'a> {
     /// The same of its timer.
     pub fn timer(self) -> Option<u32> {
         u32::try_from(field!(self.timer_off).get()).ok()
+    }
+
+    /// Bytes of the largest record that it, or what may be in it, ever has.
+    pub fn largest_record(self) -> u32 {
+        match self.info().ty {
+            RINGBUF => largest_record(field!(self.max_entries).get()),
+            ty if MapTypes::OF_MAPS.contains(ty) => u32::MAX,
+            _ => 0,
+        }
+    }
+
+    /// Bytes that a function needs which is called for a sample of it; 0 if it has none.
+    pub fn sample(self) -> u32 {
+        match self.info().ty {
+            USER_RINGBUF => SAMPLE + largest_sample(field!(self.max_entries).get()),
+            _ => 0,
+        }
     }
 
     /// From now on it serves isolated programs, if its values have fields that only the kernel

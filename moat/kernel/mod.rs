@@ -40,6 +40,8 @@ pub mod context;
 #[cfg(MODULE)]
 pub mod desk;
 #[cfg(MODULE)]
+pub mod dynptrs;
+#[cfg(MODULE)]
 pub mod hooks;
 #[cfg(MODULE)]
 pub mod invocation;
@@ -51,6 +53,8 @@ pub mod packet;
 pub mod prog;
 #[cfg(MODULE)]
 pub mod records;
+#[cfg(MODULE)]
+pub mod samples;
 #[cfg(MODULE)]
 pub mod site;
 #[cfg(MODULE)]

@@ -53,6 +53,8 @@ protections! {
     names = moat_protection_MOAT_OFF_NAMES;
     /// What a run holds when it is stopped is given back.
     give_back = moat_protection_MOAT_OFF_GIVE_BACK;
+    /// Helpers that take a dynptr are given a copy of it.
+    dynptr_copy = moat_protection_MOAT_OFF_DYNPTR_COPY;
     /// Helpers call functions of the program's that are for that.
     callbacks = moat_protection_MOAT_OFF_CALLBACKS;
     /// Locks that are taken are those of the program's maps.

@@ -160,7 +160,7 @@ bool moat_busy(void);
 extern u64 moat_violations, moat_refused, moat_plain, moat_binds, moat_evictions;
 extern u64 moat_freed, moat_loaded, moat_refused_sends, moat_refused_maps, moat_no_memory;
 extern u64 moat_refused_prints, moat_kept_packets, moat_mispredicted, moat_confined;
-extern u64 moat_given_back;
+extern u64 moat_given_back, moat_refused_records;
 
 extern u64 moat_unlogged;
 

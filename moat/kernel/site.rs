@@ -10,6 +10,7 @@ use super::program_memory::KernelCopy;
 use crate::edge::ffi::{self, moat_site};
 use crate::helpers::audit::{Bounced, MapInfo, Memory, Register};
 use crate::helpers::contract::Contract;
+use crate::helpers::dynptr::{Dynptr, Reached};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::addr_of;
@@ -58,6 +59,13 @@ impl Registers {
     pub fn pass(&mut self, copy: &mut KernelCopy, bounced: Bounced<'_>) {
         let Bounced { how, memory } = bounced;
         self.0[how.arg as usize % 5] = copy.take(memory, how.bytes);
+    }
+
+    /// Passes what `reached` has in place of the dynptr that argument `arg` is, for as long as
+    /// that is not moved.
+    #[inline(always)]
+    pub fn pass_dynptr(&mut self, arg: u8, reached: &Reached) {
+        self.0[arg as usize % 5] = reached.dynptr() as *const Dynptr as u64;
     }
 
     /// Passes what a desk has in argument `arg`, from 0.

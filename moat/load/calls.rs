@@ -4,6 +4,7 @@
 //! Context: process; the thread that loads the program.
 
 use crate::helpers::contract::{Arg, Contract, Ret, Uncovers};
+use crate::helpers::dynptrs::USER_RINGBUF_DRAIN;
 use crate::helpers::table;
 use crate::load::reason::{Failure, Reason, Subject, Tried};
 use crate::prog_types::{Context, ProgType, ProgTypes};
@@ -30,12 +31,16 @@ pub struct Calls {
     pub local: bool,
     /// Helpers call functions of it.
     pub calls_back: bool,
+    /// One of these for samples of user ring buffers.
+    pub drains: bool,
     /// One may move the start of the packet, or of its metadata, down to old kernel memory.
     pub uncover: bool,
     /// It looks up maps.
     pub lookup: bool,
     /// One may give it something to give back.
     pub grants: bool,
+    /// One of these may be a record by a dynptr, of any size.
+    pub dynptrs: bool,
     /// One takes a lock, which is given back, too.
     pub locks: bool,
     /// One is about timers of map values.
@@ -73,8 +78,10 @@ impl Calls {
                     calls.lookup |= contract.id == MAP_LOOKUP_ELEM;
                     calls.locks |= matches!(contract.args[0], Arg::Lock);
                     calls.timers |= matches!(contract.args[0], Arg::Timer);
-                    calls.grants |= contract.ret.is_held() || calls.locks;
+                    calls.dynptrs |= contract.fills_dynptr();
+                    calls.grants |= contract.ret.is_held() || calls.locks || calls.dynptrs;
                     calls.calls_back |= contract.calls_back();
+                    calls.drains |= contract.id == USER_RINGBUF_DRAIN;
                     calls.sockets |= contract.ret.is_socket();
                     calls.listener |= matches!(contract.ret, Ret::ListenerOrNull);
                     calls.uncover |= match ty.context {

@@ -31,6 +31,8 @@ const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u
 const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 4 * 8) as u64;
 /// The largest key of a map whose elements a function is called for.
 const MAX_KEY: u32 = 4096;
+/// Bytes of samples, and of stacks, that all functions have which may be in one another.
+const MAX_SAMPLES: u64 = 1 << 20;
 /// Bytes below the stack for what an exception pushes, and its entry stub.
 pub const EXCEPTION: u64 = 128;
 /// Bytes of packet that the verifier lets a program reach: its `MAX_PACKET_OFF`, and
@@ -40,6 +42,9 @@ const MAX_PACKET: u64 = 0xffff + 1;
 const MAX_META: u64 = 256;
 /// Bytes of records in a slot, at most.
 const MAX_RECORDS: u64 = 1 << 20;
+/// Bytes of a record that a program has by a dynptr, at most: their size is known only when they
+/// are reserved.
+const MAX_DYNPTR: u64 = 1 << 16;
 /// Sockets that a run has without a reference, at most, if it asks for listeners: those that
 /// differ.  The context has one.
 const LISTENERS: u64 = 16;
@@ -124,15 +129,15 @@ impl Program {
         maps: &[Map<'_>],
     ) -> Tried<Layout> {
         if calls.calls_back || calls.timers {
-            let mut callbacks = callbacks(facts, maps)?;
+            let mut callbacks = callbacks(calls, facts, maps)?;
             callbacks.timers = calls.timers;
             self.callbacks = Some(try_box(callbacks).ok_or(NoMemory)?);
         }
         let is_skb = self.row.context == Context::SkBuff;
         self.uncovers = calls.uncover || is_skb && self.plan.reads_meta;
         self.rewrites = is_skb && self.plan.writes_pkt;
+        self.record = largest_record(calls, facts, kept(&self.plan, calls), maps);
         let sizes = self.sizes(calls, facts)?;
-        self.record = facts.record;
         self.keeps = kept(&self.plan, calls) != 0;
         self.holds = facts.refs != 0;
         self.locks = calls.locks;
@@ -187,13 +192,13 @@ impl Program {
         };
         let records = Records {
             nr: match calls.grants || kept(plan, calls) != 0 {
-                true => Some(u64::from(facts.refs) + u64::from(calls.locks) + kept(plan, calls)),
+                true => Some(most_held(calls, facts, kept(plan, calls))),
                 false => None,
             },
             // Two that are held have two names.
             size: match calls.sockets || plan.reads_sk {
-                true => round_up(facts.record.into(), 8).max(SOCKET_COPY),
-                false => round_up(facts.record.max(1).into(), 8),
+                true => round_up(self.record.into(), 8).max(SOCKET_COPY),
+                false => round_up(self.record.max(1).into(), 8),
             },
         };
         if records.bytes() > MAX_RECORDS {
@@ -263,6 +268,23 @@ fn kept(plan: &Plan, calls: &Calls) -> u64 {
     listeners + u64::from(plan.reads_sk)
 }
 
+/// How much a run may hold at once, with `kept` sockets.
+fn most_held(calls: &Calls, facts: &Facts, kept: u64) -> u64 {
+    u64::from(facts.refs) + u64::from(calls.locks) + kept
+}
+
+/// Bytes of the largest record that there is to be room for.  By a dynptr programs ask for any
+/// size: what their rings have, but no more than lets a slot have room for all that is held.
+fn largest_record(calls: &Calls, facts: &Facts, kept: u64, maps: &[Map<'_>]) -> u32 {
+    if !calls.dynptrs {
+        return facts.record;
+    }
+    let room = MAX_RECORDS / most_held(calls, facts, kept).max(1);
+    let room = room.min(MAX_DYNPTR) / 8 * 8;
+    let most = maps.iter().map(|map| map.largest_record()).max();
+    facts.record.max(most.unwrap_or(0).min(room as u32))
+}
+
 /// What belongs to slots and is out of the program's reach.
 struct KernelMemory<'a> {
     /// Where, and how many words for each slot.
@@ -271,7 +293,7 @@ struct KernelMemory<'a> {
 }
 
 /// The functions that helpers may call.
-fn callbacks(facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
+fn callbacks(calls: &Calls, facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
     let mut most = 0;
     let any = facts.callbacks.iter().any(|word| *word != 0);
     for map in maps.iter().filter(|_| any) {
@@ -284,7 +306,14 @@ fn callbacks(facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks> {
     // The program has a frame, and each function has one of its own.
     let levels = ffi::MAX_CALL_FRAMES - 1;
     let stack = (STACK + INLINED) as u32;
-    Ok(Callbacks::new(facts.callbacks, levels, stack, most))
+    let new = |key| Callbacks::new(facts.callbacks, levels, stack, key);
+    for map in maps.iter().filter(|_| calls.drains) {
+        most = most.max(map.sample());
+        if map.sample() != 0 && new(most).bytes() > MAX_SAMPLES {
+            return Err(map.refused("has samples too large to be copied for callbacks"));
+        }
+    }
+    Ok(new(most))
 }
 
 /// Says where each CPU's slots are in the area at `base`.

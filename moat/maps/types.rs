@@ -30,6 +30,7 @@ pub const STACK: u32 = 23;
 pub const SK_STORAGE: u32 = 24;
 pub const DEVMAP_HASH: u32 = 25;
 pub const RINGBUF: u32 = 27;
+pub const USER_RINGBUF: u32 = 31;
 pub const BLOOM_FILTER: u32 = 30;
 
 /// In `map_flags`: programs may look at the map and not change it.
@@ -140,6 +141,7 @@ pub const ROWS: &[MapType] = &[
     row(DEVMAP_HASH, Kind::Redirect, Key::Bytes),
     row(RINGBUF, Kind::Other, Key::None),
     row(BLOOM_FILTER, Kind::Other, Key::None),
+    row(USER_RINGBUF, Kind::Other, Key::None),
 ];
 
 /// The row of map type `number`.

@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::Run;
+use super::{dynptrs, Run};
 use crate::edge::callback;
 use crate::edge::program_memory::{self, KernelCopy};
 use crate::edge::site::{Key, Registers, Site};
@@ -102,6 +102,9 @@ impl Run<'_> {
             return self.call_with_callback(site, contract, entry, &mut args, checked.map);
         }
         match checked.bounce {
+            Some(bounced) if dynptrs::is_about(site.helper()) => {
+                self.call_with_dynptr(site, contract, bounced, &mut args, checked.map)
+            }
             Some(bounced) => self.call_bounced(site, contract, bounced, &mut args, checked.map),
             None => Ok(self.make(site, contract, &args, checked.map, |_| true)),
         }

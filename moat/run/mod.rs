@@ -18,6 +18,7 @@ use kernel::bindings;
 
 mod call;
 mod copies;
+mod dynptrs;
 pub mod ext;
 #[allow(dead_code)]
 pub mod line;

@@ -14,6 +14,7 @@ use crate::edge::ffi::{self, moat_fault};
 use crate::edge::site::Site;
 use crate::helpers::audit::{AuditError, Why};
 use crate::helpers::contract::Contract;
+use crate::helpers::dynptr::E2BIG;
 use crate::helpers::{geometry, table};
 use crate::pks::PF_PK;
 use crate::run::program::{Program, COPIES};
@@ -254,6 +255,22 @@ pub fn not_printed(run: &Run<'_>, site: Site<'_>, contract: &Contract, what: &st
         At(program, site.ip()),
         ret,
         what
+    );
+}
+
+/// A record that was not reserved.  Once for each program, and not too often for all of them.
+pub fn not_reserved(run: &Run<'_>, site: Site<'_>, size: u32) {
+    let program = run.program;
+    if !tell_once(program) {
+        return;
+    }
+    pr_info!(
+        "{}: ringbuf_reserve_dynptr at {} got {}: {} bytes are more than {}; see refused_records in debugfs, docs/support.md\n",
+        Who(program),
+        At(program, site.ip()),
+        E2BIG,
+        size,
+        program.record
     );
 }
 

@@ -106,6 +106,11 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
                 raw[i] == MAP && types.contains(map.ty) && !(c.writes_map && frozen)
             }
             Arg::MapKey => memory(map.key_size.into(), false),
+            // A socket that goes into a map of sockets.
+            Arg::MapValue if [15, 18].contains(&map.ty) => {
+                out[i] = SOCKET;
+                raw[i] == NAME
+            }
             Arg::MapValue => memory(word(map.value_size.into()), false),
             Arg::MapValueOrNull => raw[i] == 0 || memory(word(map.value_size.into()), false),
             Arg::Atomic => {
@@ -123,6 +128,8 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
             }
             Arg::Size { max, zero_ok } => raw[i] <= max.into() && (zero_ok || raw[i] != 0),
             Arg::FixedMem { access, bytes } => memory(bytes.into(), access != Access::Read),
+            Arg::Dynptr => memory(16, false),
+            Arg::DynptrOut | Arg::DynptrBack => memory(16, true),
             Arg::Socket | Arg::SocketBack => {
                 out[i] = SOCKET;
                 raw[i] == NAME

@@ -102,8 +102,12 @@ fn a_bounced_argument_is_memory_and_fits() {
     for c in all() {
         if let Some(bounce) = c.bounce {
             assert!(bounce.bytes as usize <= BOUNCE_MAX, "{}", c.name);
-            let Arg::Mem { access, .. } = c.args[bounce.arg as usize] else {
-                panic!("{} bounces something that is not memory", c.name);
+            let access = match c.args[bounce.arg as usize] {
+                Arg::Mem { access, .. } => access,
+                Arg::Dynptr => Access::Read,
+                Arg::DynptrOut => Access::Write,
+                Arg::DynptrBack => Access::ReadWrite,
+                _ => panic!("{} bounces something that is not memory", c.name),
             };
             assert!(bounce.back || access != Access::ReadWrite, "{}", c.name);
             assert!(!bounce.back || access != Access::Read, "{}", c.name);

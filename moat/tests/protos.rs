@@ -175,6 +175,14 @@ fn size_of(expression: &str) -> u16 {
 /// argument, and the release that corrected it.
 const CALLED_UNINIT: [(&str, usize, &str); 1] = [("bpf_xdp_store_bytes_proto", 2, "6.1.165")];
 
+/// What a helper takes note of, or computes with, and nothing more: of each use the dynptr is
+/// asked again.
+const NOT_TOUCHED: [(&str, usize, &str); 3] = [
+    ("bpf_dynptr_from_mem_proto", 0, "ARG_PTR_TO_UNINIT_MEM"),
+    ("bpf_dynptr_from_mem_proto", 1, "ARG_CONST_SIZE_OR_ZERO"),
+    ("bpf_dynptr_data_proto", 2, "ARG_CONST_ALLOC_SIZE_OR_ZERO"),
+];
+
 fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
     let Some(kind) = proto.get(&format!("arg{}_type", i + 1)) else {
         // The verifier adds it to the call.
@@ -225,6 +233,10 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
             bytes == size_of(&proto[&format!("arg{}_size", i + 1)])
                 && access.writes() == has("MEM_WRITE")
         }
+        (_, Arg::Any) => NOT_TOUCHED.contains(&(name, i, base)),
+        ("ARG_PTR_TO_DYNPTR", Arg::DynptrOut) => has("MEM_UNINIT"),
+        ("ARG_PTR_TO_DYNPTR", Arg::DynptrBack) => has("OBJ_RELEASE"),
+        ("ARG_PTR_TO_DYNPTR", Arg::Dynptr) => !has("MEM_UNINIT") && !has("OBJ_RELEASE"),
         ("ARG_PTR_TO_SPIN_LOCK", Arg::Lock) | ("ARG_PTR_TO_TIMER", Arg::Timer) => true,
         ("ARG_CONST_ALLOC_SIZE_OR_ZERO", Arg::RecordSize) => true,
         ("ARG_PTR_TO_ALLOC_MEM", Arg::Record) => has("OBJ_RELEASE"),
@@ -238,6 +250,8 @@ fn same_arg(name: &str, proto: &Fields, i: usize, arg: Arg) -> bool {
 
 fn same_ret(proto: &Fields, ret: Ret) -> bool {
     match proto["ret_type"].as_str() {
+        // An address as the program has it.
+        "RET_PTR_TO_DYNPTR_MEM_OR_NULL" => ret == Ret::Scalar,
         "RET_INTEGER" => matches!(ret, Ret::Scalar | Ret::Int),
         "RET_VOID" => ret == Ret::Void,
         "RET_PTR_TO_MAP_VALUE_OR_NULL" | "RET_PTR_TO_MAP_VALUE" => ret == Ret::MapValueOrNull,

@@ -43,10 +43,11 @@ load is also refused for
 - a map with a `bpf_spin_lock` or a `bpf_timer` in its values that plain programs have used since it was made;
   and a plain program's load is, if isolated ones have
   ([0036](decisions/0036-locks-apart-from-their-values.md));
-- kfuncs, `bpf_user_ringbuf_drain`, tail calls in functions that helpers call, and
+- kfuncs, tail calls in functions that helpers call, and
   loads through pointers to AF_XDP sockets, BTF objects (what `skc_to_tcp_sock` and its kin
   return), flow keys or maps;
-- records of ring buffers of more than 1 MiB, or more at once, sockets among them;
+- records of ring buffers of more than 1 MiB, or more at once, sockets among them; samples of user
+  ring buffers that, once for each function which helpers call, take more than that;
 - sleepable programs;
 - programs that replace a function (`freplace`) which takes anything but the context and then
   numbers, or returns more than 32 bits; and, with or without `strict`, those that are
@@ -89,6 +90,11 @@ What is isolated differs from a plain program in this:
   it is submitted or discarded. A program has memory for as many as the verifier has seen it
   hold at once, three times on each possible CPU, each of the size of the largest; 1 MiB is
   the most ([0033](decisions/0033-what-a-run-holds.md)).
+- A record of `bpf_ringbuf_reserve_dynptr` has 64 KiB at most, less if a program may hold more than
+  16 references at once: E2BIG, counted (`refused_records`), and logged once a program. A slot has
+  room for the largest that the program's rings have, or for that. Of a user ring buffer a
+  function gets a copy of the sample, for which each function that helpers call has room, and
+  which goes back when it returns ([0042](decisions/0042-dynptrs.md)).
 - A lock of a map value is held with softirqs off, not interrupts. A program that keeps it is
   stopped by its budget, and who waits for it meanwhile, user space with `BPF_F_LOCK` too, waits
   as long. In a hard interrupt, where no program of these types runs by itself, one that would

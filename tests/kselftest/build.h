@@ -17,6 +17,9 @@ void emit(const struct bpf_insn *more, int n);
 		emit(e_, ARRAY_SIZE(e_)); \
 	} while (0)
 
+/* @REG = @BASE + @OFF */
+#define ADDRESS(REG, BASE, OFF) MOV_REG(REG, BASE), ALU64_IMM(BPF_ADD, REG, OFF)
+
 /*
  * Functions of the program, from 1 on, which helpers may call: the address of one, before or
  * behind the place where it begins. prog_load() tells the kernel that they are static.

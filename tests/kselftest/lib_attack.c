@@ -194,10 +194,8 @@ bool loot_is(struct run *run, const void *arg)
 	return loot_at(0) == *(const u64 *)arg;
 }
 
-int at_each_level(void (*attacks)(void))
+int at_levels(const int *levels, void (*attacks)(void))
 {
-	int levels = moat_present() ? 2 : 1;
-
 	if (!test_kernel())
 		skip_all("needs the test kernel");
 	pin_to_cpu(0);
@@ -205,12 +203,21 @@ int at_each_level(void (*attacks)(void))
 	if (!bypass_verifier(true))
 		bail("no verifier switch");
 
-	while (levels--) {
-		level = levels ? 2 : 0;
+	do {
+		level = *levels;
+		if (level && !moat_present()) {
+			skip("no moat.ko", "level %d", level);
+			continue;
+		}
 		moat_set_level(level);
 		attacks();
-	}
-	if (!moat_present())
-		skip("no moat.ko", "level 2");
+	} while (*levels++);
 	return finish();
+}
+
+int at_each_level(void (*attacks)(void))
+{
+	static const int levels[] = { 2, 0 };
+
+	return at_levels(levels, attacks);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "attack.h"
 #include "records.h"
 
 #define PAGE 4096
@@ -61,4 +62,22 @@ u32 ring_consume(const struct ring *ring)
 				 __ATOMIC_RELEASE);
 	}
 	return n;
+}
+
+bool ring_gets_on(const struct ring *ring)
+{
+	const struct bpf_insn good[] = {
+		LD_MAP_FD(R1, ring->map), MOV_IMM(R2, 16), MOV_IMM(R3, 0), CALL(ringbuf_reserve),
+		JMP_IMM(BPF_JEQ, R0, 0, 4),
+		ST(BPF_DW, R0, 0, 0x600d),
+		MOV_REG(R1, R0), MOV_IMM(R2, BPF_RB_NO_WAKEUP), CALL(ringbuf_submit),
+		MOV_IMM(R0, 2),
+		EXIT(),
+	};
+	int fd = load(&xdp, "good_record", good, ARRAY_SIZE(good));
+	bool got = fd >= 0 && prog_run_once(fd) == 2;
+
+	ring_consume(ring);
+	close(fd);
+	return got && *ring->consumer == *ring->producer;
 }

@@ -27,5 +27,7 @@ u64 ring_word(const struct ring *ring, u64 pos);
 u32 ring_step(u32 header);
 /* Takes all records up to the first that is busy; returns how many were submitted. */
 u32 ring_consume(const struct ring *ring);
+/* A well-behaved program makes one record, and the consumer gets as far as that. */
+bool ring_gets_on(const struct ring *ring);
 
 #endif

@@ -8,59 +8,13 @@
  * by byte.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-#include "build.h"
-#include "records.h"
+#include "same.h"
 
 #define RING 4096
 #define BIG (1 << 17)
-
-/* What a case has seen */
-static u8 *seen[2];
-static size_t length[2];
-static int level, which;	/* level 2 or 0, and that as an index */
-static const struct prog_type *t;
-
-static void note(const void *what, size_t size)
-{
-	seen[which] = realloc(seen[which], length[which] + size);
-	memcpy(seen[which] + length[which], what, size);
-	length[which] += size;
-}
-
-static void note_word(u64 word)
-{
-	note(&word, sizeof(word));
-}
-
-static void note_ring(const struct ring *ring)
-{
-	note_word(*ring->producer);
-	note_word(*ring->consumer);
-	note((void *)ring->data, ring->size);
-}
-
-/* What was built, isolated if it is to be. */
-static int built(void)
-{
-	int fd = prog_load(t->type, "records", insns, cnt);
-
-	cnt = 0;
-	if (fd < 0)
-		bail("%d: %s: load: %s\n%s", level, t->name, strerror(errno), prog_log);
-	if (level == 2 && moat_layer(fd) == NONE)
-		ok(false, "2: %s: isolated", t->name);
-	return fd;
-}
-
-static void runs(int fd, int n)
-{
-	while (n--)
-		note_word(prog_run_once(fd));
-}
 
 /* Each time with what is in the ring then, of which the consumer takes some. */
 static void notes_runs(int fd, const struct ring *ring, int n)
@@ -254,7 +208,7 @@ static void as_memory(void)
 	E(MOV_REG(R7, R0), ST(BPF_DW, R7, 0, 0x77), ST(BPF_DW, R7, 8, 0x88));
 	E(MOV_REG(R1, R6), MOV_IMM(R2, 0), MOV_REG(R3, R7), ALU64_IMM(BPF_ADD, R3, 16),
 	  MOV_IMM(R4, 32));
-	if (t == &xdp)
+	if (same_type == &xdp)
 		E(CALL(xdp_load_bytes));
 	else
 		E(CALL(skb_load_bytes));
@@ -350,10 +304,7 @@ static void in_callbacks(void)
 	ring_close(&ring);
 }
 
-static const struct {
-	const char *what;
-	void (*run)(void);
-} cases[] = {
+static const struct same_case cases[] = {
 	{ "sizes from 0 to all of a ring", sizes },
 	{ "a ring that is full", full },
 	{ "what was in a record before", old_contents },
@@ -367,22 +318,7 @@ static const struct {
 
 int main(void)
 {
-	static const struct prog_type *const types[] = { &xdp, &sched_cls, &socket_filter };
+	static const int levels[] = { 2, 0 };
 
-	pin_to_cpu(0);
-	if (!moat_present())
-		skip_all("no moat.ko");
-	for (size_t i = 0; i < ARRAY_SIZE(types) * ARRAY_SIZE(cases); i++) {
-		t = types[i / ARRAY_SIZE(cases)];
-		for (which = 0; which < 2; which++) {
-			level = 2 * which;
-			moat_set_level(level);
-			length[which] = 0;
-			cases[i % ARRAY_SIZE(cases)].run();
-		}
-		ok(length[0] == length[1] && !memcmp(seen[0], seen[1], length[0]),
-		   "%s: %s: the same %zu bytes", t->name, cases[i % ARRAY_SIZE(cases)].what,
-		   length[0]);
-	}
-	return finish();
+	return same_at(levels, cases, ARRAY_SIZE(cases));
 }

@@ -45,25 +45,6 @@ static bool changed(struct run *run, const void *before)
 	return (u32)canary("data") == (was ^ BUSY);
 }
 
-/* A well-behaved program makes one record, and the consumer gets as far as that. */
-static bool consumer_gets_on(void)
-{
-	const struct bpf_insn good[] = {
-		RESERVE(ring.map, 16),
-		JMP_IMM(BPF_JEQ, R0, 0, 4),
-		ST(BPF_DW, R0, 0, 0x600d),
-		GIVE_BACK(ringbuf_submit, R0),
-		MOV_IMM(R0, 2),
-		EXIT(),
-	};
-	int fd = load(&xdp, "good_record", good, ARRAY_SIZE(good));
-	bool got = fd >= 0 && prog_run_once(fd) == 2;
-
-	ring_consume(&ring);
-	close(fd);
-	return got && *ring.consumer == *ring.producer;
-}
-
 /* What is left at level 2 is nothing; at level 0 it is, and the ring is given up. */
 static void begin_ring(void)
 {
@@ -74,7 +55,7 @@ static void begin_ring(void)
 static void end_ring(const char *what, s64 given_back)
 {
 	if (level) {
-		ok(consumer_gets_on(), "2: %s: the consumer gets on", what);
+		ok(ring_gets_on(&ring), "2: %s: the consumer gets on", what);
 		ok(moat_counter("given_back") == given_back, "2: %s: %ld given back", what,
 		   moat_counter("given_back"));
 	}
@@ -245,7 +226,7 @@ static void kept(const char *how, const struct bpf_insn *more, int n, const char
 	prog_run(fd, &run);
 	if (level == 0) {
 		ok(run.retval == 2 && is_busy(NULL, &first) && is_busy(NULL, &second) &&
-		   !consumer_gets_on(), "0: %s: the ring stands still", how);
+		   !ring_gets_on(&ring), "0: %s: the ring stands still", how);
 		ring_close(&ring);
 	} else {
 		const char *line = kmsg_stopped(fd, "rogue_keeps");
@@ -311,7 +292,7 @@ static void kept_by_a_callback(void)
 	kmsg_mark();
 	prog_run(fd, &run);
 	if (level == 0) {
-		ok(run.retval == 2 && is_busy(NULL, &first) && !consumer_gets_on(),
+		ok(run.retval == 2 && is_busy(NULL, &first) && !ring_gets_on(&ring),
 		   "0: %s: the ring stands still", how);
 		ring_close(&ring);
 	} else {

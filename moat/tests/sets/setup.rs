@@ -58,6 +58,7 @@ fn new_map(span: u64, filled: u64, slots: usize, flags: u32) -> Map {
         value_size: 8,
         max_entries: slots.max(1) as u32,
         map_flags: flags,
+        inner_map_meta: null_mut(),
         spin_lock_off: -1,
         timer_off: -1,
         name: [0; 16],

@@ -52,6 +52,7 @@ pub struct bpf_map {
     pub value_size: u32,
     pub max_entries: u32,
     pub map_flags: u32,
+    pub inner_map_meta: *mut bpf_map,
     pub spin_lock_off: i32,
     pub timer_off: i32,
     pub name: [c_char; 16],
