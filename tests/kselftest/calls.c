@@ -12,7 +12,7 @@
 enum kind {
 	NO_ARG, CTX, MEM, KEY, ITEM, SIZE, NUM, FLAGS, NETNS, TUPLE, TUPLE_SIZE, STRING, KEYS, FIFO,
 	RINGS, EVENTS, REDIRECTS, PROGRAMS, OF_CGROUPS, TIMED, REC, SOCK, LOCK,
-	TIMER, FUNC, WALKED, PER_CPU,
+	TIMER, FUNC, WALKED, PER_CPU, DYNPTR, OWN, USER_RINGS, OF_SOCKETS, OF_CGROUP, CREATE,
 };
 
 /* What is held: HELD + 8 * this */
@@ -51,6 +51,17 @@ static const struct helper helpers[] = {
 	H(ringbuf_submit, NOTHING, REC, FLAGS),
 	H(ringbuf_discard, NOTHING, REC, FLAGS),
 	H(ringbuf_query, NOTHING, RINGS, NUM),
+	H(ringbuf_reserve_dynptr, NOTHING, RINGS, SIZE, FLAGS, DYNPTR),
+	H(ringbuf_submit_dynptr, NOTHING, DYNPTR, FLAGS),
+	H(ringbuf_discard_dynptr, NOTHING, DYNPTR, FLAGS),
+	H(dynptr_from_mem, NOTHING, OWN, SIZE, FLAGS, DYNPTR),
+	H(dynptr_read, NOTHING, MEM, SIZE, DYNPTR, NUM, FLAGS),
+	H(dynptr_write, NOTHING, DYNPTR, NUM, MEM, SIZE, FLAGS),
+	H(dynptr_data, VALUE_HELD, DYNPTR, NUM, SIZE),
+	H(user_ringbuf_drain, NOTHING, USER_RINGS, FUNC, MEM, FLAGS),
+	H(sk_storage_get, VALUE_HELD, OF_SOCKETS, SOCK, MEM, CREATE),
+	H(sk_storage_delete, NOTHING, OF_SOCKETS, SOCK),
+	H(get_local_storage, VALUE_HELD, OF_CGROUP, FLAGS),
 	H(spin_lock, NOTHING, LOCK), H(spin_unlock, NOTHING, LOCK),
 	H(timer_init, NOTHING, TIMER, TIMED, FLAGS),
 	H(timer_set_callback, NOTHING, TIMER, FUNC),
@@ -312,6 +323,24 @@ static void argument(struct calls *c, int reg, enum kind kind)
 	case TIMER:
 		in_value(c, reg, TIMED_ARRAY, 32);
 		break;
+	case DYNPTR:
+		stack(reg, ONE_IN(&c->rng, 4) ? -320 : -304);
+		break;
+	case OWN:
+		own(reg, SCRATCH + 8 * below(&c->rng, 64));
+		break;
+	case USER_RINGS:
+		map_of(c, reg, USER_RING, 1);
+		break;
+	case OF_SOCKETS:
+		map_of(c, reg, SK_STORAGE, 1);
+		break;
+	case OF_CGROUP:
+		map_of(c, reg, CGROUP_STORAGE, 1);
+		break;
+	case CREATE:
+		E(MOV_IMM(reg, ONE_IN(&c->rng, 4) ? 0 : BPF_SK_STORAGE_GET_F_CREATE));
+		break;
 	case FUNC:
 		function(c, reg);
 	}
@@ -375,10 +404,14 @@ static void before(struct calls *c, u32 row)
 	u32 i;
 
 	for (i = 0; i < nr_helpers; i++) {
-		enum kind needs = helpers[row].arg[0];
+		const enum kind *arg = helpers[row].arg;
+		enum kind needs = arg[0];
 
-		if ((needs == REC && helpers[i].id == BPF_FUNC_ringbuf_reserve) ||
-		    ((needs == SOCK || helpers[row].arg[1] == SOCK) &&
+		if (((needs == DYNPTR || arg[2] == DYNPTR) &&
+		     helpers[i].id == (strstr(helpers[row].name, "ringbuf") ?
+				       BPF_FUNC_ringbuf_reserve_dynptr : BPF_FUNC_dynptr_from_mem)) ||
+		    (needs == REC && helpers[i].id == BPF_FUNC_ringbuf_reserve) ||
+		    ((needs == SOCK || arg[1] == SOCK) &&
 		     helpers[i].id == BPF_FUNC_sk_lookup_tcp) ||
 		    (helpers[row].id == BPF_FUNC_spin_unlock && helpers[i].id == BPF_FUNC_spin_lock))
 			call(c, i);

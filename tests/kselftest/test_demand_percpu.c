@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=none,2 cpus=4 keys=13,0 */
+/* moat-test: kernel=test levels=none,2 cpus=4 keys=13 full=0 */
 /*
  * Per-CPU hash maps that make their elements on demand: does each CPU find its own value,
  * and user space those of all? Do programs find values on pages that came after they were

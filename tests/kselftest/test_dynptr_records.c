@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=240 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13 full=0 timeout=240 */
 /*
  * Do records that isolated programs have by dynptrs reach user space as they do plainly?
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test levels=2 cpus=4 keys=13,0 full=0 boot=slub_debug=FZPU,panic_on_warn=1 timeout=900 alone=guest */
+/* moat-test: kernel=test levels=2 cpus=4 keys=13 full=0 boot=slub_debug=FZPU,panic_on_warn=1 timeout=900 alone=guest */
 /*
  * What if programs that no verifier looked at call helpers, one after the other, with
  * arguments that are mostly right: does the kernel go on, is its memory what it was, and is
@@ -29,6 +29,7 @@
 #include "calls.h"
 #include "locks.h"
 #include "sockets.h"
+#include "storages.h"
 
 int timed_map(enum bpf_map_type type, u32 entries, u32 flags, bool locks);
 
@@ -91,6 +92,9 @@ static void make_maps(void)
 	m[SOCKHASH] = with_flags(BPF_MAP_TYPE_SOCKHASH, 4, 8, 0);
 	of.inner_map_fd = m[HASH];
 	m[OUTER] = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "outer", 4, 4, 4, &of);
+	m[USER_RING] = bpf_map_create(BPF_MAP_TYPE_USER_RINGBUF, "samples", 0, 0, 4096, NULL);
+	m[SK_STORAGE] = storage(BPF_MAP_TYPE_SK_STORAGE, 4, 64);
+	m[CGROUP_STORAGE] = storage(BPF_MAP_TYPE_CGROUP_STORAGE, EACH_WAY, 64);
 	for (i = 0; i < MAPS; i++)
 		if (m[i] < 0)
 			bail("map %u: %s", i, strerror(errno));

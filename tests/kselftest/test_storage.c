@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=120 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13 full=0 timeout=120 */
 /*
  * Do programs find the values that their cgroup has, each for itself or for all ways and
  * CPUs as the map says, and count in them what they count plainly? By themselves, beside user

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=120 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13 full=0 timeout=120 */
 /*
  * Do programs find the values that sockets have, those of the packet's socket and of one that
  * they look up, and does user space see what they count there? Are values copied to sockets

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 timeout=240 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13 full=0 timeout=240 */
 /*
  * Do isolated programs drain user ring buffers as they do plainly?
  *
