@@ -19,6 +19,7 @@ pub mod table;
 
 mod classic;
 mod common;
+pub mod conntrack;
 pub(crate) mod maps;
 pub(crate) mod net_both;
 mod net_skb;

@@ -6,7 +6,7 @@
 use super::desk::Lent;
 use super::gates::Gates;
 use super::given::Given;
-use super::program_memory::KernelCopy;
+use super::program_memory::{KeptAt, KernelCopy};
 use crate::edge::ffi::{self, moat_site};
 use crate::helpers::audit::{Bounced, MapInfo, Memory, Register};
 use crate::helpers::contract::Contract;
@@ -58,6 +58,11 @@ impl Registers {
     pub fn pass(&mut self, copy: &mut KernelCopy, bounced: Bounced<'_>) {
         let Bounced { how, memory } = bounced;
         self.0[how.arg as usize % 5] = copy.take(memory, how.bytes);
+    }
+
+    /// Passes a copy in argument `arg`, from 0.
+    pub fn pass_kept(&mut self, arg: usize, kept: KeptAt) {
+        self.0[arg % 5] = kept.get();
     }
 
     /// Passes what a desk has in argument `arg`, from 0.
