@@ -169,6 +169,7 @@ same! {
     net_both::IPV4 => c::BINDINGS_IPHDR_LEN;
     net_both::IPV6 => c::BINDINGS_IPV6HDR_LEN;
     net_both::TCP => c::BINDINGS_TCPHDR_LEN;
+    grants::CONN_COPY => k::MOAT_CONN_COPY;
     grants::TCP_COPY => c::BINDINGS_SOCK_LEN;
     grants::SOCKET_COPY - grants::TCP_COPY => c::BINDINGS_TCP_SOCK_LEN;
     sockets::SK => c::BINDINGS_SKB_SK;

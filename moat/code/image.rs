@@ -90,12 +90,12 @@ fn entry_for(
     let entry = match known {
         Some(entry) if !contract.is_held() || program.has_small_records() => entry,
         _ if is_unaudited(program, contract) => func,
-        _ if matches!(contract.args[0], Arg::Lock) => match program.callbacks {
+        _ if matches!(contract.args[0], Arg::Lock) => match program.callbacks() {
             Some(_) => ffi::addr(ffi::moat_audit_lock_nested),
             None => ffi::addr(ffi::moat_audit_lock),
         },
         _ if matches!(contract.args[0], Arg::Timer) => ffi::addr(ffi::moat_audit_timer),
-        _ if program.callbacks.is_some() => ffi::addr(ffi::moat_audit_nested),
+        _ if program.callbacks().is_some() => ffi::addr(ffi::moat_audit_nested),
         _ => ffi::addr(ffi::moat_audit),
     };
     (entry, map.map_or(0, |(_, call)| call as *const _ as u64))
@@ -147,7 +147,10 @@ impl Loading {
         let id = match known {
             _ if func == 0 => sites::TAIL_CALL as i32,
             Some(site) => site.id as i32,
-            None => prog.call_target(func),
+            None => match program.kfunc(func) {
+                Some(id) => id as i32,
+                None => prog.call_target(func),
+            },
         };
         let contract = match table::contract(id as u32) {
             Some(contract) if id > 0 && contract.refused.is_none() => contract,
@@ -159,6 +162,8 @@ impl Loading {
         }
         let (entry, map) = match id as u32 {
             sites::TAIL_CALL => (sites::tail_entry(name.0), program.array_of_programs(map)),
+            // What would be a map is a number of BTF.
+            id if table::is_kfunc(id) => entry_for(program, contract, id, func, 0),
             id => entry_for(program, contract, id, func, map),
         };
         let site = ffi::moat_site {

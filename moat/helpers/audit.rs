@@ -10,6 +10,7 @@
 
 use super::contract::{Access, Arg, Bounce, Contract, BOUNCE_MAX, GFP_ATOMIC, STR_MAX};
 use super::dynptr::Dynptr;
+use super::grants::Kind;
 use crate::edge::off;
 use crate::maps::types::{is_array, MapTypes, BLOOM_FILTER, RDONLY_PROG};
 use core::marker::PhantomData;
@@ -123,6 +124,10 @@ pub trait Caller: CallerMemory {
     /// The kernel's address of the socket that the run holds as `name`.  With `back` the run
     /// holds it no more.
     fn socket(&self, _name: u64, _back: bool) -> Option<u64> {
+        None
+    }
+    /// The same of another object of this kind.
+    fn object(&self, _kind: Kind, _name: u64, _back: bool) -> Option<u64> {
         None
     }
     /// Where the function begins that the program means by `addr`, if helpers may call it.
@@ -315,6 +320,11 @@ fn grant<'d, C: Caller>(
             let back = matches!(contract.args[i], Arg::SocketBack);
             let socket = caller.socket(value.0, back);
             return socket.map(Grant::Scalar).ok_or(Why::NotHeld);
+        }
+        Arg::Object(kind) | Arg::ObjectBack(kind) => {
+            let back = matches!(contract.args[i], Arg::ObjectBack(_));
+            let object = caller.object(kind, value.0, back);
+            return object.map(Grant::Scalar).ok_or(Why::NotHeld);
         }
         // `run/records.rs`, `run/locks.rs` and `run/timers.rs` see to these calls.
         Arg::Record | Arg::RecordSize | Arg::Lock | Arg::Timer => return Err(Why::Contract),

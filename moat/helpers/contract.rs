@@ -10,6 +10,7 @@
 //! does not say what the verifier adds by hand.
 
 use super::geometry::Shape;
+use super::grants::Kind;
 use crate::maps::types::MapTypes;
 
 pub use crate::prog_types::{ProgTypes, CGROUP_SKB, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
@@ -53,6 +54,10 @@ pub enum Arg {
     Socket,
     /// One that it gives back.
     SocketBack,
+    /// Another object of this kind, that the run holds.
+    Object(Kind),
+    /// One that it gives back.
+    ObjectBack(Kind),
     /// The size of a record, in bytes: no larger than the program was loaded for.
     RecordSize,
     /// A dynptr: of the program's memory, as what it is for.
@@ -141,12 +146,20 @@ pub enum Ret {
     TcpOrNull,
     /// NULL, or a socket that is there for the run.
     ListenerOrNull,
+    /// NULL, or an object of this kind, to be given back.
+    ObjectOrNull(Kind),
+    /// NULL, and the connection of the first argument is gone; or that connection, which is
+    /// in the tracker's table now.
+    Inserted,
 }
 
 impl Ret {
     /// Whether it is something to give back.
     pub const fn is_held(self) -> bool {
-        matches!(self, Ret::RecordOrNull | Ret::SocketOrNull)
+        matches!(
+            self,
+            Ret::RecordOrNull | Ret::SocketOrNull | Ret::ObjectOrNull(_)
+        )
     }
 
     /// Whether it is a socket.
@@ -219,7 +232,8 @@ pub const BOUNCE_MAX: usize = 4 + 256;
 #[derive(Clone, Copy, Debug)]
 pub struct Contract {
     /// `BPF_FUNC_*`, or a number from [`super::table::INTERNAL_BASE`] up for
-    /// kernel functions that only the verifier and the classic converter call.
+    /// kernel functions that only the verifier and the classic converter call, or from
+    /// [`super::table::KFUNC_BASE`] up for those that programs call by their names.
     pub id: u32,
     /// As the uapi header has it.
     pub name: &'static str,

@@ -22,6 +22,11 @@ pub enum Kind {
     Socket = 2,
     /// Of a map value.  Its name is where the value would have it.
     Lock = 3,
+    /// An entry of the connection tracker, once however often the run has got it, and named
+    /// as a socket is.
+    Conn = 4,
+    /// One that is not in the tracker's table yet, and nobody else's.
+    NewConn = 5,
 }
 
 /// Why a run has a socket.
@@ -44,6 +49,9 @@ const LISTENER: u32 = 1 << 30;
 /// `struct bpf_tcp_sock`, and of both.
 pub const TCP_COPY: u64 = 80;
 pub const SOCKET_COPY: u64 = TCP_COPY + 112;
+
+/// Bytes of the copy of a connection: the beginning of a `struct nf_conn`.
+pub const CONN_COPY: u64 = 320;
 
 /// The kernel's address of something that a helper returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,7 +104,7 @@ impl Entry {
     }
 
     const fn times(&self) -> u32 {
-        match self.is(Kind::Socket) {
+        match self.is(Kind::Socket) || self.is(Kind::Conn) {
             true => self.size & REFS,
             false => 1,
         }
@@ -336,7 +344,54 @@ impl<'a> Grants<'a> {
         })
     }
 
-    /// What keeps the socket in `cell` is `size`, if anything.
+    /// Takes note of one more reference on a connection, or of a new one.  None if there is no
+    /// room.
+    pub fn hold_conn(&self, kind: Kind, object: Object) -> Option<Held> {
+        let is = |cell: &&Cell<Entry>| cell.get().object == object.0 && cell.get().is(kind);
+        let known = self.entries.iter().find(is);
+        let free = || self.entries.iter().find(|cell| cell.get().object == 0);
+        let cell = known.or_else(free)?;
+        let mut entry = cell.get();
+        if entry.object == 0 {
+            entry.name = entry.place;
+            entry.object = object.0;
+            entry.kind = kind as u32;
+        }
+        entry.size += 1;
+        self.held.set(self.held.get().wrapping_add(1));
+        cell.set(entry);
+        Some(Held { entry })
+    }
+
+    /// The new connection `object` is in the tracker's table, or else it is gone.  None if it
+    /// is.
+    pub fn inserted(&self, object: Object, is: bool) -> Option<Held> {
+        let new =
+            |cell: &&Cell<Entry>| cell.get().object == object.0 && cell.get().is(Kind::NewConn);
+        let cell = self.entries.iter().find(new)?;
+        if !is {
+            self.free(cell);
+            return None;
+        }
+        let entry = Entry {
+            kind: Kind::Conn as u32,
+            ..cell.get()
+        };
+        cell.set(entry);
+        Some(Held { entry })
+    }
+
+    /// The connection that the program has under `name`, and on which it has one reference
+    /// less.
+    pub fn put_conn(&self, name: u64) -> Option<Held> {
+        let cell = self.entry_of(Kind::Conn, name)?;
+        let entry = cell.get();
+        self.held.set(self.held.get().wrapping_sub(1));
+        self.keep(cell, entry.size - 1);
+        Some(Held { entry })
+    }
+
+    /// What keeps the object in `cell` is `size`, if anything.
     fn keep(&self, cell: &Cell<Entry>, size: u32) {
         let entry = cell.get();
         cell.set(match size {

@@ -21,6 +21,7 @@ pub mod table;
 
 mod classic;
 mod common;
+pub mod conntrack;
 pub(crate) mod dynptrs;
 pub(crate) mod maps;
 pub(crate) mod net_both;

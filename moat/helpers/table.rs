@@ -8,6 +8,12 @@ use super::contract::Contract;
 /// First number of kernel functions that are not `BPF_FUNC_*`.
 pub const INTERNAL_BASE: u32 = 0x1000;
 
+/// First number of kernel functions that programs call by their names.
+pub const KFUNC_BASE: u32 = 0x2000;
+
+/// How many of these there are.
+pub const KFUNCS: usize = 11;
+
 /// `__BPF_FUNC_MAX_ID` of Linux 6.1.
 pub const MAX_ID: usize = 210;
 
@@ -29,19 +35,38 @@ const GROUPS: [&[Contract]; 9] = [
 type Cell = Option<&'static Contract>;
 
 static HELPERS: [Cell; MAX_ID] = helpers();
-static INTERNAL: [Cell; INTERNALS] = internal();
+static INTERNAL: [Cell; INTERNALS] = in_order(super::classic::CONTRACTS, INTERNAL_BASE);
+static BY_NAME: [Cell; KFUNCS] = in_order(super::conntrack::CONTRACTS, KFUNC_BASE);
 
 /// The contract of helper `id`; none if no supported program type can call it.
 #[inline]
 pub fn contract(id: u32) -> Option<&'static Contract> {
     if id < INTERNAL_BASE {
         *HELPERS.get(id as usize)?
-    } else {
+    } else if id < KFUNC_BASE {
         *INTERNAL.get((id - INTERNAL_BASE) as usize)?
+    } else {
+        *BY_NAME.get((id - KFUNC_BASE) as usize)?
     }
 }
 
-/// Every contract in the order of their numbers.
+/// The contract of the kernel's function called `name`; none if no program may call it.
+pub fn kfunc(name: &str) -> Option<&'static Contract> {
+    kfuncs().find(|contract| contract.name == name)
+}
+
+/// All of these.
+pub fn kfuncs() -> impl Iterator<Item = &'static Contract> {
+    BY_NAME.iter().filter_map(|slot| *slot)
+}
+
+/// Whether it is one of these that has this number.
+#[inline(always)]
+pub const fn is_kfunc(id: u32) -> bool {
+    id >= KFUNC_BASE
+}
+
+/// Every contract of what has a number in the kernel, in their order.
 pub fn all() -> impl Iterator<Item = &'static Contract> {
     HELPERS
         .iter()
@@ -68,15 +93,14 @@ const fn helpers() -> [Cell; MAX_ID] {
 }
 
 /// A number out of order fails the build.
-const fn internal() -> [Cell; INTERNALS] {
-    let all = super::classic::CONTRACTS;
-    let mut slots: [Cell; INTERNALS] = [None; INTERNALS];
+const fn in_order<const N: usize>(all: &'static [Contract], base: u32) -> [Cell; N] {
+    let mut slots: [Cell; N] = [None; N];
     let mut i = 0;
-    while i < INTERNALS {
-        assert!(all[i].id == INTERNAL_BASE + i as u32, "out of order");
+    while i < N {
+        assert!(all[i].id == base + i as u32, "out of order");
         slots[i] = Some(&all[i]);
         i += 1;
     }
-    assert!(all.len() == INTERNALS);
+    assert!(all.len() == N);
     slots
 }

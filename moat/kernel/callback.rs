@@ -98,7 +98,7 @@ impl Run<'_> {
         entry: u64,
         map: Option<&MapInfo>,
     ) -> Option<moat_calling> {
-        let callbacks = self.program.callbacks.as_ref()?;
+        let callbacks = self.program.callbacks()?;
         let key_size = map.map_or(0, samples::room);
         let below = callbacks.stack_of_next(outer, key_size)?;
         let sp = self.slot.rsp - u64::from(below);

@@ -10,10 +10,11 @@ use super::plan::Plan;
 use super::prog::{Mine, Prog};
 use super::writers::Log;
 use crate::edge::ffi;
+use crate::load::calls::Kfunc;
 use crate::load::reason::{Failure, Text, Tried};
 use crate::run::program::Program;
 use core::ptr::null_mut;
-use kernel::bindings::{bpf_map, moat_candidate};
+use kernel::bindings::{self, bpf_map, moat_candidate};
 use kernel::prelude::*;
 
 /// See the module documentation.
@@ -129,6 +130,23 @@ impl<'a> Candidate<'a> {
             // SAFETY: liveness: the verifier's, which waits.
             false => unsafe { ffi::moat_shim_insn_number(self.it.env, insn) },
         }
+    }
+
+    /// What instruction `i` calls, a function of the kernel's that is no helper.
+    pub fn kfunc(&self, i: usize) -> Option<Kfunc<'a>> {
+        let insn: *const _ = self.prog().insns().get(i)?;
+        let mut func = 0;
+        if self.it.env.is_null() {
+            return None;
+        }
+        // SAFETY: liveness: the verifier's, which waits, and one of its instructions; there is
+        // room for what is filled in.  A name of BTF, which the program has a reference on.
+        let name = unsafe { bindings::moat_kfunc(self.it.env, insn, &mut func) };
+        (!name.is_null()).then(|| Kfunc {
+            // SAFETY: as above.
+            name: unsafe { Given::new(name) }.into(),
+            func,
+        })
     }
 
     /// How many references and records it may hold at once, and how large one of these is,

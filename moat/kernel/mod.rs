@@ -36,6 +36,8 @@ pub mod candidate;
 #[cfg(MODULE)]
 pub mod code;
 #[cfg(MODULE)]
+pub mod conns;
+#[cfg(MODULE)]
 pub mod context;
 #[cfg(MODULE)]
 pub mod desk;

@@ -162,6 +162,50 @@ impl KernelCopy {
     }
 }
 
+/// The first `N` bytes of an argument, or as many as there are, and zeros behind them.
+#[repr(align(8))]
+pub struct Kept<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Kept<N> {
+    pub fn new() -> Kept<N> {
+        Kept {
+            bytes: [0; N],
+            len: 0,
+        }
+    }
+
+    /// Copies `memory`, and returns where the copy is, as long as this is not moved.
+    pub fn take(&mut self, memory: Option<Memory<'_>>) -> KeptAt {
+        self.len = memory.map_or(0, |memory| copy_in(memory, &mut self.bytes));
+        KeptAt(self.bytes.as_mut_ptr() as u64)
+    }
+
+    /// Copies back to `memory` what the kernel has made of the copy, if the program may write
+    /// there.
+    pub fn give_back(&mut self, memory: Memory<'_>) {
+        if memory.is_writable() {
+            let from = self.bytes.as_mut_ptr() as u64;
+            let len = self.len.min(memory.len() as usize) as u64;
+            // SAFETY: no more than the memory has, and `bytes`; the audit has asked whether
+            // the program may write there.
+            unsafe { Copying::new(from, memory.addr(), len) }.words();
+        }
+    }
+}
+
+/// Where a [`Kept`] is: kernel memory, to be given to the kernel.
+pub struct KeptAt(u64);
+
+impl KeptAt {
+    #[inline(always)]
+    pub(super) fn get(self) -> u64 {
+        self.0
+    }
+}
+
 /// `len` bytes at `from` that are to be at `to`.
 #[derive(Clone, Copy)]
 pub struct Copying {

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/bpf.h`], `kernel/bpf/ringbuf.c`.  Context: as in
 //! `invocation.rs`.
 
+use super::conns;
 use super::invocation::Run;
 use super::program_memory::Copying;
 use super::site::Site;
@@ -68,11 +69,12 @@ pub fn give_back(held: Held) {
     let addr = held.object().addr();
     let object = addr as *mut core::ffi::c_void;
     // SAFETY: of a grant, which is given up: a record that is neither submitted nor discarded,
-    // a lock that was taken in this run, or a socket that a lookup has returned.
+    // a lock that was taken in this run, or a socket or connection that it has.
     unsafe {
         match held.is(Kind::Record) {
             true => bindings::moat_discard_record(object),
             false if held.is(Kind::Lock) => bindings::moat_give_lock(addr),
+            false if held.is(Kind::Conn) || held.is(Kind::NewConn) => conns::put(&held),
             false => ffi::moat_shim_put_socket(object),
         }
     }

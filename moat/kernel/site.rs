@@ -6,7 +6,7 @@
 use super::desk::Lent;
 use super::gates::Gates;
 use super::given::Given;
-use super::program_memory::KernelCopy;
+use super::program_memory::{KeptAt, KernelCopy};
 use crate::edge::ffi::{self, moat_site};
 use crate::helpers::audit::{Bounced, MapInfo, Memory, Register};
 use crate::helpers::contract::Contract;
@@ -66,6 +66,11 @@ impl Registers {
     #[inline(always)]
     pub fn pass_dynptr(&mut self, arg: u8, reached: &Reached) {
         self.0[arg as usize % 5] = reached.dynptr() as *const Dynptr as u64;
+    }
+
+    /// Passes a copy in argument `arg`, from 0.
+    pub fn pass_kept(&mut self, arg: usize, kept: KeptAt) {
+        self.0[arg % 5] = kept.get();
     }
 
     /// Passes what a desk has in argument `arg`, from 0.

@@ -6,7 +6,8 @@
 use crate::helpers::contract::{Arg, Contract, Ret, Uncovers};
 use crate::helpers::dynptrs::USER_RINGBUF_DRAIN;
 use crate::helpers::table;
-use crate::load::reason::{Failure, Reason, Subject, Tried};
+use crate::helpers::table::{KFUNCS, KFUNC_BASE};
+use crate::load::reason::{Failure, Reason, Subject, Text, Tried};
 use crate::prog_types::{Context, ProgType, ProgTypes};
 use kernel::bindings;
 
@@ -22,6 +23,36 @@ fn helper_refused(insn: u32, contract: Option<&'static Contract>) -> Failure {
             .and_then(|contract| contract.refused)
             .unwrap_or("helper without a contract"),
     })
+}
+
+/// A function of the kernel's that is no helper, which a program calls.
+pub struct Kfunc<'a> {
+    pub name: &'a str,
+    /// Where it begins.
+    pub func: u64,
+}
+
+/// Its contract, if the program may call it.
+fn kfunc_contract(
+    insn: u32,
+    kfunc: Option<Kfunc<'_>>,
+    ty: &ProgType,
+) -> Tried<(&'static Contract, u64)> {
+    let refused = |subject, why| {
+        Failure::Refused(Reason {
+            insn: Some(insn),
+            subject,
+            why,
+        })
+    };
+    let none = "calls of kernel functions (kfuncs) are not audited";
+    let Kfunc { name, func } = kfunc.ok_or_else(|| refused(Subject::Program, none))?;
+    let subject = Subject::Function(Text::new(name.bytes()));
+    match table::kfunc(name) {
+        Some(contract) if contract.types.contains(ty.number) => Ok((contract, func)),
+        Some(_) => Err(refused(subject, "is for programs of another type")),
+        None => Err(refused(subject, none)),
+    }
 }
 
 /// What the helpers that a program calls mean for its slots.
@@ -49,12 +80,21 @@ pub struct Calls {
     pub sockets: bool,
     /// One that it does not give back.
     pub listener: bool,
+    /// One may give it a connection.
+    pub conns: bool,
+    /// Where those functions begin that it calls by name, by their numbers from
+    /// [`KFUNC_BASE`] on; 0 if it does not.
+    pub kfuncs: [u64; KFUNCS],
 }
 
 impl Calls {
     /// Every helper that a program of type `ty` calls must have a contract; before fix-ups
     /// the number is still there.
-    pub fn check(insns: &[bindings::bpf_insn], ty: &ProgType) -> Tried<Calls> {
+    pub fn check<'a>(
+        insns: &[bindings::bpf_insn],
+        ty: &ProgType,
+        kfunc: impl Fn(usize) -> Option<Kfunc<'a>>,
+    ) -> Tried<Calls> {
         let mut calls = Calls::default();
         let mut skip = false;
         for (i, insn) in insns.iter().enumerate() {
@@ -65,6 +105,15 @@ impl Calls {
             skip = u32::from(insn.code) == bindings::BPF_LD | bindings::BPF_IMM | bindings::BPF_DW;
             calls.local |= skip && u32::from(insn.src_reg()) == bindings::BPF_PSEUDO_FUNC;
             if u32::from(insn.code) != bindings::BPF_JMP | bindings::BPF_CALL {
+                continue;
+            }
+            if u32::from(insn.src_reg()) == bindings::BPF_PSEUDO_KFUNC_CALL {
+                let (contract, func) = kfunc_contract(i as u32, kfunc(i), ty)?;
+                if let Some(to) = calls.kfuncs.get_mut((contract.id - KFUNC_BASE) as usize) {
+                    *to = func;
+                }
+                calls.conns |= contract.ret.is_held();
+                calls.grants |= calls.conns;
                 continue;
             }
             if insn.src_reg() != 0 {

@@ -13,12 +13,12 @@ use crate::edge::ffi;
 use crate::edge::maps::Map;
 use crate::edge::memory::{try_box, Slots, Zeroed};
 use crate::edge::plan::Plan;
-use crate::helpers::grants::{Entry, SOCKET_COPY};
+use crate::helpers::grants::{Entry, CONN_COPY, SOCKET_COPY};
 use crate::load::reason::Failure::{NoMemory, Refused};
 use crate::load::reason::{Reason, Subject, Tried};
 use crate::load::Facts;
 use crate::prog_types::Context;
-use crate::run::program::{Callbacks, Program, COPIES_SIZE};
+use crate::run::program::{Callbacks, Program, Rare, COPIES_SIZE};
 use crate::state::{Area, Layout};
 use kernel::bindings;
 
@@ -128,10 +128,17 @@ impl Program {
         facts: &Facts,
         maps: &[Map<'_>],
     ) -> Tried<Layout> {
+        let mut rare = Rare {
+            callbacks: None,
+            kfuncs: calls.kfuncs,
+        };
         if calls.calls_back || calls.timers {
             let mut callbacks = callbacks(calls, facts, maps)?;
             callbacks.timers = calls.timers;
-            self.callbacks = Some(try_box(callbacks).ok_or(NoMemory)?);
+            rare.callbacks = Some(callbacks);
+        }
+        if rare.callbacks.is_some() || rare.kfuncs.iter().any(|func| *func != 0) {
+            self.rare = Some(try_box(rare).ok_or(NoMemory)?);
         }
         let is_skb = self.row.context == Context::SkBuff;
         self.uncovers = calls.uncover || is_skb && self.plan.reads_meta;
@@ -180,7 +187,7 @@ impl Program {
 
     fn sizes(&self, calls: &Calls, facts: &Facts) -> Tried<Sizes> {
         // What only helpers call, they call inlined, too.
-        let callbacks = self.callbacks.as_ref().map_or(0, |all| all.bytes());
+        let callbacks = self.callbacks().map_or(0, |all| all.bytes());
         let inlined = facts.callbacks.iter().any(|word| *word != 0);
         let plan = &self.plan;
         let refused = |why| {
@@ -196,10 +203,11 @@ impl Program {
                 false => None,
             },
             // Two that are held have two names.
-            size: match calls.sockets || plan.reads_sk {
-                true => round_up(self.record.into(), 8).max(SOCKET_COPY),
-                false => round_up(self.record.max(1).into(), 8),
-            },
+            size: round_up(self.record.max(1).into(), 8).max(match calls.sockets {
+                _ if calls.conns => CONN_COPY,
+                sockets if sockets || plan.reads_sk => SOCKET_COPY,
+                _ => 0,
+            }),
         };
         if records.bytes() > MAX_RECORDS {
             return Err(refused(

@@ -29,6 +29,10 @@ impl ProgTypes {
     pub const TC_CGROUP: ProgTypes = ProgTypes::TC.or(ProgTypes::CGROUP_SKB_ONLY);
     /// XDP alone.
     pub const XDP: ProgTypes = ProgTypes::with(Context::XdpBuff);
+    /// Classifiers of traffic control, alone.
+    pub const SCHED_CLS_ONLY: ProgTypes = ProgTypes::of(&[SCHED_CLS]);
+    /// XDP and classifiers.
+    pub const XDP_CLS: ProgTypes = ProgTypes::XDP.or(ProgTypes::SCHED_CLS_ONLY);
     /// XDP and traffic control.
     pub const XDP_TC: ProgTypes = ProgTypes::XDP.or(ProgTypes::TC);
     /// XDP, traffic control, and programs of cgroups that look at packets.

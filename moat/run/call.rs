@@ -143,6 +143,8 @@ impl Run<'_> {
             Ret::SameOrNull | Ret::TcpOrNull | Ret::ListenerOrNull => {
                 self.name_socket(ret, contract.ret)
             }
+            Ret::ObjectOrNull(kind) => self.hold_conn(kind, ret),
+            Ret::Inserted => self.inserted(args[0], ret),
             // Not made here: `run/records.rs`.
             Ret::RecordOrNull => 0,
         }

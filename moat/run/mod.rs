@@ -13,10 +13,13 @@ use crate::edge::off;
 use crate::edge::site::Site;
 use crate::helpers::audit::{Allegation, Caller, MapInfo};
 use crate::helpers::contract::Contract;
+use crate::helpers::grants::Kind;
+use crate::helpers::table;
 use crate::run::line::Line;
 use kernel::bindings;
 
 mod call;
+mod conntrack;
 mod copies;
 mod dynptrs;
 pub mod ext;
@@ -157,6 +160,10 @@ impl Caller for Run<'_> {
         self.socket_of(name, back)
     }
 
+    fn object(&self, kind: Kind, name: u64, back: bool) -> Option<u64> {
+        self.conn_of(kind, name, back)
+    }
+
     fn callback(&self, addr: u64) -> Option<u64> {
         self.program.callback(addr)
     }
@@ -182,6 +189,7 @@ pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64
         MAP_LOOKUP_ELEM => run.lookup(site, args),
         RINGBUF_RESERVE => run.reserve(site, args),
         RINGBUF_SUBMIT | RINGBUF_DISCARD => run.commit(site, args),
+        id if table::is_kfunc(id) => run.call_kfunc(site, args),
         _ => run.call(site, args),
     };
     run.answer(site, called)

@@ -19,6 +19,7 @@ use crate::edge::plan::Plan;
 use crate::edge::prog_aux::{Aux, KeptAux};
 use crate::edge::rcu::{Rcu, Reader};
 use crate::helpers::audit::MapInfo;
+use crate::helpers::table::{KFUNCS, KFUNC_BASE};
 use crate::maps::types::{MapTypes, RINGBUF};
 use crate::pks::{Key, KeySet, Pkrs};
 use crate::prog_types::{Level, ProgType};
@@ -184,8 +185,16 @@ pub struct Program {
     pub keeps: bool,
     /// Bytes of the largest record.
     pub record: u32,
+    /// What few programs have, apart.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What few programs have.
+pub struct Rare {
     /// What of it helpers may call, if they call any of it.
-    pub callbacks: Option<Box<Callbacks>>,
+    pub callbacks: Option<Callbacks>,
+    /// Where those functions of the kernel's begin that it calls by name: `load/calls.rs`.
+    pub kfuncs: [u64; KFUNCS],
 }
 
 impl Program {
@@ -212,7 +221,7 @@ impl Program {
             told: AtomicBool::new(false),
             record: 0,
             holds: false,
-            callbacks: None,
+            rare: None,
             locks: false,
             keeps: false,
         }
@@ -308,25 +317,37 @@ impl Program {
             && self.holds
             && !self.keeps
             && self.record <= SMALL
-            && self.callbacks.is_none()
+            && self.callbacks().is_none()
+    }
+
+    /// What of it helpers may call, if they call any of it.
+    pub fn callbacks(&self) -> Option<&Callbacks> {
+        self.rare.as_ref()?.callbacks.as_ref()
+    }
+
+    /// The number of the function at `func`, if it was loaded with a call of it by name.
+    pub fn kfunc(&self, func: u64) -> Option<u32> {
+        let mut funcs = self.rare.as_ref()?.kfuncs.iter();
+        let number = funcs.position(|&known| known == func && known != 0)?;
+        Some(KFUNC_BASE + number as u32)
     }
 
     /// Where the function begins whose address is `addr`, if helpers may call it.
     pub fn callback(&self, addr: u64) -> Option<u64> {
         match off::callbacks() {
-            true => self.callbacks.as_ref().map(|_| addr),
+            true => self.callbacks().map(|_| addr),
             false => self.callback_image(addr).map(|image| image.start),
         }
     }
 
     /// Whether timers may call functions of it.
     pub fn has_timers(&self) -> bool {
-        self.callbacks.as_ref().map_or(false, |all| all.timers)
+        self.callbacks().map_or(false, |all| all.timers)
     }
 
     /// The image of that function.
     pub fn callback_image(&self, addr: u64) -> Option<&ffi::moat_image> {
-        let callbacks = self.callbacks.as_ref()?;
+        let callbacks = self.callbacks()?;
         let images = self.gates.images();
         let n = images.iter().position(|image| image.start == addr)?;
         images.get(n).filter(|_| callbacks.has(n))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a run holds: records of ring buffers, given out and taken back, and what is left of
-//! them, of sockets, which `run/sockets.rs` gives out, and of locks (`run/locks.rs`).
+//! them, of sockets and connections, which `run/sockets.rs` and `run/conntrack.rs` give out, and
+//! of locks (`run/locks.rs`).
 //!
 //! The kernel's record is reserved when the program asks for one, so that order and room are
 //! what they are without us; the program fills in a copy in its slot, which goes to the ring

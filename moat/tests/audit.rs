@@ -3,6 +3,7 @@
 
 use moat_logic::helpers::audit::*;
 use moat_logic::helpers::contract::*;
+use moat_logic::helpers::grants::Kind;
 use moat_logic::helpers::table::*;
 use moat_logic::maps::types;
 use proptest::prelude::*;
@@ -13,6 +14,9 @@ const PKT: u64 = 0xffff_8880_0000_2000;
 const SOCKET: u64 = 0xffff_8880_0000_4000;
 /// As the program knows it.
 const NAME: u64 = 0x5000;
+/// The same of a connection, of either kind.
+const OBJECT: u64 = 0xffff_8880_0000_5000;
+const OBJECT_NAME: u64 = 0x6000;
 const FUNCTION: u64 = 0xffff_ffff_c000_0000;
 const MAP: u64 = 0xffff_8880_0000_3000;
 /// Writable memory of the test program, and read-only memory right after it.
@@ -48,6 +52,10 @@ impl Caller for Test {
     }
     fn socket(&self, name: u64, _back: bool) -> Option<u64> {
         (name == NAME).then_some(SOCKET)
+    }
+
+    fn object(&self, _kind: Kind, name: u64, _back: bool) -> Option<u64> {
+        (name == OBJECT_NAME).then_some(OBJECT)
     }
 
     fn callback(&self, addr: u64) -> Option<u64> {
@@ -134,6 +142,10 @@ fn model(c: &Contract, raw: &[u64; 5], map: &MapInfo) -> Option<Granted> {
                 out[i] = SOCKET;
                 raw[i] == NAME
             }
+            Arg::Object(_) | Arg::ObjectBack(_) => {
+                out[i] = OBJECT;
+                raw[i] == OBJECT_NAME
+            }
             // Not for the audit.
             Arg::Record | Arg::RecordSize | Arg::Lock | Arg::Timer => false,
         };
@@ -152,6 +164,7 @@ fn value() -> impl Strategy<Value = u64> {
         Just(RW + 2 * SIZE),
         Just(MAP),
         Just(NAME),
+        Just(OBJECT_NAME),
         Just(MAX_VAR_SIZ.into()),
         Just(u64::MAX)
     ];
@@ -179,7 +192,7 @@ fn map() -> impl Strategy<Value = MapInfo> {
 }
 
 fn any_contract() -> impl Strategy<Value = &'static Contract> {
-    let all: Vec<_> = all().collect();
+    let all: Vec<_> = all().chain(kfuncs()).collect();
     (0..all.len()).prop_map(move |i| all[i])
 }
 

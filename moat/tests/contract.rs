@@ -7,7 +7,7 @@ use moat_logic::prog_types::{ProgType, ROWS};
 
 #[test]
 fn numbers_rise_and_names_are_unique() {
-    let all: Vec<_> = all().collect();
+    let all: Vec<_> = all().chain(kfuncs()).collect();
     assert!(all.windows(2).all(|pair| pair[0].id < pair[1].id));
     let mut names: Vec<_> = all.iter().map(|c| c.name).collect();
     names.sort_unstable();
@@ -17,18 +17,28 @@ fn numbers_rise_and_names_are_unique() {
 
 #[test]
 fn every_contract_is_found_by_its_number() {
-    for c in all() {
+    for c in all().chain(kfuncs()) {
         assert_eq!(contract(c.id).unwrap().name, c.name);
     }
     for id in [0, 4, MAX_ID as u32, INTERNAL_BASE - 1, u32::MAX] {
         assert!(contract(id).is_none(), "{id}");
     }
     assert!(contract(INTERNAL_BASE + INTERNALS as u32).is_none());
+    assert!(contract(KFUNC_BASE + KFUNCS as u32).is_none());
+    for c in kfuncs() {
+        assert!(is_kfunc(c.id));
+        assert_eq!(kfunc(c.name).unwrap().id, c.id);
+    }
+    assert!(all().all(|c| !is_kfunc(c.id) && kfunc(c.name).is_none()));
+    assert_eq!(
+        kfunc("bpf_ct_set_nat_info").unwrap().id,
+        moat_logic::helpers::conntrack::SET_NAT_INFO
+    );
 }
 
 #[test]
 fn somebody_can_call_every_helper() {
-    for c in all() {
+    for c in all().chain(kfuncs()) {
         let can = |row: &ProgType| c.types.contains(row.number);
         assert!(ROWS.iter().any(can), "{}", c.name);
     }
@@ -36,7 +46,7 @@ fn somebody_can_call_every_helper() {
 
 #[test]
 fn sizes_and_memory_go_together() {
-    for c in all() {
+    for c in all().chain(kfuncs()) {
         let mut sized = [0; 5];
         for arg in c.args {
             if let Arg::Mem { size, .. } = arg {
@@ -56,7 +66,7 @@ fn sizes_and_memory_go_together() {
 
 #[test]
 fn keys_and_values_follow_their_map() {
-    for c in all() {
+    for c in all().chain(kfuncs()) {
         let mut map = false;
         for arg in c.args {
             match arg {
@@ -78,7 +88,7 @@ fn keys_and_values_follow_their_map() {
 
 #[test]
 fn arguments_have_no_gaps() {
-    for c in all() {
+    for c in all().chain(kfuncs()) {
         let used = c.args.iter().take_while(|a| **a != Arg::None).count();
         assert!(c.args[used..].iter().all(|a| *a == Arg::None), "{}", c.name);
         let plain = c.args.iter().all(|a| a.is_plain());
@@ -89,7 +99,7 @@ fn arguments_have_no_gaps() {
 
 #[test]
 fn what_is_reloaded_was_stored_first() {
-    for c in all() {
+    for c in all().chain(kfuncs()) {
         assert!(!c.effects.load_ctx || c.effects.store_ctx, "{}", c.name);
         if c.effects.store_ctx {
             assert_eq!(c.args[0], Arg::Ctx, "{}", c.name);
@@ -99,7 +109,7 @@ fn what_is_reloaded_was_stored_first() {
 
 #[test]
 fn a_bounced_argument_is_memory_and_fits() {
-    for c in all() {
+    for c in all().chain(kfuncs()) {
         if let Some(bounce) = c.bounce {
             assert!(bounce.bytes as usize <= BOUNCE_MAX, "{}", c.name);
             let access = match c.args[bounce.arg as usize] {

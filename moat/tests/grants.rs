@@ -234,3 +234,85 @@ proptest! {
         prop_assert_eq!(grants.held(), 0);
     }
 }
+
+/// What a run may do with three connections.
+#[derive(Clone, Debug)]
+enum Conn {
+    Get(u64),
+    New(u64),
+    Insert(u64, bool),
+    Put(u64),
+}
+
+fn conn() -> impl Strategy<Value = Conn> {
+    prop_oneof![
+        3 => (1..4_u64).prop_map(Conn::Get),
+        3 => (1..4_u64).prop_map(Conn::New),
+        3 => (1..4_u64, any::<bool>()).prop_map(|(conn, is)| Conn::Insert(conn, is)),
+        3 => (1..4_u64).prop_map(Conn::Put),
+    ]
+}
+
+proptest! {
+    /// A connection has one name from when it is made until its last reference is given back;
+    /// until it is inserted it has no references to give back.
+    #[test]
+    fn connections_are_counted(nr in 0..4_usize, steps in prop::collection::vec(conn(), 0..60)) {
+        let table = Table::new(nr);
+        let grants = table.grants();
+        // References, or a new one, and what it is called.
+        let mut kept = [(0_u64, false, 0_u64); 4];
+        for step in steps {
+            let held: u64 = kept.iter().map(|k| k.0 + u64::from(k.1)).sum();
+            let room = held < nr as u64;
+            prop_assert_eq!(grants.has_room(), room);
+            match step {
+                // The kernel finds none that is not inserted, and makes none twice.
+                Conn::Get(c) if room && !kept[c as usize].1 => {
+                    let held = grants.hold_conn(Kind::Conn, object(c << 8)).unwrap();
+                    let k = &mut kept[c as usize];
+                    prop_assert!(k.0 == 0 || k.2 == held.name());
+                    *k = (k.0 + 1, false, held.name());
+                    prop_assert_eq!(u64::from(held.times()), k.0);
+                }
+                Conn::New(c) if room && kept[c as usize].0 == 0 && !kept[c as usize].1 => {
+                    let held = grants.hold_conn(Kind::NewConn, object(c << 8)).unwrap();
+                    kept[c as usize] = (0, true, held.name());
+                    prop_assert_eq!(held.times(), 1);
+                }
+                Conn::Insert(c, is) => {
+                    let k = &mut kept[c as usize];
+                    let held = grants.inserted(object(c << 8), is);
+                    prop_assert_eq!(held.is_some(), k.1 && is);
+                    prop_assert!(held.map_or(true, |held| held.name() == k.2));
+                    if k.1 {
+                        *k = (u64::from(is), false, k.2);
+                    }
+                }
+                Conn::Put(c) => {
+                    let k = &mut kept[c as usize];
+                    let put = grants.put_conn(k.2);
+                    let other = kept.iter().position(|k| k.0 > 0 && k.2 == kept[c as usize].2);
+                    prop_assert_eq!(put.map(|held| held.object().addr() >> 8), other.map(|c| c as u64));
+                    if let Some(c) = other {
+                        kept[c].0 -= 1;
+                    }
+                }
+                _ => {}
+            }
+            for (c, k) in kept.iter().enumerate() {
+                let named = |kind| grants.find(kind, k.2).map(|held| held.object().addr());
+                let object = Some((c as u64) << 8);
+                prop_assert_eq!(k.0 > 0 && named(Kind::Conn) == object, k.0 > 0);
+                prop_assert_eq!(k.1 && named(Kind::NewConn) == object, k.1);
+                prop_assert_eq!(grants.socket(k.2), None);
+            }
+        }
+        let mut times = 0;
+        while let Some(held) = grants.release_any() {
+            times += u64::from(held.times());
+        }
+        prop_assert_eq!(times, kept.iter().map(|k| k.0 + u64::from(k.1)).sum::<u64>());
+        prop_assert_eq!(grants.held(), 0);
+    }
+}

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 #[path = "../kernel/program_memory.rs"]
 mod program_memory;
 
-use program_memory::{copy_in, first_u32, KernelCopy, Words};
+use program_memory::{copy_in, first_u32, Kept, KernelCopy, Words};
 
 const MAP: u64 = 0x1000;
 
@@ -114,6 +114,32 @@ proptest! {
         prop_assert!(theirs[at..end].iter().all(|b| *b == 0xa5));
         prop_assert_eq!(&theirs[..at], &was[..at]);
         prop_assert_eq!(&theirs[end..], &was[end..]);
+    }
+
+    /// What the kernel has of an argument that it looks at beyond the size it is told.
+    #[test]
+    fn a_kept_argument_has_zeros_behind_it(len in 0_u64..40, room in 0_usize..16) {
+        let mut theirs = pattern(64, 8);
+        let was = theirs.clone();
+        let caller = Caller::of(&mut theirs, types::ARRAY, 4);
+        let at = caller.base + room as u64;
+        let mut kept = Kept::<12>::new();
+        let memory = (len != 0).then(|| writable(at, len, &caller).unwrap());
+        let ours = kept.take(memory).get() as *mut u8;
+        let has = (len as usize).min(12);
+        // SAFETY: `kept` has so many, and stays where it is.
+        let ours = unsafe { core::slice::from_raw_parts_mut(ours, 12) };
+        prop_assert_eq!(&ours[..has], &was[room..room + has]);
+        prop_assert!(ours[has..].iter().all(|b| *b == 0));
+        ours.fill(0xa5);
+        if let Some(memory) = memory {
+            kept.give_back(readable(at, len, &caller).unwrap());
+            prop_assert_eq!(&theirs, &was);
+            kept.give_back(memory);
+        }
+        prop_assert!(theirs[room..room + has].iter().all(|b| *b == 0xa5));
+        prop_assert_eq!(&theirs[..room], &was[..room]);
+        prop_assert_eq!(&theirs[room + has..], &was[room + has..]);
     }
 
     #[test]

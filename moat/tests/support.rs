@@ -6,7 +6,7 @@
 use moat_logic::helpers::contract::*;
 use moat_logic::helpers::table::*;
 use moat_logic::maps::types::{self, MapTypes, NAMES};
-use moat_logic::prog_types::{self, Level, Verdict, OWN};
+use moat_logic::prog_types::{self, Level, Verdict, OWN, ROWS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -43,11 +43,12 @@ load is also refused for
 - a map with a `bpf_spin_lock` or a `bpf_timer` in its values that plain programs have used since it was made;
   and a plain program's load is, if isolated ones have
   ([0036](decisions/0036-locks-apart-from-their-values.md));
-- kfuncs, tail calls in functions that helpers call, and
+- kfuncs but those of the connection tracker, loads of other fields of a connection than
+  tuples, status, mark and timeout, and stores to it; tail calls in functions that helpers call, and
   loads through pointers to AF_XDP sockets, BTF objects (what `skc_to_tcp_sock` and its kin
   return), flow keys or maps;
-- records of ring buffers of more than 1 MiB, or more at once, sockets among them; samples of user
-  ring buffers that, once for each function which helpers call, take more than that;
+- records of ring buffers of more than 1 MiB, or more at once, sockets and connections among them;
+  samples of user ring buffers that, once for each function which helpers call, take more than that;
 - sleepable programs;
 - programs that replace a function (`freplace`) which takes anything but the context and then
   numbers, or returns more than 32 bits; and, with or without `strict`, those that are
@@ -137,6 +138,10 @@ What is isolated differs from a plain program in this:
   context, or another helper that takes one; a run has room for 16 that `get_listener_sock`
   returned, and is stopped if it needs more. The socket that the context had before
   `sk_assign` is nothing to it any more ([0038](decisions/0038-copies-of-sockets.md)).
+- Fields of a connection, an entry of the connection tracker, are what they were when the
+  program got it, or changed it. A second `bpf_ct_set_nat_info` of one kind for an entry is
+  answered as plainly (ENOMEM), without the kernel's warning
+  ([0043](decisions/0043-connections.md)).
 - `trace_printk`, `trace_vprintk` and `snprintf` take formats of at most 1,023 bytes (E2BIG).
   At level 2 they print strings (`%s`, `%pks`) and addresses of IP (`%pI4` and the like) from
   the program's own memory only, and no names of what lies at an address (`%pS`, `%ps`,
@@ -360,6 +365,13 @@ fn document() -> String {
     helper_table(&mut out, |c| c.id < INTERNAL_BASE);
     out.push_str("\n## Functions only the kernel puts into programs\n");
     helper_table(&mut out, |c| c.id >= INTERNAL_BASE);
+    out.push_str("\n## Kernel functions (kfuncs)\n\nAll others are refused.\n");
+    out.push_str("\n| function | programs |\n|---|---|\n");
+    for c in kfuncs() {
+        let types = ROWS.iter().filter(|row| c.types.contains(row.number));
+        let types: Vec<_> = types.map(|row| prog_type(row.number)).collect();
+        writeln!(out, "| {} | {} |", c.name, types.join(", ")).unwrap();
+    }
     out
 }
 

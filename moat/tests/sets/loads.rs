@@ -9,9 +9,9 @@ use crate::edge::given::Given;
 use crate::edge::lock::Locked;
 use crate::helpers::contract::{SCHED_CLS, SOCKET_FILTER, XDP};
 use crate::load::reason::{Failure, Reason, Subject, Tried};
-use crate::load::{self, calls::Calls};
+use crate::load::{self, calls::Calls, calls::Kfunc};
 use crate::plans::{Draft, Kind, KINDS};
-use crate::prog_types::{self, ProgType, OWN, SECCOMP};
+use crate::prog_types::{self, ProgType, OWN, SCHED_ACT, SECCOMP};
 use crate::setup::{Setup, Size};
 use crate::state::Listed;
 use crate::system::System;
@@ -169,7 +169,7 @@ const XDP_ADJUST_META: i32 = 54;
 #[test]
 fn what_calls_mean() {
     let flags = |insns: &[bpf_insn], ty| {
-        let calls = Calls::check(insns, row(ty)).expect("all have contracts");
+        let calls = Calls::check(insns, row(ty), |_| None).expect("all have contracts");
         (calls.local, calls.uncover)
     };
     assert_eq!(flags(&load_64(), XDP), (false, false));
@@ -182,7 +182,7 @@ fn what_calls_mean() {
 
 #[test]
 fn calls_without_a_contract_are_refused() {
-    let refused = |insns: &[bpf_insn], ty| match Calls::check(insns, row(ty)) {
+    let refused = |insns: &[bpf_insn], ty| match Calls::check(insns, row(ty), |_| None) {
         Err(Failure::Refused(reason)) => reason.insn,
         other => panic!("not refused: {}", other.is_ok()),
     };
@@ -192,4 +192,24 @@ fn calls_without_a_contract_are_refused() {
     // One that other types may call.
     assert_eq!(refused(&[call(0, SKB_STORE_BYTES)], XDP), Some(0));
     assert_eq!(refused(&[call(0, REDIRECT_NEIGH)], XDP), Some(0));
+    assert_eq!(refused(&[call(2, 1)], XDP), Some(0));
+}
+
+#[test]
+fn functions_of_the_kernel_are_known_by_name() {
+    let check = |name, ty| {
+        let kfunc = |_| Some(Kfunc { name, func: 0x1000 });
+        Calls::check(&[call(2, 1)], row(ty), kfunc)
+    };
+    let calls = check("bpf_xdp_ct_lookup", XDP).expect("has a contract");
+    assert!(calls.conns && calls.grants && !calls.local);
+    assert_eq!(calls.kfuncs[1], 0x1000);
+    assert_eq!(calls.kfuncs.iter().filter(|func| **func != 0).count(), 1);
+    let calls = check("bpf_ct_release", SCHED_CLS).expect("has a contract");
+    assert!(!calls.conns);
+    // The context of another type would be memory of the program's.
+    assert!(check("bpf_xdp_ct_lookup", SCHED_CLS).is_err());
+    assert!(check("bpf_skb_ct_lookup", XDP).is_err());
+    assert!(check("bpf_skb_ct_lookup", SCHED_ACT).is_err());
+    assert!(check("bpf_ct_nothing", XDP).is_err());
 }

@@ -37,6 +37,7 @@ pub const bpf_func_id_BPF_FUNC_map_lookup_elem: u32 = 1;
 pub const ENOMEM: u32 = 12;
 pub const BPF_JMP: u32 = 0x05;
 pub const BPF_CALL: u32 = 0x80;
+pub const BPF_PSEUDO_KFUNC_CALL: u32 = 2;
 pub const BPF_PSEUDO_FUNC: u32 = 4;
 
 /// What is known of a map for MOAT.
