@@ -209,8 +209,8 @@ pub struct Bounced<'d> {
     pub memory: Memory<'d>,
 }
 
-/// Audits one call.
-#[inline]
+/// Audits one call.  Inlined, as a call of it has much to pass and to return.
+#[inline(always)]
 pub fn audit<'d, C: Caller>(
     contract: &Contract,
     raw: &[Allegation; 5],

@@ -46,7 +46,8 @@ impl Run<'_> {
         Ok(self.value(site.look_up(map, at), Some(map)))
     }
 
-    /// Audits a helper call and makes it.
+    /// Audits a helper call and makes it.  Inlined where most calls come by.
+    #[inline(always)]
     pub(super) fn call(
         &self,
         site: Site<'_>,

@@ -20,13 +20,14 @@ use kernel::bindings;
 
 impl Run<'_> {
     /// A call of a function of the kernel's that is no helper.
+    #[inline(never)]
     pub(super) fn call_kfunc(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
         let contract = site.contract();
         match contract.args[0] {
             Arg::Ctx => self.ask_for_conn(site, contract, raw),
             Arg::Object(_) if contract.id == SET_NAT_INFO => self.set_nat_info(site, contract, raw),
             Arg::Object(kind) => self.change_conn(site, kind, raw),
-            _ => self.call(site, raw),
+            _ => self.call_apart(site, raw),
         }
     }
 
@@ -45,11 +46,10 @@ impl Run<'_> {
                 asked[size] = Allegation(0);
             }
         }
-        let checked = audit::audit(contract, &asked, self)?;
+        let mut args = self.audit_apart(contract, &asked)?;
         if !self.has_room() {
             return Err(not(Why::Holds));
         }
-        let mut args = Registers::from(checked.args);
         let [_, tuple, tuple_size, opts, opts_size] = asked;
         let theirs = match opts_size.0 {
             0 => None,
@@ -77,7 +77,7 @@ impl Run<'_> {
 
     /// A second time the kernel would warn of it, and answer this.
     fn set_nat_info(&self, site: Site<'_>, contract: &Contract, raw: &[Allegation; 5]) -> Called {
-        let _ = audit::audit(contract, raw, self)?;
+        self.audit_apart(contract, raw)?;
         let held = self
             .grants()
             .and_then(|grants| grants.find(Kind::NewConn, raw[0].0));
@@ -89,8 +89,23 @@ impl Run<'_> {
         }
     }
 
+    #[inline(never)]
+    fn call_apart(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
+        self.call(site, raw)
+    }
+
+    /// What the function is to be called with.
+    #[inline(never)]
+    fn audit_apart(
+        &self,
+        contract: &Contract,
+        raw: &[Allegation; 5],
+    ) -> Result<Registers, AuditError> {
+        Ok(Registers::from(audit::audit(contract, raw, self)?.args))
+    }
+
     fn change_conn(&self, site: Site<'_>, kind: Kind, raw: &[Allegation; 5]) -> Called {
-        let ret = self.call(site, raw)?;
+        let ret = self.call_apart(site, raw)?;
         // An entry that was inserted is none of these any more.
         let held = self.grants().and_then(|grants| grants.find(kind, raw[0].0));
         if let Some(held) = held {

@@ -277,9 +277,15 @@ static void by_many(int level)
 static void without_pages(int level)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
-	int inner = bpf_map_create(BPF_MAP_TYPE_PERCPU_HASH, "no_prealloc", 4, 8, 1, &opts);
-	int outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, inner);
-	int own = map_of_words(0), prog = visitor(&xdp, own, outer), late;
+	int inner, outer, own, prog, late;
+
+	/* Nobody is to be isolated yet, and so it has none. */
+	moat_set_level(0);
+	inner = bpf_map_create(BPF_MAP_TYPE_HASH, "no_prealloc", 4, 8, 1, &opts);
+	moat_set_level(level);
+	outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, inner);
+	own = map_of_words(0);
+	prog = visitor(&xdp, own, outer);
 
 	if (!level) {
 		ok(!put(outer, inner), "0: a map without pages of its own may go in");
