@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13,0 full=1 alone=machine timeout=900 */
+/* moat-test: kernel=test,preempt levels=2 cpus=4 keys=13 full=1,0 alone=machine timeout=900 */
 /*
  * More than a thousand programs of mixed types on live hooks at once, each with a
  * map of its own and some with shared ones, while others come, share, pin and go.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=product,preempt levels=2 cpus=4 alone=machine keys=13,0 full=1 timeout=600 */
+/* moat-test: kernel=product,preempt levels=2 cpus=4 alone=machine keys=13 full=1,0 timeout=600 */
 /*
  * Does anything stay behind of programs, keys and the module that have gone?
  *
