@@ -78,7 +78,7 @@ bool loot_is(struct run *run, const void *arg);
 
 /* The test: @attacks at level 2 and at level 0; returns what main() does. */
 int at_each_level(void (*attacks)(void));
-/* The same at these, of which 0 is the last. */
-int at_levels(const int *levels, void (*attacks)(void));
+/* The same at levels 2, 1 and 0. */
+int at_all_levels(void (*attacks)(void));
 
 #endif

@@ -7,6 +7,7 @@
 #include <bpf/btf.h>
 #include "calls.h"
 #include "locks.h"
+#include "timers.h"
 
 /* What an argument is to be */
 enum kind {
@@ -125,25 +126,6 @@ const char *helper_name(u32 row)
 	return helpers[row].name;
 }
 
-u64 any(u64 *rng)
-{
-	u64 z = *rng += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
-}
-
-u64 below(u64 *rng, u64 n)
-{
-	return any(rng) % n;
-}
-
-#define PICK(C, ...) ({ \
-		const s64 from_[] = { __VA_ARGS__ }; \
-		from_[below(&(C)->rng, ARRAY_SIZE(from_))]; \
-	})
-
 /* Where the addresses of the program's functions are loaded, to be put in in the end */
 static struct {
 	int at, n;
@@ -182,16 +164,16 @@ static void worst(struct calls *c, int reg)
 		E(LD_IMM64(reg, c->foreign[below(&c->rng, c->nr_foreign)]));
 		break;
 	case 2:
-		E(MOV_IMM(reg, PICK(c, 0, -1, 1, 8, 4096, -4096, 0x7fffffff, -0x7fffffff)));
+		E(MOV_IMM(reg, PICK(&c->rng, 0, -1, 1, 8, 4096, -4096, 0x7fffffff, -0x7fffffff)));
 		break;
 	case 3:
 		E(LD_IMM64(reg, any(&c->rng) >> below(&c->rng, 64)));
 		break;
 	case 4:
-		stack(reg, PICK(c, 0, 8, 64, -1, -4, -8, -504, -512, -520, -576, -4096, 4096, 65536));
+		stack(reg, PICK(&c->rng, 0, 8, 64, -1, -4, -8, -504, -512, -520, -576, -4096, 4096, 65536));
 		break;
 	case 5:
-		own(reg, PICK(c, -8, OWN_SIZE - 1, OWN_SIZE - 4, OWN_SIZE, 1 << 20, -4096, -1));
+		own(reg, PICK(&c->rng, -8, OWN_SIZE - 1, OWN_SIZE - 4, OWN_SIZE, 1 << 20, -4096, -1));
 		break;
 	case 6:
 		E(LD_MAP_FD(reg, c->map[below(&c->rng, MAPS)]));
@@ -202,13 +184,13 @@ static void worst(struct calls *c, int reg)
 		break;
 	case 9:
 		E(LDX(BPF_DW, reg, R7, HELD + 8 * below(&c->rng, NOTHING)),
-		  ALU64_IMM(BPF_ADD, reg, PICK(c, 0, 0, 1, 8, -8, -16, 24, 64, 4096)));
+		  ALU64_IMM(BPF_ADD, reg, PICK(&c->rng, 0, 0, 1, 8, -8, -16, 24, 64, 4096)));
 		break;
 	case 10:
 		function(c, reg);
 		break;
 	default:
-		E(MOV_REG(reg, R6), ALU64_IMM(BPF_ADD, reg, PICK(c, 0, 8, -8, 256)));
+		E(MOV_REG(reg, R6), ALU64_IMM(BPF_ADD, reg, PICK(&c->rng, 0, 8, -8, 256)));
 	}
 }
 
@@ -226,7 +208,7 @@ static void map_of(struct calls *c, int reg, enum map first, u32 n)
 /* In the value of an array with one entry, or of a hash, if one was found */
 static void in_value(struct calls *c, int reg, enum map array, int off)
 {
-	if (ONE_IN(&c->rng, 3))
+	if (one_in(&c->rng, 3))
 		E(LDX(BPF_DW, reg, R7, HELD + 8 * VALUE_HELD), ALU64_IMM(BPF_ADD, reg, off));
 	else
 		E(LD_MAP_VALUE(reg, c->map[array], off));
@@ -235,7 +217,7 @@ static void in_value(struct calls *c, int reg, enum map array, int off)
 /* May clobber R0 to R5 below @reg only by constants: arguments are made from the last on. */
 static void argument(struct calls *c, int reg, enum kind kind)
 {
-	if (kind != NO_ARG && c->worst && ONE_IN(&c->rng, c->worst)) {
+	if (kind != NO_ARG && c->worst && one_in(&c->rng, c->worst)) {
 		worst(c, reg);
 		return;
 	}
@@ -247,7 +229,7 @@ static void argument(struct calls *c, int reg, enum kind kind)
 		break;
 	case MEM:
 	case ITEM:
-		if (ONE_IN(&c->rng, 2))
+		if (one_in(&c->rng, 2))
 			stack(reg, -256);
 		else
 			own(reg, SCRATCH + 8 * below(&c->rng, 64));
@@ -256,13 +238,13 @@ static void argument(struct calls *c, int reg, enum kind kind)
 		stack(reg, -8 * (1 + below(&c->rng, 4)));
 		break;
 	case SIZE:
-		E(MOV_IMM(reg, PICK(c, 1, 4, 8, 12, 16, 20, 24, 28, 32, 40, 64)));
+		E(MOV_IMM(reg, PICK(&c->rng, 1, 4, 8, 12, 16, 20, 24, 28, 32, 40, 64)));
 		break;
 	case NUM:
-		E(MOV_IMM(reg, PICK(c, 0, 0, 1, 2, 3, 4, 14, 20, 64, 1000, -4)));
+		E(MOV_IMM(reg, PICK(&c->rng, 0, 0, 1, 2, 3, 4, 14, 20, 64, 1000, -4)));
 		break;
 	case FLAGS:
-		E(MOV_IMM(reg, ONE_IN(&c->rng, 3) ? PICK(c, 1, 2, 4, 8, 16) : 0));
+		E(MOV_IMM(reg, one_in(&c->rng, 3) ? PICK(&c->rng, 1, 2, 4, 8, 16) : 0));
 		break;
 	case NETNS:
 		E(MOV_IMM(reg, -1));
@@ -277,10 +259,10 @@ static void argument(struct calls *c, int reg, enum kind kind)
 		own(reg, FORMAT);
 		break;
 	case KEYS:
-		if (ONE_IN(&c->rng, 10))
+		if (one_in(&c->rng, 10))
 			held(c, reg, MAP_HELD);
-		else if (ONE_IN(&c->rng, 8))
-			E(LD_MAP_FD(reg, c->map[PICK(c, DEVMAP, XSKMAP, SOCKMAP, SOCKHASH)]));
+		else if (one_in(&c->rng, 8))
+			E(LD_MAP_FD(reg, c->map[PICK(&c->rng, DEVMAP, XSKMAP, SOCKMAP, SOCKHASH)]));
 		else
 			map_of(c, reg, ARRAY, TIMED_HASH - ARRAY + 1);
 		break;
@@ -321,10 +303,10 @@ static void argument(struct calls *c, int reg, enum kind kind)
 		in_value(c, reg, LOCKED_ARRAY, LOCK_AT);
 		break;
 	case TIMER:
-		in_value(c, reg, TIMED_ARRAY, 32);
+		in_value(c, reg, TIMED_ARRAY, TIMER_AT);
 		break;
 	case DYNPTR:
-		stack(reg, ONE_IN(&c->rng, 4) ? -320 : -304);
+		stack(reg, one_in(&c->rng, 4) ? -320 : -304);
 		break;
 	case OWN:
 		own(reg, SCRATCH + 8 * below(&c->rng, 64));
@@ -339,7 +321,7 @@ static void argument(struct calls *c, int reg, enum kind kind)
 		map_of(c, reg, CGROUP_STORAGE, 1);
 		break;
 	case CREATE:
-		E(MOV_IMM(reg, ONE_IN(&c->rng, 4) ? 0 : BPF_SK_STORAGE_GET_F_CREATE));
+		E(MOV_IMM(reg, one_in(&c->rng, 4) ? 0 : BPF_SK_STORAGE_GET_F_CREATE));
 		break;
 	case FUNC:
 		function(c, reg);
@@ -445,7 +427,7 @@ void calls_random(struct calls *c, const struct prog_type *t, int own_map, const
 	u32 n = 1 + below(&c->rng, 10), row;
 
 	begin_calls(own_map);
-	if (ONE_IN(&c->rng, 4)) {
+	if (one_in(&c->rng, 4)) {
 		E(ST(BPF_W, R10, -8, 0), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -8),
 		  LD_MAP_FD(R1, c->map[OUTER]), CALL(map_lookup_elem),
 		  STX(BPF_DW, R7, R0, HELD + 8 * MAP_HELD));
@@ -454,10 +436,10 @@ void calls_random(struct calls *c, const struct prog_type *t, int own_map, const
 		do
 			row = below(&c->rng, nr_helpers);
 		while (!may[row]);
-		if (!ONE_IN(&c->rng, 6))
+		if (!one_in(&c->rng, 6))
 			before(c, row);
 		call(c, row);
-		if (!ONE_IN(&c->rng, 6))
+		if (!one_in(&c->rng, 6))
 			after(c, row);
 	}
 	end_calls(c, t);

@@ -7,6 +7,7 @@
 #define CALLS_H
 
 #include "build.h"
+#include "rng.h"
 
 /* In the value of the map that a program has for itself, in bytes */
 #define OWN_SIZE	8192
@@ -45,9 +46,5 @@ int calls_load(const struct prog_type *t);
 
 /* What was built, for people */
 void calls_tell(void);
-
-u64 any(u64 *rng);
-u64 below(u64 *rng, u64 n);
-#define ONE_IN(RNG, N) (!below(RNG, N))
 
 #endif

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "classic.h"
+#include "rng.h"
 
-/* splitmix64 */
 u32 classic_rand(u64 *seed)
 {
-	u64 z = *seed += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (z ^ z >> 31) >> 16;
+	return any(seed) >> 16;
 }
 
-static u32 below(u64 *seed, u32 n)
+static u32 smaller(u64 *seed, u32 n)
 {
 	return classic_rand(seed) % n;
 }
@@ -31,9 +27,9 @@ static u32 number(u64 *seed)
 		0x7fffffff, 0x80000000, 0x80000001, 0xfffffffe, 0xffffffff,
 	};
 
-	switch (below(seed, 3)) {
-	case 0: return edges[below(seed, ARRAY_SIZE(edges))];
-	case 1: return below(seed, 256);
+	switch (smaller(seed, 3)) {
+	case 0: return edges[smaller(seed, ARRAY_SIZE(edges))];
+	case 1: return smaller(seed, 256);
 	default: return classic_rand(seed);
 	}
 }
@@ -41,12 +37,12 @@ static u32 number(u64 *seed)
 /* Where to load from: mostly where something is, and around where that ends */
 static u32 offset(u64 *seed, u32 len)
 {
-	switch (below(seed, 16)) {
-	case 0: return len - 6 + below(seed, 12);
-	case 1: return SKF_NET_OFF + below(seed, len + 8);
-	case 2: return SKF_LL_OFF + below(seed, len + 8);
+	switch (smaller(seed, 16)) {
+	case 0: return len - 6 + smaller(seed, 12);
+	case 1: return SKF_NET_OFF + smaller(seed, len + 8);
+	case 2: return SKF_LL_OFF + smaller(seed, len + 8);
 	case 3: return number(seed);
-	default: return below(seed, len);
+	default: return smaller(seed, len);
 	}
 }
 
@@ -56,7 +52,7 @@ static u32 extension(u64 *seed)
 	u32 off;
 
 	do {
-		off = 4 * below(seed, SKF_AD_MAX / 4);
+		off = 4 * smaller(seed, SKF_AD_MAX / 4);
 	} while (off == SKF_AD_RANDOM);
 	return SKF_AD_OFF + off;
 }
@@ -64,9 +60,9 @@ static u32 extension(u64 *seed)
 static struct sock_filter load(u64 *seed, u32 len)
 {
 	static const u16 sizes[] = { BPF_B, BPF_H, BPF_W };
-	u16 size = sizes[below(seed, 3)];
+	u16 size = sizes[smaller(seed, 3)];
 
-	switch (below(seed, 8)) {
+	switch (smaller(seed, 8)) {
 	case 0: return C(BPF_LD | size | BPF_IND, number(seed));
 	case 1: return C(BPF_LD | size | BPF_IND, offset(seed, len));
 	case 2: return C(BPF_LDX | BPF_B | BPF_MSH, offset(seed, len));
@@ -84,10 +80,10 @@ static struct sock_filter load(u64 *seed, u32 len)
 
 static struct sock_filter load_data(u64 *seed)
 {
-	switch (below(seed, 8)) {
+	switch (smaller(seed, 8)) {
 	case 0: return C(BPF_LD | BPF_W | BPF_LEN, 0);
 	case 1: return C(BPF_LDX | BPF_W | BPF_LEN, 0);
-	default: return C(BPF_LD | BPF_W | BPF_ABS, 4 * below(seed, 16));
+	default: return C(BPF_LD | BPF_W | BPF_ABS, 4 * smaller(seed, 16));
 	}
 }
 
@@ -97,12 +93,12 @@ static struct sock_filter arithmetic(u64 *seed, bool seccomp)
 		BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_AND, BPF_OR, BPF_XOR, BPF_LSH, BPF_RSH,
 		BPF_NEG, BPF_MOD,
 	};
-	u16 op = ops[below(seed, ARRAY_SIZE(ops) - seccomp)];
+	u16 op = ops[smaller(seed, ARRAY_SIZE(ops) - seccomp)];
 	u32 k = number(seed);
 
 	if (op == BPF_NEG)
 		return C(BPF_ALU | op, 0);
-	if (below(seed, 2))
+	if (smaller(seed, 2))
 		return C(BPF_ALU | op | BPF_X, 0);
 	if (op == BPF_LSH || op == BPF_RSH)
 		k %= 32;
@@ -115,19 +111,19 @@ static struct sock_filter arithmetic(u64 *seed, bool seccomp)
 static struct sock_filter jump(u64 *seed, u32 left)
 {
 	static const u16 ops[] = { BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET };
-	u16 code = BPF_JMP | ops[below(seed, 4)] | (below(seed, 2) ? BPF_X : BPF_K);
+	u16 code = BPF_JMP | ops[smaller(seed, 4)] | (smaller(seed, 2) ? BPF_X : BPF_K);
 	u32 most = left < 255 ? left : 255;
 
-	if (!below(seed, 5))
-		return C(BPF_JMP | BPF_JA, below(seed, left + 1));
-	return CJ(code, number(seed), below(seed, most + 1), below(seed, most + 1));
+	if (!smaller(seed, 5))
+		return C(BPF_JMP | BPF_JA, smaller(seed, left + 1));
+	return CJ(code, number(seed), smaller(seed, most + 1), smaller(seed, most + 1));
 }
 
 static struct sock_filter move(u64 *seed)
 {
-	u32 cell = below(seed, CELLS);
+	u32 cell = smaller(seed, CELLS);
 
-	switch (below(seed, 8)) {
+	switch (smaller(seed, 8)) {
 	case 0: return C(BPF_ST, cell);
 	case 1: return C(BPF_STX, cell);
 	case 2: return C(BPF_LD | BPF_MEM, cell);
@@ -145,19 +141,19 @@ void classic_random(struct classic *c, u64 *seed, u32 body, u32 len, bool seccom
 
 	/* All of the cells: jumps are not to go past the only store to one. */
 	for (cell = 0; cell < CELLS; cell++) {
-		if (below(seed, 2))
+		if (smaller(seed, 2))
 			classic_add(c, C(BPF_LD | BPF_IMM, number(seed)));
-		classic_add(c, C(below(seed, 2) ? BPF_ST : BPF_STX, cell));
+		classic_add(c, C(smaller(seed, 2) ? BPF_ST : BPF_STX, cell));
 	}
 	for (end = c->n + body; c->n < end; ) {
 		u32 left = end - c->n - 1;
 
-		if (!seccomp && !below(seed, 40)) {
-			classic_add(c, below(seed, 2) ? C(BPF_RET | BPF_A, 0) :
+		if (!seccomp && !smaller(seed, 40)) {
+			classic_add(c, smaller(seed, 2) ? C(BPF_RET | BPF_A, 0) :
 							C(BPF_RET | BPF_K, number(seed)));
 			continue;
 		}
-		switch (below(seed, 8)) {
+		switch (smaller(seed, 8)) {
 		case 0:
 		case 1:
 		case 2:

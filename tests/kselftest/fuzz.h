@@ -12,6 +12,7 @@
 
 #include "moat_test.h"
 #include "fuzz_shape.h"
+#include "rng.h"
 
 #define STEPS	12
 #define SEEN	128	/* bytes that a program shows of the packet after each step */
@@ -53,9 +54,6 @@ struct player {
 };
 
 /* Random numbers */
-u64 any(u64 *rng);
-s64 below(u64 *rng, u64 n);
-bool one_in(u64 *rng, u32 n);
 u64 seed_of(u64 seed, u64 worker, u64 n);
 
 /* fuzz_programs.c: @writes, into the packet directly; @scripts, one or SCRIPTS. */

@@ -14,36 +14,12 @@
 
 int ifindexes[16], nr_ifindexes;
 
-u64 any(u64 *rng)
-{
-	u64 z = *rng += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
-}
-
-s64 below(u64 *rng, u64 n)
-{
-	return n ? (s64)(any(rng) % n) : 0;
-}
-
-bool one_in(u64 *rng, u32 n)
-{
-	return !below(rng, n);
-}
-
 u64 seed_of(u64 seed, u64 worker, u64 n)
 {
 	u64 rng = seed ^ worker << 56 ^ n << 8;
 
 	return any(&rng);
 }
-
-#define PICK(RNG, ...) ({ \
-		const s64 from_[] = { __VA_ARGS__ }; \
-		from_[below(RNG, ARRAY_SIZE(from_))]; \
-	})
 
 /* What is known of the packet, more or less. */
 struct guess {

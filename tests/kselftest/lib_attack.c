@@ -194,7 +194,7 @@ bool loot_is(struct run *run, const void *arg)
 	return loot_at(0) == *(const u64 *)arg;
 }
 
-int at_levels(const int *levels, void (*attacks)(void))
+static int at_levels(const int *levels, void (*attacks)(void))
 {
 	if (!test_kernel())
 		skip_all("needs the test kernel");
@@ -218,6 +218,13 @@ int at_levels(const int *levels, void (*attacks)(void))
 int at_each_level(void (*attacks)(void))
 {
 	static const int levels[] = { 2, 0 };
+
+	return at_levels(levels, attacks);
+}
+
+int at_all_levels(void (*attacks)(void))
+{
+	static const int levels[] = { 2, 1, 0 };
 
 	return at_levels(levels, attacks);
 }

@@ -640,6 +640,22 @@ s64 read_number(const char *path)
 	return n > 0 ? strtoll(text, NULL, 0) : -1;
 }
 
+s64 free_kb(void)
+{
+	char line[128];
+	s64 kb = 0;
+	FILE *f;
+
+	write_file("/proc/sys/vm/drop_caches", "3");
+	f = fopen("/proc/meminfo", "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemFree: %ld", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb;
+}
+
 bool command_fails(const char *command, const char *saying)
 {
 	char line[512], said[256] = "";

@@ -7,24 +7,27 @@
 #include "build.h"
 #include "locks.h"
 
-/* What struct locked is, without which the kernel sees no lock in it. */
-static int describe(u32 *key, u32 *value)
+int locked_type(struct btf *btf, int u32_id, int u64_id)
 {
-	struct btf *btf = btf__new_empty();
-	int u32_id, u64_id, lock;
+	int lock = btf__add_struct(btf, "bpf_spin_lock", 4), value;
 
-	if (!btf)
-		bail("BTF: %s", strerror(errno));
-	u32_id = btf__add_int(btf, "unsigned int", 4, 0);
-	u64_id = btf__add_int(btf, "unsigned long", 8, 0);
-	lock = btf__add_struct(btf, "bpf_spin_lock", 4);
 	btf__add_field(btf, "val", u32_id, 0, 0);
-	*key = u32_id;
-	*value = btf__add_struct(btf, "locked", sizeof(struct locked));
+	value = btf__add_struct(btf, "locked", sizeof(struct locked));
 	btf__add_field(btf, "a", u64_id, 8 * offsetof(struct locked, a), 0);
 	btf__add_field(btf, "b", u64_id, 8 * offsetof(struct locked, b), 0);
 	btf__add_field(btf, "lock", lock, 8 * offsetof(struct locked, lock), 0);
 	btf__add_field(btf, "c", u32_id, 8 * offsetof(struct locked, c), 0);
+	return value;
+}
+
+static int describe(u32 *key, u32 *value)
+{
+	struct btf *btf = btf__new_empty();
+
+	if (!btf)
+		bail("BTF: %s", strerror(errno));
+	*key = btf__add_int(btf, "unsigned int", 4, 0);
+	*value = locked_type(btf, *key, btf__add_int(btf, "unsigned long", 8, 0));
 	return btf_load(btf);
 }
 

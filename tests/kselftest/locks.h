@@ -13,6 +13,10 @@ struct locked {
 
 #define LOCK_AT ((s16)offsetof(struct locked, lock))
 
+struct btf;
+
+/* What struct locked is, without which the kernel sees no lock in it; of these integers */
+int locked_type(struct btf *btf, int u32_id, int u64_id);
 /* Of type hash or array, with keys of 4 bytes; ends the test if there is none. */
 int locked_map(enum bpf_map_type type, u32 entries, u32 flags);
 /* As user space does, with BPF_F_LOCK */

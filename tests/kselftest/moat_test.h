@@ -223,6 +223,7 @@ void bail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 void pin_to_cpu(int cpu);
 int write_file(const char *path, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 s64 read_number(const char *path);
+s64 free_kb(void);	/* of memory, without what can be had again */
 /* The shell command fails, and the first line it prints has @saying. */
 bool command_fails(const char *command, const char *saying);
 u64 now_ns(void);

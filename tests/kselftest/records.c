@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +31,17 @@ void ring_close(const struct ring *ring)
 	munmap((void *)ring->consumer, PAGE);
 	munmap((void *)ring->producer, PAGE + 2 * ring->size);
 	close(ring->map);
+}
+
+int ring_in_map(const struct ring *ring)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = ring->map);
+	int outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "outer", 4, 4, 2, &opts);
+	u32 one = 1;
+
+	if (outer < 0 || map_update(outer, &one, &ring->map))
+		bail("map of rings: %s", strerror(errno));
+	return outer;
 }
 
 u32 ring_header(const struct ring *ring, u64 pos)

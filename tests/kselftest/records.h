@@ -20,6 +20,8 @@ struct ring {
 /* Ends the test if there is none. */
 struct ring ring_open(u32 size);
 void ring_close(const struct ring *ring);
+/* A map of maps with it at 1; ends the test if there is none. */
+int ring_in_map(const struct ring *ring);
 /* The first word of the header at position @pos, and what follows it. */
 u32 ring_header(const struct ring *ring, u64 pos);
 u64 ring_word(const struct ring *ring, u64 pos);

@@ -17,23 +17,13 @@
 int describe_storage(u32 key, u32 value, bool lock, u32 *key_id, u32 *value_id)
 {
 	struct btf *btf = btf__new_empty();
-	int word, number, byte, locked;
+	int word, number, byte;
 
 	word = btf__add_int(btf, "unsigned int", 4, 0);
 	number = btf__add_int(btf, "unsigned long", 8, 0);
 	byte = btf__add_int(btf, "unsigned char", 1, 0);
 	*key_id = key == 4 ? word : number;
-	if (!lock) {
-		*value_id = btf__add_array(btf, word, byte, value);
-		return btf_load(btf);
-	}
-	locked = btf__add_struct(btf, "bpf_spin_lock", 4);
-	btf__add_field(btf, "val", word, 0, 0);
-	*value_id = btf__add_struct(btf, "locked", sizeof(struct locked));
-	btf__add_field(btf, "a", number, 8 * offsetof(struct locked, a), 0);
-	btf__add_field(btf, "b", number, 8 * offsetof(struct locked, b), 0);
-	btf__add_field(btf, "lock", locked, 8 * offsetof(struct locked, lock), 0);
-	btf__add_field(btf, "c", word, 8 * offsetof(struct locked, c), 0);
+	*value_id = lock ? locked_type(btf, word, number) : btf__add_array(btf, word, byte, value);
 	return btf_load(btf);
 }
 

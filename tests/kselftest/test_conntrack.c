@@ -318,21 +318,9 @@ static void each(void)
 	refused();
 }
 
-static void levels(void)
-{
-	each();
-	if (level != 2)
-		return;
-	level = 1;
-	moat_set_level(level);
-	each();
-	level = 2;
-	moat_set_level(level);
-}
-
 int main(void)
 {
 	if (!conn_init())
 		skip_all("this kernel has no BTF, or no connection tracker");
-	return at_each_level(levels);
+	return at_all_levels(each);
 }

@@ -50,22 +50,6 @@ static void short_of_memory(enum bpf_map_type type)
 	close(map);
 }
 
-static s64 free_kb(void)
-{
-	char line[128];
-	s64 kb = 0;
-	FILE *f;
-
-	write_file("/proc/sys/vm/drop_caches", "3");
-	f = fopen("/proc/meminfo", "r");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemFree: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb;
-}
-
 /* 5 MB a life; nothing of it stays. */
 static void lives(enum bpf_map_type type)
 {

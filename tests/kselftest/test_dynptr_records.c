@@ -229,15 +229,8 @@ static void as_memory(void)
 static void in_a_map(void)
 {
 	struct ring ring = ring_open(RING);
-	union bpf_attr attr = {
-		.map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS, .key_size = 4, .value_size = 4,
-		.max_entries = 2, .inner_map_fd = ring.map,
-	};
-	int outer = syscall(321 /* bpf */, BPF_MAP_CREATE, &attr, sizeof(attr)), fd;
-	u32 one = 1;
+	int outer = ring_in_map(&ring), fd;
 
-	if (outer < 0 || map_update(outer, &one, &ring.map))
-		bail("map of rings: %s", strerror(errno));
 	asks_begin();
 	E(ST(BPF_W, R10, -20, 1), LD_MAP_FD(R1, outer), ADDRESS(R2, R10, -20), CALL(map_lookup_elem),
 	  JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 5), EXIT(), MOV_REG(R1, R0), ASK(R2, 0),

@@ -30,8 +30,7 @@
 #include "locks.h"
 #include "sockets.h"
 #include "storages.h"
-
-int timed_map(enum bpf_map_type type, u32 entries, u32 flags, bool locks);
+#include "timers.h"
 
 #define WORKERS	4
 #define COUNT	250
@@ -44,7 +43,7 @@ static const struct prog_type *const types[] = { &xdp, &sched_cls, &socket_filte
 struct shared {
 	bool may[TYPES][MOST_HELPERS];
 	u64 back[MOST_HELPERS];		/* how often each helper came back */
-	u64 loaded, refused, stopped, ran, at;
+	u64 loaded, refused, ran;
 };
 static struct shared *shared;
 
@@ -190,7 +189,6 @@ static void one(int worker, u64 n, int own)
 		calls_tell();
 		fflush(stdout);
 	}
-	__atomic_store_n(&shared->at, (u64)worker << 32 | n, __ATOMIC_RELAXED);
 	fd = calls_load(types[t]);
 	if (fd < 0) {
 		__atomic_add_fetch(&shared->refused, 1, __ATOMIC_RELAXED);
@@ -198,7 +196,7 @@ static void one(int worker, u64 n, int own)
 	}
 	__atomic_add_fetch(&shared->loaded, 1, __ATOMIC_RELAXED);
 	slot = below(&calls.rng, 8);
-	if (ONE_IN(&calls.rng, 4))
+	if (one_in(&calls.rng, 4))
 		map_update(calls.map[PROGS], &slot, &fd);
 	for (i = 0; i < 2; i++) {
 		run.retval = 0;
@@ -223,7 +221,7 @@ static void work(int worker, u64 seed, u64 count)
 		calls.rng = seed ^ (u64)worker << 56 ^ n << 8;
 		any(&calls.rng);
 		/* A third of them as it should be: what is right has to get through. */
-		calls.worst = ONE_IN(&calls.rng, 3) ? 0 : 4 + below(&calls.rng, 30);
+		calls.worst = one_in(&calls.rng, 3) ? 0 : 4 + below(&calls.rng, 30);
 		snprintf(name, sizeof(name), "fuzz%d_%lu", worker, n);
 		prctl(PR_SET_NAME, name);
 		one(worker, n, own);
@@ -260,7 +258,8 @@ static void nothing_stays(void)
 {
 	struct ring_buffer *ring = ring_buffer__new(calls.map[RING], on_record, NULL, NULL);
 	u64 *pos, value[8] = {};
-	u32 i, zero = 0, slots = 8;
+	u32 i, zero = 0, slots = 8, key, free, there;
+	struct locked found;
 	int left = 0;
 
 	for (i = 0; i < slots; i++)
@@ -284,9 +283,10 @@ static void nothing_stays(void)
 	left = socket_references(&ends);
 	ok(left == 1, "no reference on the socket is held: %d", left);
 	ok(locked_update(calls.map[LOCKED_ARRAY], 0, 1, 2), "the lock of the array is free");
-	for (i = 0; i < 4; i++)
-		locked_update(calls.map[LOCKED_HASH], i, 1, 2);
-	ok(true, "and so are those of the hash");
+	for (i = free = there = 0; !bpf_map_get_next_key(calls.map[LOCKED_HASH], i ? &key : NULL, &key);
+	     i = 1, there++)
+		free += locked_lookup(calls.map[LOCKED_HASH], key, &found);
+	ok(there && free == there, "and so are those of the hash: %u of %u", free, there);
 }
 
 int main(int argc, char **argv)

@@ -7,7 +7,6 @@
  * all of it, what the programs returned and what woke the consumer must be the same, byte
  * by byte.
  */
-#include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -255,15 +254,8 @@ static void refused(void)
 static void in_a_map(void)
 {
 	struct ring ring = ring_open(RING);
-	union bpf_attr attr = {
-		.map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS, .key_size = 4, .value_size = 4,
-		.max_entries = 2, .inner_map_fd = ring.map,
-	};
-	int outer = syscall(321 /* bpf */, BPF_MAP_CREATE, &attr, sizeof(attr)), fd;
-	u32 one = 1;
+	int outer = ring_in_map(&ring), fd;
 
-	if (outer < 0 || map_update(outer, &one, &ring.map))
-		bail("map of rings: %s", strerror(errno));
 	E(ST(BPF_W, R10, -4, 1), LD_MAP_FD(R1, outer), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -4),
 	  CALL(map_lookup_elem), JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 5), EXIT(),
 	  MOV_REG(R1, R0), MOV_IMM(R2, 40), MOV_IMM(R3, 0), CALL(ringbuf_reserve),

@@ -151,22 +151,6 @@ static void sockets(void)
 	close(map);
 }
 
-static s64 free_kb(void)
-{
-	char line[128];
-	s64 kb = 0;
-	FILE *f;
-
-	write_file("/proc/sys/vm/drop_caches", "3");
-	f = fopen("/proc/meminfo", "r");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemFree: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb;
-}
-
 /* 4 MB a life in values of sockets, some of which are closed after the map */
 static void lives(void)
 {

@@ -367,10 +367,10 @@ static void locked(void)
 	begin_function(1);
 	/* Of the value that it is told of the verifier lets it take no lock. */
 	E(CALL(map_lookup_elem), JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 0), EXIT(),
-	  MOV_REG(R7, R0), MOV_REG(R1, R7), ALU64_IMM(BPF_ADD, R1, LOCK_AT), CALL(spin_lock),
+	  MOV_REG(R7, R0), MOV_REG(R1, R7), ALU64_IMM(BPF_ADD, R1, TIMED_LOCK_AT), CALL(spin_lock),
 	  LDX(BPF_DW, R8, R7, FIRED_AT), ALU64_IMM(BPF_ADD, R8, 1), STX(BPF_DW, R7, R8, FIRED_AT),
 	  STX(BPF_DW, R7, R8, KEY_AT), LDX(BPF_DW, R9, R7, AGAIN_AT),
-	  MOV_REG(R1, R7), ALU64_IMM(BPF_ADD, R1, LOCK_AT), CALL(spin_unlock),
+	  MOV_REG(R1, R7), ALU64_IMM(BPF_ADD, R1, TIMED_LOCK_AT), CALL(spin_unlock),
 	  JMP_REG(BPF_JGE, R8, R9, 5), TIMER(R7), MOV_IMM(R2, 1000), MOV_IMM(R3, 0),
 	  CALL(timer_start), MOV_IMM(R0, 0), EXIT());
 	fd = prog_load(t->type, "locks", insns, cnt);

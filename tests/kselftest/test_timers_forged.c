@@ -305,10 +305,10 @@ static void what_is_called(void)
 	CALLED("it keeps a record", "came to its end with 1", 1, LD_MAP_FD(R1, ring), MOV_IMM(R2, 8),
 	       MOV_IMM(R3, 0), CALL(ringbuf_reserve));
 	locks = timed_map(BPF_MAP_TYPE_ARRAY, 1, 0, true);
-	CALLED("it keeps a lock", "came to its end with 1", 1, LD_MAP_VALUE(R1, locks, LOCK_AT),
+	CALLED("it keeps a lock", "came to its end with 1", 1, LD_MAP_VALUE(R1, locks, TIMED_LOCK_AT),
 	       CALL(spin_lock));
 	CALLED("a timer is started with a lock held", "timer_start called with a lock held", 1,
-	       LD_MAP_VALUE(R1, locks, LOCK_AT), CALL(spin_lock), START(map));
+	       LD_MAP_VALUE(R1, locks, TIMED_LOCK_AT), CALL(spin_lock), START(map));
 	CALLED("it has the kernel read for it", "helper map_update_elem argument 3", 0,
 	       ST(BPF_W, R10, -4, 0), LD_MAP_FD(R1, loot), MOV_REG(R2, R10),
 	       ALU64_IMM(BPF_ADD, R2, -4), LD_IMM64(R3, data), MOV_IMM(R4, 0),
@@ -503,7 +503,7 @@ static void too_deep(void)
 	end(what);
 }
 
-static void at_this_level(void)
+static void attacks(void)
 {
 	canary_reset();
 	data = target("data");
@@ -520,17 +520,7 @@ static void at_this_level(void)
 	too_deep();
 }
 
-static void attacks(void)
-{
-	at_this_level();
-	if (!level)
-		return;
-	level = 1;
-	moat_set_level(1);
-	at_this_level();
-}
-
 int main(void)
 {
-	return at_each_level(attacks);
+	return at_all_levels(attacks);
 }

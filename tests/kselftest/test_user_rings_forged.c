@@ -190,7 +190,5 @@ static void attacks(void)
 
 int main(void)
 {
-	static const int levels[] = { 2, 1, 0 };
-
-	return at_levels(levels, attacks);
+	return at_all_levels(attacks);
 }

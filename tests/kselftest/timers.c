@@ -28,7 +28,7 @@ static int describe(u32 *key, u32 *value, bool locks)
 	btf__add_field(btf, "again", u64_id, 8 * AGAIN_AT, 0);
 	btf__add_field(btf, "got", u64_id, 8 * GOT_AT, 0);
 	btf__add_field(btf, "timer", timer, 8 * TIMER_AT, 0);
-	btf__add_field(btf, "lock", locks ? lock : u32_id, 8 * LOCK_AT, 0);
+	btf__add_field(btf, "lock", locks ? lock : u32_id, 8 * TIMED_LOCK_AT, 0);
 	btf__add_field(btf, "pad", u32_id, 8 * offsetof(struct timed, pad), 0);
 	return btf_load(btf);
 }

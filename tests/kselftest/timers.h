@@ -20,7 +20,7 @@ struct timed {
 #define AGAIN_AT ((s16)offsetof(struct timed, again))
 #define GOT_AT ((s16)offsetof(struct timed, got))
 #define TIMER_AT ((s16)offsetof(struct timed, timer))
-#define LOCK_AT ((s16)offsetof(struct timed, lock))
+#define TIMED_LOCK_AT ((s16)offsetof(struct timed, lock))
 
 /* With keys of 4 bytes; -1 with errno if there is none. */
 int timed_map(enum bpf_map_type type, u32 entries, u32 flags, bool locks);
