@@ -249,11 +249,6 @@ impl Program {
         old & bindings::MOAT_DOM_DEAD == 0
     }
 
-    /// The same.  True if that is to be logged now, and it may be.
-    pub fn kill_and_tell(&self) -> bool {
-        self.kill() && self.by.may_log()
-    }
-
     /// The maps it was loaded with.
     #[inline(always)]
     pub fn own_maps(&self) -> &[UsedMap] {

@@ -82,13 +82,17 @@ impl fmt::Display for At<'_> {
     }
 }
 
-fn count(program: &Program) -> bool {
-    moat_violations.fetch_add(1, Ordering::Relaxed);
-    program.kill_and_tell()
-}
-
-fn trace(program: &Program, ip: u64, addr: u64, what: u32) {
+/// Stops the program for good, tells who traces that, and counts it.  True if the log may say
+/// so, too.
+fn stop(program: &Program, ip: u64, addr: u64, what: u32) -> bool {
+    let first = program.kill();
+    // The same run, which another CPU has found once more before it was left.
+    if what == BUDGET && !first {
+        return false;
+    }
     program.aux().trace_violation(ip, addr, what);
+    moat_violations.fetch_add(1, Ordering::Relaxed);
+    first && program.by.may_log()
 }
 
 /// `moat_ops.violation`
@@ -101,8 +105,7 @@ pub fn fault(run: Run<'_>, fault: &moat_fault) {
 #[cold]
 #[inline(never)]
 pub fn stopped_by(program: &Program, fault: &moat_fault) {
-    trace(program, fault.ip, fault.addr, fault.vector);
-    if !count(program) {
+    if !stop(program, fault.ip, fault.addr, fault.vector) {
         return;
     }
     let (who, at) = (Who(program), At(program, fault.ip));
@@ -160,8 +163,7 @@ pub fn stopped_by(program: &Program, fault: &moat_fault) {
 /// A helper call whose audit failed.
 pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
     let program = run.program;
-    trace(program, site.ip(), 0, 0x100 + u32::from(error.arg));
-    if !count(program) {
+    if !stop(program, site.ip(), 0, 0x100 + u32::from(error.arg)) {
         return;
     }
     let name = match site.helper() {
@@ -277,8 +279,7 @@ pub fn not_reserved(run: &Run<'_>, site: Site<'_>, size: u32) {
 /// A helper left a packet that the kernel cannot take, against all expectations.
 pub fn misshapen(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geometry::Why) {
     let program = run.program;
-    trace(program, site.ip(), 0, 0x300);
-    if !count(program) {
+    if !stop(program, site.ip(), 0, 0x300) {
         return;
     }
     pr_err!(
@@ -292,8 +293,7 @@ pub fn misshapen(run: &Run<'_>, site: Site<'_>, contract: &Contract, why: geomet
 
 /// The program ended, and had not given back all that it had been given.
 pub fn held_on(program: &Program, held: u64) {
-    trace(program, 0, 0, 0x500);
-    if count(program) {
+    if stop(program, 0, 0, 0x500) {
         pr_err!(
             "{}: came to its end with {} references, records or locks; stopped\n",
             Who(program),
@@ -304,8 +304,7 @@ pub fn held_on(program: &Program, held: u64) {
 
 /// A return to nowhere: only forged control flow gets there.
 pub fn no_return(run: &Run<'_>) {
-    trace(run.program, 0, 0, 0x200);
-    if count(run.program) {
+    if stop(run.program, 0, 0, 0x200) {
         pr_err!(
             "{}: return to an unknown place; stopped\n",
             Who(run.program)
@@ -315,8 +314,7 @@ pub fn no_return(run: &Run<'_>) {
 
 /// More values that differ than a run can have copies of.
 pub fn too_many(program: &Program) {
-    trace(program, 0, 0, 0x500);
-    if count(program) {
+    if stop(program, 0, 0, 0x500) {
         pr_err!(
             "{}: looked up more than {} entries of devmaps in one run; stopped\n",
             Who(program),
@@ -327,8 +325,7 @@ pub fn too_many(program: &Program) {
 
 /// More sockets than a run can have that it does not give back.
 pub fn too_many_sockets(program: &Program) {
-    trace(program, 0, 0, 0x500);
-    if count(program) {
+    if stop(program, 0, 0, 0x500) {
         pr_err!(
             "{}: asked for more sockets that listen than it can have in one run; stopped\n",
             Who(program)
@@ -338,8 +335,7 @@ pub fn too_many_sockets(program: &Program) {
 
 /// Packets that it sent came back to it for too long, again.
 pub fn kept_on(program: &Program) {
-    trace(program, 0, 0, 0x400);
-    if count(program) {
+    if stop(program, 0, 0, 0x400) {
         pr_err!(
             "{}: the packets that it sends came back to it for too long once more; stopped\n",
             Who(program)

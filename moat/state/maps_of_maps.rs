@@ -341,7 +341,7 @@ impl State {
 
 /// For want of memory to take something from it.
 fn kill(program: &Program) {
-    if program.kill_and_tell() {
+    if program.kill() && program.by.may_log() {
         pr_err!("no memory to take a map from a program: it runs no more\n");
     }
 }

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include "moat_test.h"
 
 /* Local timer interrupts of @cpu so far, from /proc/interrupts. */
@@ -133,6 +134,53 @@ static int endless_load(void)
 	return PROG_LOAD(sched_cls.type, "endless", insns);
 }
 
+/* Reports take long: who listens to them takes more than a second for the first. */
+static int slow_listener(int begun)
+{
+	struct bpf_insn insns[] = {
+		LD_MAP_VALUE(R1, begun, 0),
+		LDX(BPF_DW, R2, R1, 0),
+		JMP_IMM(BPF_JNE, R2, 0, 6),
+		ST(BPF_DW, R1, 0, 1),
+		CALL(ktime_get_ns),
+		MOV_REG(R6, R0),
+		CALL(ktime_get_ns),
+		ALU64_REG(BPF_SUB, R0, R6),
+		JMP_IMM(BPF_JLT, R0, 1500000000, -3),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+	int fd = PROG_LOAD(BPF_PROG_TYPE_RAW_TRACEPOINT, "listener", insns);
+	int link = fd < 0 ? -1 : bpf_raw_tracepoint_open("moat_violation", fd);
+
+	if (link < 0)
+		bail("listener: %s\n%s", strerror(errno), prog_log);
+	close(fd);
+	return link;
+}
+
+/* Another CPU finds it once more, before whoever found it first is done with that. */
+static void found_twice(void)
+{
+	int budget = moat_set_budget(1), begun = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+	int fd = endless_load(), listener = slow_listener(begun);
+	s64 violations = moat_counter("violations");
+	bool stopped;
+
+	kmsg_mark();
+	pin_to_cpu(3);
+	stopped = prog_run_once(fd) == sched_cls.safe;
+	violations = moat_counter("violations") - violations;
+	if (!ok(stopped && map_word(begun, 0) == 1 && violations == 1,
+		"an endless program, found twice: counted once"))
+		diag("%ld times", (long)violations);
+	ok(kmsg_count("endless", "; stopped") == 1, "an endless program, found twice: told once");
+	close(listener);
+	close(begun);
+	close(fd);
+	moat_set_budget(budget);
+}
+
 /* Else jiffies may stop with the CPU that counts them: see decision 0015. */
 static bool timers_have_high_resolution(void)
 {
@@ -178,6 +226,7 @@ static void endless(void)
 	ok(write_file(BUDGET, "0") && write_file(BUDGET, "61") && write_file(BUDGET, "x") &&
 	   read_number(BUDGET) == before, "no other budget than 1 to 60 seconds");
 	stopped_in_time("an endless program", endless_load(), 3, run_plainly, 4000);
+	found_twice();
 	stopped_in_time("an endless program with interrupts off",
 			endless_load(), 3, run_irqoff, 10000);
 	if (!timers_have_high_resolution()) {
