@@ -3,6 +3,7 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 #include "build.h"
 
 #define MOST 16		/* functions, and addresses of them */
@@ -72,7 +73,10 @@ int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room)
 	attr->prog_btf_fd = btf__fd(btf);
 	attr->func_info = (uintptr_t)info;
 	attr->func_info_rec_size = sizeof(info[0]);
-	return attr->prog_btf_fd;	/* with what else there is of it, for the test's lifetime */
+	i = dup(attr->prog_btf_fd);
+	btf__free(btf);
+	attr->prog_btf_fd = i;
+	return i;
 }
 
 int btf_load(struct btf *btf)

@@ -101,23 +101,26 @@ int prog_load(enum bpf_prog_type type, const char *name,
 		.license = (uintptr_t)"GPL",
 	};
 	struct bpf_func_info functions[20];
-	int fd, err;
+	int fd, err, btf, again;
 
-	build_functions(&attr, functions, ARRAY_SIZE(functions));
+	btf = build_functions(&attr, functions, ARRAY_SIZE(functions));
 	strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
 	fd = bpf(BPF_PROG_LOAD, &attr);
-	if (fd >= 0)
-		return fd;
-	err = errno;
-	prog_log[0] = 0;
-	attr.log_buf = (uintptr_t)prog_log;
-	attr.log_size = sizeof(prog_log);
-	attr.log_level = 1;
-	fd = bpf(BPF_PROG_LOAD, &attr);
-	if (fd >= 0)
-		close(fd);
-	errno = err;
-	return -1;
+	if (fd < 0) {
+		err = errno;
+		prog_log[0] = 0;
+		attr.log_buf = (uintptr_t)prog_log;
+		attr.log_size = sizeof(prog_log);
+		attr.log_level = 1;
+		again = bpf(BPF_PROG_LOAD, &attr);
+		if (again >= 0)
+			close(again);
+	}
+	if (btf >= 0)
+		close(btf);
+	if (fd < 0)
+		errno = err;
+	return fd;
 }
 
 u32 prog_id(int fd)

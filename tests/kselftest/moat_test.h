@@ -84,7 +84,7 @@ u64 map_word(int fd, u32 i);
 int prog_load(enum bpf_prog_type type, const char *name,
 	      const struct bpf_insn *insns, size_t cnt);
 u32 prog_id(int fd);
-/* Of what build.h builds: tells of its functions. -1: there are none. */
+/* Of what build.h builds: tells of its functions; the caller closes what it returns. -1: none. */
 int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room);
 #define PROG_LOAD(TYPE, NAME, INSNS) prog_load(TYPE, NAME, INSNS, ARRAY_SIZE(INSNS))
 

@@ -11,11 +11,18 @@
 
 struct ring ring_open(u32 size)
 {
-	struct ring ring = { .map = map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, size), .size = size };
+	int map = map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, size);
+
+	if (map < 0)
+		bail("ring buffer: %s", strerror(errno));
+	return ring_of(map, size);
+}
+
+struct ring ring_of(int map, u32 size)
+{
+	struct ring ring = { .map = map, .size = size };
 	void *consumer, *rest;
 
-	if (ring.map < 0)
-		bail("ring buffer: %s", strerror(errno));
 	consumer = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring.map, 0);
 	rest = mmap(NULL, PAGE + 2 * size, PROT_READ, MAP_SHARED, ring.map, PAGE);
 	if (consumer == MAP_FAILED || rest == MAP_FAILED)

@@ -17,8 +17,9 @@ struct ring {
 	const volatile u8 *data;	/* twice, one behind the other */
 };
 
-/* Ends the test if there is none. */
+/* Each ends the test if there is none; the map is closed with it. */
 struct ring ring_open(u32 size);
+struct ring ring_of(int map, u32 size);
 void ring_close(const struct ring *ring);
 /* A map of maps with it at 1; ends the test if there is none. */
 int ring_in_map(const struct ring *ring);

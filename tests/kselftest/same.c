@@ -7,12 +7,7 @@
 int same_level;
 const struct prog_type *same_type;
 
-struct seen {
-	u8 *bytes;
-	size_t len;
-};
-
-static struct seen seen;
+static struct same_seen seen;
 
 void note(const void *what, size_t size)
 {
@@ -51,16 +46,20 @@ void runs(int fd, int n)
 		note_word(prog_run_once(fd));
 }
 
-static struct seen run_case(const struct same_case *it, int level)
+struct same_seen same_taken(void)
 {
-	struct seen was;
+	struct same_seen was = seen;
 
+	seen = (struct same_seen){};
+	return was;
+}
+
+static struct same_seen run_case(const struct same_case *it, int level)
+{
 	same_level = level;
 	moat_set_level(level);
 	it->run();
-	was = seen;
-	seen = (struct seen){};
-	return was;
+	return same_taken();
 }
 
 int same_at(const int *levels, const struct same_case *cases, size_t nr)
@@ -72,12 +71,12 @@ int same_at(const int *levels, const struct same_case *cases, size_t nr)
 		skip_all("no moat.ko");
 	for (size_t i = 0; i < ARRAY_SIZE(types) * nr; i++) {
 		const struct same_case *it = &cases[i % nr];
-		struct seen plain;
+		struct same_seen plain;
 
 		same_type = types[i / nr];
 		plain = run_case(it, 0);
 		for (const int *level = levels; *level; level++) {
-			struct seen now = run_case(it, *level);
+			struct same_seen now = run_case(it, *level);
 			size_t at = 0;
 
 			while (at < plain.len && at < now.len && plain.bytes[at] == now.bytes[at])

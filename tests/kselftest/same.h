@@ -24,6 +24,12 @@ void note(const void *what, size_t size);
 void note_word(u64 word);
 /* Both positions, and all of its data */
 void note_ring(const struct ring *ring);
+struct same_seen {
+	u8 *bytes;
+	size_t len;
+};
+/* What was noted since this was called last; it is the caller's to free. */
+struct same_seen same_taken(void);
 /* What was built, isolated if it is to be. */
 int built(void);
 /* Runs it so often, and notes what it returns. */
