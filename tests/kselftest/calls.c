@@ -68,8 +68,7 @@ static void end_calls(struct calls *c, const struct prog_type *t)
 		E(MOV_IMM(R0, 0), EXIT());
 	start[2] = used[2] ? cnt : 0;
 	if (used[2])
-		E(MOV_REG(R6, R2), ST(BPF_DW, R10, -8, 0), MOV_REG(R2, R10),
-		  ALU64_IMM(BPF_ADD, R2, -8), LD_MAP_FD(R1, c->map[HASH]), CALL(map_lookup_elem),
+		E(MOV_REG(R6, R2), LOOK_UP_0(c->map[HASH]),
 		  JMP_IMM(BPF_JEQ, R0, 0, 2), MOV_IMM(R1, 1), ATOMIC(BPF_DW, BPF_ADD, R0, R1, 0),
 		  CALL(ktime_get_ns), MOV_IMM(R0, 0), EXIT());
 	for (i = 0; i < nr_uses; i++)

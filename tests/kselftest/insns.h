@@ -51,4 +51,9 @@
 #define CALL_REL(OFF) INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, OFF)
 #define EXIT() INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 
+/* R0 = what the map @FD has for a key of zeros; clobbers R1 to R5 and R10 - 8 */
+#define LOOK_UP_0(FD) \
+	ST(BPF_DW, R10, -8, 0), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -8), \
+	LD_MAP_FD(R1, FD), CALL(map_lookup_elem)
+
 #endif

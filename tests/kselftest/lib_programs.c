@@ -80,11 +80,12 @@ u64 map_word(int fd, u32 i)
 	return value[i];
 }
 
-int prog_load(enum bpf_prog_type type, const char *name,
-	      const struct bpf_insn *insns, size_t cnt)
+int prog_load_for(enum bpf_prog_type type, u32 attach_type, const char *name,
+		  const struct bpf_insn *insns, size_t cnt)
 {
 	union bpf_attr attr = {
 		.prog_type = type,
+		.expected_attach_type = attach_type,
 		.insns = (uintptr_t)insns,
 		.insn_cnt = cnt,
 		.license = (uintptr_t)"GPL",
@@ -107,6 +108,12 @@ int prog_load(enum bpf_prog_type type, const char *name,
 		close(fd);
 	errno = err;
 	return -1;
+}
+
+int prog_load(enum bpf_prog_type type, const char *name,
+	      const struct bpf_insn *insns, size_t cnt)
+{
+	return prog_load_for(type, 0, name, insns, cnt);
 }
 
 u32 prog_id(int fd)

@@ -108,6 +108,15 @@ bool moat_set_level(int level)
 	return true;
 }
 
+int moat_level_asked(void)
+{
+	int level = atoi(getenv("MOAT_LEVEL") ?: "0");
+
+	if (!moat_set_level(level))
+		bail("no MOAT for level %d", level);
+	return level;
+}
+
 bool moat_set_strict(bool strict)
 {
 	return !write_file(STRICT, "%d", strict);

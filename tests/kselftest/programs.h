@@ -21,6 +21,9 @@ int map_of_words(u64 first);
 u64 map_word(int fd, u32 i);
 int prog_load(enum bpf_prog_type type, const char *name,
 	      const struct bpf_insn *insns, size_t cnt);
+/* For programs that are of one attach type */
+int prog_load_for(enum bpf_prog_type type, u32 attach_type, const char *name,
+		  const struct bpf_insn *insns, size_t cnt);
 u32 prog_id(int fd);
 /* Of what build.h builds: tells of its functions. -1: there are none. */
 int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room);

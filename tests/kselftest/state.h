@@ -17,6 +17,8 @@ int moat_insmod(const char *path);
  * no MOAT and @level is not 0.
  */
 bool moat_set_level(int level);
+/* The level that the test was started at is set, and returned. */
+int moat_level_asked(void);
 bool moat_set_strict(bool strict);
 /* Whether classic filters that would be isolated are left confined. Put back, too. */
 void moat_set_confined(bool confined);

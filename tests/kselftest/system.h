@@ -10,6 +10,10 @@ void pin_to_cpu(int cpu);
 int write_file(const char *path, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 s64 read_number(const char *path);
 s64 free_kb(void);	/* of memory, without what can be had again */
+/* A shell command; ends the test with what it said if it fails. */
+void sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* What it prints, without a last newline; the caller frees it. */
+char *sh_output(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The shell command fails, and the first line it prints has @saying. */
 bool command_fails(const char *command, const char *saying);
 u64 now_ns(void);

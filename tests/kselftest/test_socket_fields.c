@@ -358,9 +358,7 @@ static void assigned(const char *what, bool elsewhere, struct told *was)
 		begin_function(1);
 		E(LD_MAP_FD(R2, array), MOV_IMM(R3, 0), CALL(tail_call), MOV_IMM(R0, 0), EXIT());
 	}
-	fd = load(&sched_cls, "assigned", insns, cnt);
-	if (level && moat_layer(fd) == NONE)
-		bail("assigned is not isolated");
+	fd = must_load(&sched_cls, "assigned", level);
 	forget();
 	come_in(fd);
 	told(what, 0, was);
@@ -374,8 +372,6 @@ static void assigned(const char *what, bool elsewhere, struct told *was)
 /* What a program of a cgroup sees of the sender's socket */
 static void live(struct told *was)
 {
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_CGROUP_INET_EGRESS,
-		    .log_buf = prog_log, .log_size = sizeof(prog_log), .log_level = 1);
 	int cgroup = open(CGROUP, O_DIRECTORY), fd, skip;
 
 	begin();
@@ -397,11 +393,7 @@ static void live(struct told *was)
 	E(MOV_REG(R1, R6), CALL(get_socket_uid));
 	take(R0);
 	end_with(1);
-	fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "live", "GPL", insns, cnt, &opts);
-	if (fd < 0)
-		bail("live: %s\n%s", strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("live is not isolated");
+	fd = must_load_for(&cgroup_skb, BPF_CGROUP_INET_EGRESS, "live", level);
 	forget();
 	if (bpf_prog_attach(fd, cgroup, BPF_CGROUP_INET_EGRESS, 0))
 		bail("attach: %s", strerror(errno));
