@@ -63,8 +63,10 @@ void attack(const struct attack *a, const struct bpf_insn *insns, size_t cnt);
 #define ATTACK(INSNS, ...) \
 	attack(&(struct attack){ __VA_ARGS__ }, INSNS, ARRAY_SIZE(INSNS))
 
-/* For @landed: loot[0] is *(u64 *)@arg. */
+/* For @landed: loot[0] is *(u64 *)@arg; the program got to its end; the canary "data" is MARK. */
 bool loot_is(struct run *run, const void *arg);
+bool loot_is_done(struct run *run, const void *arg);
+bool data_is_mark(struct run *run, const void *arg);
 
 /* R0 = verdict; loot[1] = DONE. Ends every attacker; clobbers R7, R8. */
 #define FINISH(T) \

@@ -21,6 +21,13 @@ void emit(const struct bpf_insn *more, int n);
 #define ADDRESS(REG, BASE, OFF) MOV_REG(REG, BASE), ALU64_IMM(BPF_ADD, REG, OFF)
 
 /*
+ * Loads it; ends the test if it cannot, or if the program is not isolated though @level is 1
+ * or 2. For programs of one attach type: must_load_for()
+ */
+int must_load(const struct prog_type *t, const char *name, int level);
+int must_load_for(const struct prog_type *t, u32 attach_type, const char *name, int level);
+
+/*
  * Functions of the program, from 1 on, which helpers may call: the address of one, before or
  * behind the place where it begins. prog_load() tells the kernel that they are static.
  */

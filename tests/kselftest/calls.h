@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Random programs that call helpers, whose arguments no verifier has looked at; for
- * test_fuzz_calls. calls.c has the helpers and what they take, and builds programs.
+ * test_fuzz_calls. calls.c builds programs of the helpers of calls_helpers.c, and
+ * calls_arguments.c what these are given. calls_maps.c has maps for them.
  */
 #ifndef CALLS_H
 #define CALLS_H
 
 #include "build.h"
 #include "rng.h"
+#include "sockets.h"
 
 /* In the value of the map that a program has for itself, in bytes */
 #define OWN_SIZE	8192
@@ -34,6 +36,11 @@ struct calls {
 	u64 rng;
 	u32 worst;	/* one argument of so many is as bad as can be */
 };
+
+/* Each ends the test if it cannot. The maps that all programs share: */
+void calls_make_maps(struct calls *c, const struct ends *ends);
+/* ... and one with what a program has for itself; @seen: its value */
+int calls_own_map(const struct ends *ends, u8 **seen);
 
 extern const u32 nr_helpers;
 const char *helper_name(u32 row);

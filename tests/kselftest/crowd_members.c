@@ -95,7 +95,7 @@ void wait_for_all(void)
 			usleep(10000);
 }
 
-static int sh(const char *fmt, int a)
+static int shell(const char *fmt, int a)
 {
 	char command[512];
 
@@ -171,10 +171,10 @@ void assemble(void)
 {
 	int i;
 
-	sh("ip link set lo up", 0);
+	shell("ip link set lo up", 0);
 	for (i = 0; i < PAIRS; i++)
-		if (sh("ip link add mc%da type veth peer name mc%db && ip link set mc%da up && "
-		       "ip link set mc%db up", i))
+		if (shell("ip link add mc%da type veth peer name mc%db && ip link set mc%da up && "
+			  "ip link set mc%db up", i))
 			bail("veth pair %d", i);
 	for (i = 0; i < total; i++) {
 		enlist(i, i < 2 * PAIRS ? &xdp : i % 2 ? &sched_cls : &socket_filter);
@@ -187,9 +187,9 @@ void disband(void)
 {
 	int i;
 
-	sh("tc qdisc del dev lo clsact", 0);
+	shell("tc qdisc del dev lo clsact", 0);
 	for (i = 0; i < PAIRS; i++)
-		sh("ip link del mc%da", i);
+		shell("ip link del mc%da", i);
 	for (i = 0; i < total; i++)
 		if (crowd[i].sock)
 			close(crowd[i].sock);

@@ -4,8 +4,8 @@
  *
  * A sequence is a script of helper calls, a packet, and a way to run one on the other.
  * It follows from (seed, worker, number) alone. fuzz_programs.c has the programs that
- * play scripts, fuzz_scripts.c writes them, fuzz_packets.c makes packets and shapes,
- * fuzz_traffic.c devices and what goes through them.
+ * play scripts, fuzz_scripts.c writes them, fuzz_packets.c makes packets and shapes, with
+ * headers of fuzz_headers.c, fuzz_traffic.c devices and what goes through them.
  */
 #ifndef FUZZ_H
 #define FUZZ_H
@@ -66,6 +66,16 @@ void script_write(u64 *rng, struct script *s, const struct prog_type *type, bool
 		  u32 len, u32 room);
 void script_tell(const struct script *s);
 extern int ifindexes[16], nr_ifindexes;	/* where a redirect may lead */
+
+/* fuzz_headers.c: each is put at @data; returns how long it is. */
+u32 header_ethernet(u64 *rng, u8 *data, u32 proto);
+u32 header_ip(u64 *rng, u8 *data, u32 len, u32 protocol, bool six);
+u32 header_tcp(u64 *rng, u8 *data);
+u32 header_udp(u64 *rng, u8 *data, u32 len, u32 port);
+u32 header_sctp(u64 *rng, u8 *data);
+void put16(u8 *at, u32 value);
+/* Below 0x50, and no two alike side by side: nothing that the kernel leaves in memory */
+void contents(u8 *data, u32 from, u32 to, u8 first);
 
 /* fuzz_packets.c: the shape names one of @ways, and data the bytes. */
 void packet_make(u64 *rng, struct moat_test_packet *p, u8 *data, bool xdp);

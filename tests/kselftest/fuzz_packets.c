@@ -48,24 +48,6 @@ static u64 features(u64 *rng)
 	return F_HIGHDMA | devices[below(rng, ARRAY_SIZE(devices))] | (one_in(rng, 2) ? F_VLAN : 0);
 }
 
-/* Below 0x50, and no two alike side by side: nothing that the kernel leaves in memory */
-static void contents(u8 *data, u32 from, u32 to, u8 first)
-{
-	static u8 pattern[MOST + 256];
-	u32 i;
-
-	for (i = 0; !pattern[sizeof(pattern) - 1]; i++)
-		pattern[i] = 1 + i % 0x4f;
-	if (from < to)
-		memcpy(data + from, pattern + first, to - from);
-}
-
-static void put16(u8 *at, u32 value)
-{
-	at[0] = value >> 8;
-	at[1] = value;
-}
-
 static u32 length(u64 *rng, u32 most)
 {
 	switch (below(rng, 16)) {
@@ -82,99 +64,6 @@ static u32 length(u64 *rng, u32 most)
 	default:
 		return 14 + below(rng, most - 14);
 	}
-}
-
-static u32 ethernet(u64 *rng, u8 *data, u32 proto)
-{
-	static const u8 broadcast[] = { 1, 0, 0x5e, 1, 2, 3 };
-
-	memset(data, 2, 12);
-	data[11] = below(rng, 8);
-	if (one_in(rng, 16))
-		memcpy(data, broadcast, 6);
-	put16(data + 12, proto);
-	return ETH_HLEN;
-}
-
-/* Their checksums are wrong, which few look at. */
-static u32 ipv4(u64 *rng, u8 *data, u32 len, u32 protocol)
-{
-	u32 options = one_in(rng, 12) ? 4 * below(rng, 11) : 0, sum = 0, i;
-
-	memset(data, 1, 20 + options);
-	data[0] = 0x45 + options / 4;
-	data[1] = below(rng, 4);
-	put16(data + 2, len);
-	put16(data + 4, below(rng, 256));
-	put16(data + 6, one_in(rng, 24) ? below(rng, 0x4000) : one_in(rng, 2) ? 0x4000 : 0);
-	data[8] = 1 + below(rng, 64);
-	data[9] = protocol;
-	put16(data + 10, 0);
-	memcpy(data + 12, "\x0a\x4d\x00\x02\x0a\x4d", 6);
-	data[18] = below(rng, 4);
-	data[19] = 1 + below(rng, 3);
-	for (i = 0; i < 20 + options; i += 2)
-		sum += data[i] << 8 | data[i + 1];
-	put16(data + 10, ~((sum & 0xffff) + (sum >> 16)));
-	return 20 + options;
-}
-
-static u32 ipv6(u64 *rng, u8 *data, u32 len, u32 protocol)
-{
-	u32 options = one_in(rng, 12) ? 8 : 0;
-
-	memset(data, 0, 40 + options);
-	data[0] = 0x60;
-	data[1] = below(rng, 4) << 4;
-	put16(data + 4, len - 40);
-	data[6] = options ? IPPROTO_DSTOPTS : protocol;
-	data[7] = 1 + below(rng, 64);
-	memcpy(data + 8, "\x0d\x01", 2);
-	data[23] = 2;
-	memcpy(data + 24, "\x0d\x01", 2);
-	data[37] = below(rng, 4);
-	data[39] = 1 + below(rng, 3);
-	if (options)
-		data[40] = protocol;
-	return 40 + options;
-}
-
-static u32 ip(u64 *rng, u8 *data, u32 len, u32 protocol, bool six)
-{
-	return six ? ipv6(rng, data, len, protocol) : ipv4(rng, data, len, protocol);
-}
-
-static u32 tcp(u64 *rng, u8 *data)
-{
-	u32 options = one_in(rng, 3) ? 12 : 0;
-
-	memset(data, 0, 20 + options);
-	put16(data, 1000 + below(rng, 100));
-	put16(data + 2, FUZZ_PORT);
-	put16(data + 6, below(rng, 1000));
-	data[12] = (5 + options / 4) << 4;
-	data[13] = one_in(rng, 8) ? below(rng, 64) : 0x10;
-	put16(data + 14, 0x1000);
-	if (options)
-		memset(data + 20, 1, options);
-	return 20 + options;
-}
-
-static u32 udp(u64 *rng, u8 *data, u32 len, u32 port)
-{
-	put16(data, 1000 + below(rng, 100));
-	put16(data + 2, port);
-	put16(data + 4, len);
-	put16(data + 6, one_in(rng, 2) ? 0 : 0x1234);
-	return 8;
-}
-
-static u32 sctp(u64 *rng, u8 *data)
-{
-	put16(data, 1000 + below(rng, 100));
-	put16(data + 2, FUZZ_PORT);
-	memset(data + 4, 1, 8);
-	return 12;
 }
 
 /* SCTP's are of any size: each buffer of the list is a segment, as a socket made it. */
@@ -289,21 +178,21 @@ static u32 headers(u64 rng, struct moat_test_packet *p, u8 *data, const struct k
 #define REST (size > at ? size - at : 0)
 	p->inner_mac = p->inner_network = p->inner_transport = -1;
 	p->protocol = (k->tunnel ? k->outer_six : k->six) ? ETH_P_IPV6 : ETH_P_IP;
-	at = ethernet(&rng, data, p->protocol);
+	at = header_ethernet(&rng, data, p->protocol);
 	p->network = at;
 	if (k->tunnel) {
 		proto = k->tunnel == OVER_UDP ? IPPROTO_UDP : k->tunnel == OVER_GRE ? IPPROTO_GRE :
 			k->six ? IPPROTO_IPV6 : IPPROTO_IPIP;
-		at += ip(&rng, data + at, REST, proto, k->outer_six);
+		at += header_ip(&rng, data + at, REST, proto, k->outer_six);
 		p->transport = at;
 		p->inner_protocol = k->six ? ETH_P_IPV6 : ETH_P_IP;
 		if (k->tunnel == OVER_UDP) {
-			at += udp(&rng, data + at, REST, 4789);
+			at += header_udp(&rng, data + at, REST, 4789);
 			put16(data + at - 2, k->csum ? 0x1234 : 0);
 			memcpy(data + at, "\x08\0\0\0\0\0\x2a\0", 8);
 			at += 8;
 			p->inner_mac = at;
-			at += ethernet(&rng, data + at, p->inner_protocol);
+			at += header_ethernet(&rng, data + at, p->inner_protocol);
 			p->inner_protocol = ETH_P_TEB;
 		} else if (k->tunnel == OVER_GRE) {
 			memset(data + at, 0, 8);
@@ -317,7 +206,7 @@ static u32 headers(u64 rng, struct moat_test_packet *p, u8 *data, const struct k
 		}
 		p->inner_network = at;
 	}
-	at += ip(&rng, data + at, REST, k->sctp ? IPPROTO_SCTP : k->tcp ? IPPROTO_TCP : IPPROTO_UDP,
+	at += header_ip(&rng, data + at, REST, k->sctp ? IPPROTO_SCTP : k->tcp ? IPPROTO_TCP : IPPROTO_UDP,
 		 k->six);
 	if (k->tunnel)
 		p->inner_transport = at;
@@ -325,8 +214,8 @@ static u32 headers(u64 rng, struct moat_test_packet *p, u8 *data, const struct k
 		p->transport = at;
 	p->csum_start = at;
 	p->csum_offset = k->sctp ? 8 : k->tcp ? 16 : 6;
-	at += k->sctp ? sctp(&rng, data + at) : k->tcp ? tcp(&rng, data + at) :
-	      udp(&rng, data + at, k->datagram ?: REST, FUZZ_PORT);
+	at += k->sctp ? header_sctp(&rng, data + at) : k->tcp ? header_tcp(&rng, data + at) :
+	      header_udp(&rng, data + at, k->datagram ?: REST, FUZZ_PORT);
 #undef REST
 	return at;
 }
@@ -406,9 +295,9 @@ static void traffic(u64 *rng, struct moat_test_packet *p, u8 *data, bool gso)
 /* Not even that: any protocol, any length */
 static void nonsense(u64 *rng, struct moat_test_packet *p, u8 *data)
 {
-	p->protocol = (u16[]){ 0x0806, 0x88cc, 0x8847, 0x8100, 0x88a8, 0x0800, 0x86dd }[below(rng, 7)];
+	p->protocol = PICK(rng, 0x0806, 0x88cc, 0x8847, 0x8100, 0x88a8, 0x0800, 0x86dd);
 	p->len = length(rng, one_in(rng, 2) ? 200 : MOST);
-	contents(data, ethernet(rng, data, p->protocol), p->len, any(rng));
+	contents(data, header_ethernet(rng, data, p->protocol), p->len, any(rng));
 	p->network = ETH_HLEN;
 	p->transport = -1;
 	p->inner_mac = p->inner_network = p->inner_transport = -1;
@@ -453,8 +342,8 @@ void packet_make(u64 *rng, struct moat_test_packet *p, u8 *data, bool is_xdp)
 	p->mark = below(rng, 4);
 	p->features = features(rng);
 	p->after = one_in(rng, 8) * PACKET_COPY |
-		   (u32[]){ PACKET_SEGMENT, PACKET_SEGMENT, PACKET_SEGMENT, PACKET_FORWARD,
-			    PACKET_DELIVER, PACKET_LINEAR, 0 }[below(rng, 7)];
+		   PICK(rng, PACKET_SEGMENT, PACKET_SEGMENT, PACKET_SEGMENT, PACKET_FORWARD,
+			PACKET_DELIVER, PACKET_LINEAR, 0);
 	p->data = (uintptr_t)data;
 	if (!gso && one_in(rng, 6))
 		nonsense(rng, p, data);

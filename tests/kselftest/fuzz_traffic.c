@@ -61,15 +61,6 @@ int hooked_ifindex(u64 *rng)
 	return hooked[below(rng, ARRAY_SIZE(hooked))];
 }
 
-static void sh(const char *command)
-{
-	char line[1024];
-
-	snprintf(line, sizeof(line), "{ %s; } 2>&1", command);
-	if (system(line))
-		bail("failed: %s", command);
-}
-
 static void ethtool(const char *dev, u32 command, u32 value)
 {
 	struct ethtool_value v = { command, value };
@@ -90,7 +81,9 @@ static void hook(const char *dev, enum bpf_tc_attach_point at, int player)
 	int err = bpf_tc_hook_create(&hook);
 
 	hook.attach_point = at;
-	if ((err && err != -EEXIST) || (err = bpf_tc_attach(&hook, &opts)))
+	if (!err || err == -EEXIST)
+		err = bpf_tc_attach(&hook, &opts);
+	if (err)
 		bail("tc on %s: %s", dev, strerror(-err));
 }
 
@@ -154,9 +147,9 @@ static void devices(void)
 	here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	unshare(CLONE_NEWNET);
 	there = open("/proc/self/ns/net", O_RDONLY);
-	sh(NEW_NET);
+	sh("{ %s; } 2>&1", NEW_NET);
 	enter(here);
-	sh(NEW_NET);
+	sh("{ %s; } 2>&1", NEW_NET);
 	ip_batch();
 	fputs("link add fz0 address 02:02:02:02:02:01 type dummy\n"
 	      "link add fz1 address 02:02:02:02:02:01 mtu 1280 type dummy\n"

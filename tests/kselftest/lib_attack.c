@@ -194,6 +194,16 @@ bool loot_is(struct run *run, const void *arg)
 	return loot_at(0) == *(const u64 *)arg;
 }
 
+bool loot_is_done(struct run *run, const void *arg)
+{
+	return loot_at(1) == DONE;
+}
+
+bool data_is_mark(struct run *run, const void *arg)
+{
+	return canary("data") == MARK;
+}
+
 static int at_levels(const int *levels, void (*attacks)(void))
 {
 	if (!test_kernel())

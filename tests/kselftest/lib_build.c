@@ -45,6 +45,22 @@ void begin_function(int n)
 	nr_functions++;
 }
 
+int must_load_for(const struct prog_type *t, u32 attach_type, const char *name, int level)
+{
+	int fd = prog_load_for(t->type, attach_type, name, insns, cnt);
+
+	if (fd < 0)
+		bail("%s: %s: %s\n%s", t->name, name, strerror(errno), prog_log);
+	if (level && moat_layer(fd) == NONE)
+		bail("%s: %s is not isolated", t->name, name);
+	return fd;
+}
+
+int must_load(const struct prog_type *t, const char *name, int level)
+{
+	return must_load_for(t, 0, name, level);
+}
+
 int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room)
 {
 	struct btf *btf;

@@ -94,17 +94,10 @@ void otherwise(int jump)
 
 int load_at(const struct prog_type *type, int level, void (*body)(void), u32 verdict)
 {
-	int fd;
-
 	moat_set_level(level);
 	body();
 	E(MOV_IMM(R0, verdict), EXIT());
-	fd = prog_load(type->type, "old_memory", insns, cnt);
-	if (fd < 0)
-		bail("the program does not load: %s\n%s", strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("the program is not isolated");
-	return fd;
+	return must_load(type, "old_memory", level);
 }
 
 void both_ways(const char *what, enum hook hook,

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "software.h"
 
@@ -37,60 +36,6 @@ void own_network(void)
 		bail("no network of its own: %s", strerror(errno));
 	sh("for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done; "
 	   "ip link set lo up");
-}
-
-static char *run(int *status, const char *fmt, va_list args)
-{
-	char command[8192], *text = NULL;
-	size_t size = 0;
-	FILE *f, *to;
-	int c;
-
-	if (vsnprintf(command, sizeof(command), fmt, args) >= (int)sizeof(command))
-		bail("too long a command: %.80s", command);
-	f = popen(command, "r");
-	to = open_memstream(&text, &size);
-	if (!f || !to)
-		bail("%s: %s", command, strerror(errno));
-	while ((c = getc(f)) != EOF)
-		putc(c, to);
-	fclose(to);
-	while (size && text[size - 1] == '\n')
-		text[--size] = 0;
-	*status = pclose(f);
-	if (*status)
-		diag("%s", command);
-	return text;
-}
-
-static char *run_well(const char *fmt, va_list args)
-{
-	int status;
-	char *text = run(&status, fmt, args);
-
-	if (status)
-		bail("exit status %d: %s", WEXITSTATUS(status), text);
-	return text;
-}
-
-void sh(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	free(run_well(fmt, args));
-	va_end(args);
-}
-
-char *sh_output(const char *fmt, ...)
-{
-	va_list args;
-	char *text;
-
-	va_start(args, fmt);
-	text = run_well(fmt, args);
-	va_end(args);
-	return text;
 }
 
 struct isolated isolated(const char *with)

@@ -17,11 +17,6 @@ void need_tools(const char *tool, ...) __attribute__((sentinel));
  */
 void own_network(void);
 
-/* A shell command; bails with what it said if it fails. */
-void sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* What it prints, without a last newline; the caller frees it. */
-char *sh_output(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
 /*
  * Of the isolated programs whose line in debugfs has @with: how many there are, how many
  * of these have run, and how often, all together.

@@ -89,8 +89,7 @@ static void addresses(void)
 {
 	int map = devices(), fd;
 	struct bpf_insn finds[] = {
-		ST(BPF_DW, R10, -8, 0), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -8),
-		LD_MAP_FD(R1, map), CALL(map_lookup_elem), MOV_REG(R3, R0), TAKE_R3(),
+		LOOK_UP_0(map), MOV_REG(R3, R0), TAKE_R3(),
 		FINISH(&sched_cls),
 	};
 	struct run run;

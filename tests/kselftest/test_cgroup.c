@@ -26,19 +26,6 @@
 
 static int level, cgroup, denied, counts;
 
-static int load(u32 attach_type, const char *name)
-{
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type,
-		    .log_buf = prog_log, .log_size = sizeof(prog_log), .log_level = 1);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, name, "GPL", insns, cnt, &opts);
-
-	if (fd < 0)
-		bail("%s: %s\n%s", name, strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("%s is not isolated", name);
-	return fd;
-}
-
 /*
  * Of IPv4, by the source of what comes in and the destination of what goes out: denied if
  * the map has it. Counts packets and bytes, as IPAccounting= does.
@@ -65,7 +52,7 @@ static int firewall(u32 attach_type)
 	E(LD_MAP_FD(R1, denied), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -4),
 	  CALL(map_lookup_elem), MOV_REG(R1, R0), MOV_IMM(R0, 1), JMP_IMM(BPF_JEQ, R1, 0, 1),
 	  MOV_IMM(R0, 0), EXIT());
-	return load(attach_type, "sd_fw");
+	return must_load_for(&cgroup_skb, attach_type, "sd_fw", level);
 }
 
 /* Datagrams to @to that arrive; in *@err why the last could not be sent */
@@ -183,7 +170,7 @@ static void rogue(u32 attach_type, const char *way)
 	bypass_verifier(true);
 	cnt = 0;
 	E(LD_IMM64(R2, data), ST(BPF_DW, R2, 0, 0x600d), MOV_IMM(R0, 1), EXIT());
-	prog = load(attach_type, "rogue");
+	prog = must_load_for(&cgroup_skb, attach_type, "rogue", level);
 	bypass_verifier(false);
 	attach(prog, attach_type, BPF_F_ALLOW_MULTI);
 	n = arriving("127.0.0.1", &err);
@@ -208,8 +195,7 @@ static void leave(void)
 
 int main(void)
 {
-	level = atoi(getenv("MOAT_LEVEL") ?: "0");
-	moat_set_level(level);
+	level = moat_level_asked();
 	if (mkdir(CGROUP, 0755) && errno != EEXIST)
 		skip_all("no cgroups");
 	atexit(leave);

@@ -28,24 +28,13 @@ static int words, array, device;
 #define SEND() MOV_REG(R1, R6), MOV_IMM(R2, device), MOV_IMM(R3, 0), CALL(clone_redirect), \
 	JMP_IMM(BPF_JEQ, R0, 0, 5), COUNT(NOT_SENT), JA(4), COUNT(SENT)
 
-static int load(const char *name)
-{
-	int fd = prog_load(BPF_PROG_TYPE_SCHED_CLS, name, insns, cnt);
-
-	if (fd < 0)
-		bail("%s: %s\n%s", name, strerror(errno), prog_log);
-	if (moat_layer(fd) == NONE)
-		bail("%s is not isolated", name);
-	return fd;
-}
-
 enum device_runs { THE_CHAIN, CALLS_BACK, SENDS_ON };
 
 static int sends_on(void)
 {
 	cnt = 0;
 	E(MOV_REG(R6, R1), COUNT(RUNS), SEND(), MOV_IMM(R0, 0), EXIT());
-	return load("sends_on");
+	return must_load(&sched_cls, "sends_on", 2);
 }
 
 static int calls_back(void)
@@ -67,7 +56,7 @@ static int calls_back(void)
 		}
 		E(MOV_IMM(R0, 0), EXIT());
 	}
-	return load("calls_back");
+	return must_load(&sched_cls, "calls_back", 2);
 }
 
 /* Runs one on a packet of ours; on what it sends, the device runs @what. */
@@ -90,7 +79,7 @@ static void chain(enum device_runs what)
 			E(SEND());
 		}
 		E(MOV_IMM(R0, 0), EXIT());
-		programs[i] = load("deep");
+		programs[i] = must_load(&sched_cls, "deep", 2);
 		if (map_update(array, &i, &programs[i]))
 			bail("array: %s", strerror(errno));
 	}

@@ -147,8 +147,7 @@ static void each_its_own(u32 size)
 static int inner_adder(int outer, int told)
 {
 	cnt = 0;
-	E(ST(BPF_DW, R10, -8, 0), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -8),
-	  LD_MAP_FD(R1, outer), CALL(map_lookup_elem), JMP_IMM(BPF_JNE, R0, 0, 2),
+	E(LOOK_UP_0(outer), JMP_IMM(BPF_JNE, R0, 0, 2),
 	  MOV_IMM(R0, sched_cls.safe), EXIT(), LD_MAP_VALUE(R9, told, 0), MOV_REG(R2, R9),
 	  MOV_REG(R1, R0), CALL(map_lookup_elem), JMP_IMM(BPF_JNE, R0, 0, 2),
 	  MOV_IMM(R0, sched_cls.safe), EXIT(), MOV_IMM(R1, 1), ATOMIC(BPF_DW, BPF_ADD, R0, R1, 0),

@@ -17,11 +17,6 @@
 
 static u64 data;	/* kernel memory with canaries */
 
-static bool is_marked(struct run *run, const void *arg)
-{
-	return canary("data") == MARK;
-}
-
 static bool is_changed(struct run *run, const void *before)
 {
 	return canary("data") != *(const u64 *)before;
@@ -48,7 +43,7 @@ static void writes(const char *what, u64 addr, u32 size, u32 offset, u64 part)
 {
 	begin();
 	E(FORGE(addr, size, offset), WRITE_PART(part), FINISH(&sched_cls));
-	attack(&(struct attack){ &sched_cls, "rogue_writes", "dynptr_write", 0, is_marked, NULL,
+	attack(&(struct attack){ &sched_cls, "rogue_writes", "dynptr_write", 0, data_is_mark, NULL,
 				 what }, insns, cnt);
 }
 
@@ -142,7 +137,7 @@ static void finds(void)
 	begin();
 	E(FORGE(data - 8, 64, 0), ADDRESS(R1, R10, -16), MOV_IMM(R2, 8), MOV_IMM(R3, 8),
 	  CALL(dynptr_data), LD_IMM64(R1, MARK), STX(BPF_DW, R0, R1, 0), FINISH(&xdp));
-	attack(&(struct attack){ &xdp, "rogue_data", "write", data, is_marked, NULL,
+	attack(&(struct attack){ &xdp, "rogue_data", "write", data, data_is_mark, NULL,
 				 "a part that is kernel memory is written" }, insns, cnt);
 }
 

@@ -50,17 +50,6 @@ static int from_ring(void *ctx, void *data, size_t size)
 	return 0;
 }
 
-static int load(const struct prog_type *t)
-{
-	int fd = prog_load(t->type, "tells", insns, cnt);
-
-	if (fd < 0)
-		bail("%s: %s\n%s", t->name, strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("%s: not isolated", t->name);
-	return fd;
-}
-
 static u8 in[PACKET];
 
 static void run_on(int prog, int cpu)
@@ -105,7 +94,7 @@ static void perf_events(const struct prog_type *t)
 		  LD_IMM64(R3, (u64)with[i] << 32 | 0xffffffff), MOV_REG(R4, R10),
 		  ALU64_IMM(BPF_ADD, R4, -24), MOV_IMM(R5, TOLD), CALL(perf_event_output));
 	E(MOV_IMM(R0, t->pass), EXIT());
-	prog = load(t);
+	prog = must_load(t, "tells", level);
 	n_events = 0;
 	for (cpu = 0; cpu < 4; cpu++)
 		run_on(prog, cpu);
@@ -143,7 +132,7 @@ static void ring_buffer(const struct prog_type *t)
 		E(LD_MAP_FD(R1, map), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -24),
 		  MOV_IMM(R3, 8 * i), MOV_IMM(R4, 0), CALL(ringbuf_output));
 	E(MOV_IMM(R0, t->pass), EXIT());
-	prog = load(t);
+	prog = must_load(t, "tells", level);
 	n_events = 0;
 	for (cpu = 0; cpu < 4; cpu++)
 		run_on(prog, cpu);
@@ -168,8 +157,7 @@ int main(void)
 	};
 	size_t i;
 
-	level = atoi(getenv("MOAT_LEVEL") ?: "0");
-	moat_set_level(level);
+	level = moat_level_asked();
 	for (i = 0; i < sizeof(in); i++)
 		in[i] = i * 5 + 3;
 	for (i = 0; i < ARRAY_SIZE(types); i++) {

@@ -55,15 +55,21 @@ static u64 slot(u32 i)
 	return v[i];
 }
 
-static void load(void)
+/* R7 = the order, R2 = its mode, R9 = the map's value */
+static void begin(void)
 {
-	int write, poison, call, loop;
-
 	cnt = 0;
 	/* the verifier goes past the first jump, and gives up at once */
 	E(MOV_REG(R6, R1), MOV_IMM(R2, 0), JMP_IMM(BPF_JNE, R1, 0, 1), LDX(BPF_B, R3, R2, 0),
 	  LDX(BPF_W, R7, R6, offsetof(struct xdp_md, data)), LD_MAP_VALUE(R9, map, 0),
 	  LDX(BPF_B, R2, R7, offsetof(struct order, mode)));
+}
+
+static void load(void)
+{
+	int write, poison, call, loop;
+
+	begin();
 	write = cnt;
 	E(JMP_IMM(BPF_JEQ, R2, 1, 0));
 	poison = cnt;
@@ -311,10 +317,7 @@ static void load_forger(void)
 {
 	int poison, land;
 
-	cnt = 0;
-	E(MOV_REG(R6, R1), MOV_IMM(R2, 0), JMP_IMM(BPF_JNE, R1, 0, 1), LDX(BPF_B, R3, R2, 0),
-	  LDX(BPF_W, R7, R6, offsetof(struct xdp_md, data)), LD_MAP_VALUE(R9, map, 0),
-	  LDX(BPF_B, R2, R7, offsetof(struct order, mode)));
+	begin();
 	poison = cnt;
 	E(JMP_IMM(BPF_JEQ, R2, 2, 0));
 	land = cnt;

@@ -13,15 +13,12 @@
  * FUZZ_WITHOUT=from-to,...: less these instructions.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
@@ -29,8 +26,6 @@
 #include "calls.h"
 #include "locks.h"
 #include "sockets.h"
-#include "storages.h"
-#include "timers.h"
 
 #define WORKERS	4
 #define COUNT	250
@@ -50,95 +45,11 @@ static struct shared *shared;
 static struct calls calls;
 static struct ends ends;
 
-static int with_flags(enum bpf_map_type type, u32 key, u32 value, u32 flags)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
-	int fd = bpf_map_create(type, "shared", key, value, 8, &opts);
-
-	if (fd < 0)
-		bail("map of type %d: %s", type, strerror(errno));
-	return fd;
-}
-
-static void make_maps(void)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, of, 0);
-	int *m = calls.map, root = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY);
-	u64 value[8] = { 1 };
-	u32 i, zero = 0, size = 64;
-
-	m[ARRAY] = with_flags(BPF_MAP_TYPE_ARRAY, 4, 64, 0);
-	m[HASH] = with_flags(BPF_MAP_TYPE_HASH, 4, 64, 0);
-	m[PERCPU_ARRAY] = with_flags(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 64, 0);
-	m[PERCPU_HASH] = with_flags(BPF_MAP_TYPE_PERCPU_HASH, 4, 64, BPF_F_NO_PREALLOC);
-	m[LRU] = with_flags(BPF_MAP_TYPE_LRU_HASH, 4, 64, 0);
-	m[TRIE] = with_flags(BPF_MAP_TYPE_LPM_TRIE, 8, 64, BPF_F_NO_PREALLOC);
-	m[LOCKED_ARRAY] = locked_map(BPF_MAP_TYPE_ARRAY, 1, 0);
-	m[LOCKED_HASH] = locked_map(BPF_MAP_TYPE_HASH, 8, 0);
-	m[TIMED_ARRAY] = timed_map(BPF_MAP_TYPE_ARRAY, 1, 0, false);
-	m[TIMED_HASH] = timed_map(BPF_MAP_TYPE_HASH, 8, 0, false);
-	m[QUEUE] = with_flags(BPF_MAP_TYPE_QUEUE, 0, 64, 0);
-	m[STACK] = with_flags(BPF_MAP_TYPE_STACK, 0, 64, 0);
-	m[BLOOM] = with_flags(BPF_MAP_TYPE_BLOOM_FILTER, 0, 64, 0);
-	m[RING] = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, 1 << 16, NULL);
-	m[PERF] = with_flags(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 0);
-	m[DEVMAP] = with_flags(BPF_MAP_TYPE_DEVMAP, 4, 4, 0);
-	m[CPUMAP] = with_flags(BPF_MAP_TYPE_CPUMAP, 4, 4, 0);
-	m[XSKMAP] = with_flags(BPF_MAP_TYPE_XSKMAP, 4, 4, 0);
-	m[PROGS] = with_flags(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 0);
-	m[CGROUPS] = with_flags(BPF_MAP_TYPE_CGROUP_ARRAY, 4, 4, 0);
-	m[SOCKMAP] = with_flags(BPF_MAP_TYPE_SOCKMAP, 4, 8, 0);
-	m[SOCKHASH] = with_flags(BPF_MAP_TYPE_SOCKHASH, 4, 8, 0);
-	of.inner_map_fd = m[HASH];
-	m[OUTER] = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "outer", 4, 4, 4, &of);
-	m[USER_RING] = bpf_map_create(BPF_MAP_TYPE_USER_RINGBUF, "samples", 0, 0, 4096, NULL);
-	m[SK_STORAGE] = storage(BPF_MAP_TYPE_SK_STORAGE, 4, 64);
-	m[CGROUP_STORAGE] = storage(BPF_MAP_TYPE_CGROUP_STORAGE, EACH_WAY, 64);
-	for (i = 0; i < MAPS; i++)
-		if (m[i] < 0)
-			bail("map %u: %s", i, strerror(errno));
-	for (i = 0; i < 4; i++) {
-		map_update(m[HASH], &i, value);
-		map_update(m[LRU], &i, value);
-		map_update(m[LOCKED_HASH], &i, value);
-		map_update(m[TIMED_HASH], &i, value);
-	}
-	map_update(m[OUTER], &zero, &m[HASH]);
-	map_update(m[DEVMAP], &zero, (u32[]){ 1 });
-	map_update(m[CPUMAP], &zero, &size);
-	map_update(m[CGROUPS], &zero, &root);
-	map_update(m[SOCKHASH], &zero, (u64[]){ ends.udp });
-	close(root);
-}
-
-/* A map with what each program has for itself */
-static int own_map(u8 **seen)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "own", 4, OWN_SIZE, 1, &opts);
-	u16 ports[NR_TUPLES][2] = {
-		{ htons(1), ends.port }, { ends.peer, ends.port }, { htons(1), ends.udp_port },
-		{ htons(1), htons(2) },
-	};
-	u32 self = htonl(INADDR_LOOPBACK), i;
-
-	*seen = mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (fd < 0 || *seen == MAP_FAILED)
-		bail("own map: %s", strerror(errno));
-	for (i = 0; i < NR_TUPLES; i++) {
-		memcpy(*seen + TUPLES + 16 * i, &self, 4);
-		memcpy(*seen + TUPLES + 16 * i + 4, &self, 4);
-		memcpy(*seen + TUPLES + 16 * i + 8, ports[i], 4);
-	}
-	strcpy((char *)*seen + FORMAT, "12 %d");
-	return fd;
-}
-
 /* Which helpers programs of each type may call */
 static void find_out(void)
 {
 	u8 *seen;
-	int own = own_map(&seen), fd;
+	int own = calls_own_map(&ends, &seen), fd;
 	u32 row, t, n, none = 0;
 
 	for (row = 0; row < nr_helpers; row++) {
@@ -159,6 +70,20 @@ static void find_out(void)
 	close(own);
 }
 
+/* FUZZ_WITHOUT: from-to,... */
+static void leave_out(const char *p)
+{
+	int from, to;
+
+	while (p && sscanf(p, "%d-%d", &from, &to) == 2) {
+		for (; from <= to && from < cnt; from++)
+			insns[from] = JA(0);
+		p = strchr(p, ',');
+		if (p)
+			p++;
+	}
+}
+
 static void one(int worker, u64 n, int own)
 {
 	u32 t = below(&calls.rng, TYPES), i, slot;
@@ -172,17 +97,7 @@ static void one(int worker, u64 n, int own)
 	packet[13] = 0;
 	packet[14] = 0x45;
 	calls_random(&calls, types[t], own, shared->may[t]);
-	if (getenv("FUZZ_WITHOUT")) {
-		const char *p = getenv("FUZZ_WITHOUT");
-		int from, to;
-
-		for (; sscanf(p, "%d-%d", &from, &to) == 2; p += strcspn(p, ",") + 1) {
-			for (; from <= to && from < cnt; from++)
-				insns[from] = JA(0);
-			if (!strchr(p, ','))
-				break;
-		}
-	}
+	leave_out(getenv("FUZZ_WITHOUT"));
 	if (getenv("FUZZ_ONE")) {
 		diag("worker %d, program %lu, %s, %u bytes:", worker, n, types[t]->name,
 		     run.data_in_size);
@@ -210,7 +125,7 @@ static void work(int worker, u64 seed, u64 count)
 {
 	char name[32];
 	u8 *seen;
-	int own = own_map(&seen);
+	int own = calls_own_map(&ends, &seen);
 	u64 n, only = getenv("FUZZ_ONE") ? strtoull(getenv("FUZZ_ONE"), NULL, 0) : ~0ULL;
 	u32 row;
 
@@ -307,7 +222,7 @@ int main(int argc, char **argv)
 	if (shared == MAP_FAILED || nr_helpers > MOST_HELPERS)
 		bail("memory: %s", strerror(errno));
 	socket_ends(&ends);
-	make_maps();
+	calls_make_maps(&calls, &ends);
 	calls.foreign[calls.nr_foreign++] = target("data");
 	calls.foreign[calls.nr_foreign++] = target("wrmsr");
 	calls.foreign[calls.nr_foreign++] = target("data") & ~4095ULL;

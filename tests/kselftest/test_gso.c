@@ -31,12 +31,6 @@ enum { GSO = MAX_CALLS, OTHERS, SIZE, WORDS };
 
 static int level, out;
 
-static void sh(const char *command)
-{
-	if (system(command))
-		bail("%s", command);
-}
-
 /*
  * Calls each of @calls on each packet (of GSO: @gso), and ends with @verdict, or sends the
  * packet to @to.
@@ -96,10 +90,7 @@ static void attach(int prog, const char *dev, enum bpf_tc_attach_point where)
 
 static void detach(const char *dev)
 {
-	char command[64];
-
-	snprintf(command, sizeof(command), "tc qdisc del dev %s clsact", dev);
-	sh(command);
+	sh("tc qdisc del dev %s clsact", dev);
 }
 
 /* A transfer of so many bytes over lo; false if they are not those sent, or not in time. */

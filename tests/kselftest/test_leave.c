@@ -23,23 +23,6 @@
 
 static int level;
 
-static void sh(const char *command)
-{
-	if (system(command))
-		bail("%s", command);
-}
-
-static int load(const struct prog_type *type)
-{
-	int fd = prog_load(type->type, "leave", insns, cnt);
-
-	if (fd < 0)
-		bail("%s: %s\n%s", type->name, strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("the program is not isolated");
-	return fd;
-}
-
 /* Lets pass what is no datagram; to be called with R1, the context, as it came. */
 static void datagrams_only(const struct prog_type *type)
 {
@@ -62,7 +45,7 @@ static int cutter(bool head, int bytes)
 	else
 		E(CALL(xdp_adjust_tail));
 	E(MOV_IMM(R0, xdp.pass), EXIT());
-	return load(&xdp);
+	return must_load(&xdp, "leave", level);
 }
 
 /* All that comes, since what was a datagram may be none any more. */
@@ -70,7 +53,7 @@ static int redirector(int ifindex)
 {
 	cnt = 0;
 	E(MOV_IMM(R1, ifindex), MOV_IMM(R2, 0), CALL(redirect), EXIT());
-	return load(&sched_cls);
+	return must_load(&sched_cls, "leave", level);
 }
 
 static void send_datagrams(const char *to)
@@ -142,7 +125,7 @@ static void neighbour(void)
 	E(MOV_REG(R1, R6), MOV_IMM(R2, 1024 + 2), MOV_IMM(R3, 0), CALL(skb_change_head),
 	  MOV_IMM(R1, if_nametoindex("mgre")), MOV_IMM(R2, 0), MOV_IMM(R3, 0), MOV_IMM(R4, 0),
 	  CALL(redirect_neigh), EXIT());
-	prog = load(&sched_cls);
+	prog = must_load(&sched_cls, "leave", level);
 	hook_attach(TC_INGRESS, "lo", prog);
 	send_datagrams("127.0.0.1");
 	ok(arrive("mgre", before, COUNT), "%d: redirect_neigh without head room", level);
@@ -152,8 +135,7 @@ static void neighbour(void)
 
 int main(void)
 {
-	level = atoi(getenv("MOAT_LEVEL") ?: "0");
-	moat_set_level(level);
+	level = moat_level_asked();
 	sh("ip link add mdummy type dummy && ip link set mdummy up && "
 	   "ethtool -K mdummy tx off >/dev/null && "
 	   "ip link add mgre type gre remote 10.9.9.2 local 10.9.9.1 && ip link set mgre up");

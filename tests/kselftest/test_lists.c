@@ -125,18 +125,11 @@ static const struct {
 
 static int load(int i)
 {
-	int fd;
-
 	cnt = 0;
 	E(MOV_REG(R6, R1));
 	changes[i].body();
 	E(MOV_IMM(R0, sched_cls.pass), EXIT());
-	fd = prog_load(BPF_PROG_TYPE_SCHED_CLS, "lists", insns, cnt);
-	if (fd < 0)
-		bail("%s: %s\n%s", changes[i].what, strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("the program is not isolated");
-	return fd;
+	return must_load(&sched_cls, "lists", level);
 }
 
 /*
@@ -201,8 +194,7 @@ int main(void)
 
 	if (!test_kernel())
 		skip_all("needs the test kernel");
-	level = atoi(getenv("MOAT_LEVEL") ?: "0");
-	moat_set_level(level);
+	level = moat_level_asked();
 	for (i = 0; i < ARRAY_SIZE(changes); i++) {
 		bool all = true;
 

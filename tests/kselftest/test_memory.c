@@ -40,11 +40,7 @@ static int rich(void)
 		ALU64_IMM(BPF_ADD, R4, 14),
 		JMP_REG(BPF_JGT, R4, R3, 1),
 		STX(BPF_B, R2, R7, 0),
-		ST(BPF_DW, R10, -8, 0),
-		MOV_REG(R2, R10),
-		ALU64_IMM(BPF_ADD, R2, -8),
-		LD_MAP_FD(R1, hash),
-		CALL(map_lookup_elem),
+		LOOK_UP_0(hash),
 		LD_MAP_VALUE(R1, values, 0),
 		STX(BPF_DW, R1, R7, 0),
 		CALL_REL(2),
@@ -62,11 +58,7 @@ static int rich(void)
 static int user_of_maps(void)
 {
 	const struct bpf_insn insns[] = {
-		ST(BPF_DW, R10, -8, 0),
-		MOV_REG(R2, R10),
-		ALU64_IMM(BPF_ADD, R2, -8),
-		LD_MAP_FD(R1, outer),
-		CALL(map_lookup_elem),
+		LOOK_UP_0(outer),
 		MOV_IMM(R0, 2),
 		EXIT(),
 	};

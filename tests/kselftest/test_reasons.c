@@ -143,11 +143,7 @@ static int early_map(enum bpf_map_type type, const char *name)
 static void told_of_map(const char *name, const char *why, int map)
 {
 	const struct bpf_insn insns[] = {
-		ST(BPF_DW, R10, -8, 0),
-		MOV_REG(R2, R10),
-		ALU64_IMM(BPF_ADD, R2, -8),
-		LD_MAP_FD(R1, map),
-		CALL(map_lookup_elem),
+		LOOK_UP_0(map),
 		MOV_IMM(R0, 2),
 		EXIT(),
 	};
@@ -282,11 +278,7 @@ static void maps_of_maps(void)
 
 	outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "outer", 4, 4, 4, &opts);
 	const struct bpf_insn insns[] = {
-		ST(BPF_DW, R10, -8, 0),
-		MOV_REG(R2, R10),
-		ALU64_IMM(BPF_ADD, R2, -8),
-		LD_MAP_FD(R1, outer),
-		CALL(map_lookup_elem),
+		LOOK_UP_0(outer),
 		MOV_IMM(R0, 2),
 		EXIT(),
 	};

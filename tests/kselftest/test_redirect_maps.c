@@ -9,50 +9,31 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
-#include <linux/if_xdp.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "build.h"
 #include "packets.h"
+#include "xsk.h"
 
 #define COUNT 20
 #define LEN 200
+#define ALL ((1U << COUNT) - 1)
 
 static int level, sender, counts;
 static int to_in[2], netns, home;	/* sockets in the other namespace */
-
-static void sh(const char *command)
-{
-	if (system(command))
-		bail("%s", command);
-}
 
 static void go_to(int ns)
 {
 	if (setns(ns, CLONE_NEWNET))
 		bail("setns: %s", strerror(errno));
-}
-
-static int load_for(u32 attach_type, const char *name)
-{
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type,
-		    .log_buf = prog_log, .log_size = sizeof(prog_log), .log_level = 1);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, name, "GPL", insns, cnt, &opts);
-
-	if (fd < 0)
-		bail("%s: %s\n%s", name, strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("%s is not isolated", name);
-	return fd;
 }
 
 /* counts[@i] += R1; clobbers R2 */
@@ -62,7 +43,7 @@ static int redirector(int map, u32 key, u64 flags)
 {
 	cnt = 0;
 	E(LD_MAP_FD(R1, map), MOV_IMM(R2, key), LD_IMM64(R3, flags), CALL(redirect_map), EXIT());
-	return load_for(BPF_XDP, "redirector");
+	return must_load_for(&xdp, BPF_XDP, "redirector", level);
 }
 
 static u64 count_of(u32 i)
@@ -81,26 +62,31 @@ static void send_frames(void)
 	}
 }
 
-/* Which of those that were sent come there: a bit each; one more if another does */
-static u32 arrived(int s)
+/* Which of those that were sent it is: a bit each; one more if it is another */
+static u32 which(const u8 *frame, size_t len)
 {
-	u8 frame[LEN], want[LEN];
-	u32 seen = 0;
-	ssize_t n;
+	u8 want[LEN];
 	int i;
 
-	while (seen != (1U << COUNT) - 1 && (n = frame_receive(s, frame, sizeof(frame))) >= 0) {
-		for (i = 0; i < COUNT; i++) {
-			frame_fill(want, LEN, i + 1);
-			if (n == LEN && !memcmp(frame, want, LEN))
-				break;
-		}
-		seen |= 1U << i;
+	for (i = 0; i < COUNT; i++) {
+		frame_fill(want, LEN, i + 1);
+		if (len == LEN && !memcmp(frame, want, LEN))
+			break;
 	}
-	return seen;
+	return 1U << i;
 }
 
-#define ALL ((1U << COUNT) - 1)
+/* Which come there */
+static u32 arrived(int s)
+{
+	u8 frame[LEN];
+	u32 seen = 0;
+	ssize_t n;
+
+	while (seen != ALL && (n = frame_receive(s, frame, sizeof(frame))) >= 0)
+		seen |= which(frame, n);
+	return seen;
+}
 
 static void drain(int s)
 {
@@ -165,7 +151,7 @@ static void with_program(void)
 	  ALU64_IMM(BPF_ADD, R4, 15), MOV_IMM(R0, XDP_DROP), JMP_REG(BPF_JGT, R4, R3, 4),
 	  LDX(BPF_B, R5, R2, 14), ALU64_IMM(BPF_AND, R5, 1), JMP_IMM(BPF_JNE, R5, 0, 1),
 	  MOV_IMM(R0, XDP_PASS), EXIT());
-	own = load_for(BPF_XDP_DEVMAP, "of_entry");
+	own = must_load_for(&xdp, BPF_XDP_DEVMAP, "of_entry", level);
 	v.bpf_prog.fd = own;
 	if (map_update(map, &key, &v))
 		bail("an entry with a program: %s", strerror(errno));
@@ -202,7 +188,7 @@ static void other_cpu(bool with_prog)
 		E(MOV_IMM(R1, 1), COUNT_R1(4), CALL(get_smp_processor_id), MOV_IMM(R1, 0),
 		  JMP_IMM(BPF_JEQ, R0, 2, 1), MOV_IMM(R1, 1), COUNT_R1(5), MOV_IMM(R0, XDP_PASS),
 		  EXIT());
-		own = load_for(BPF_XDP_CPUMAP, "of_cpu");
+		own = must_load_for(&xdp, BPF_XDP_CPUMAP, "of_cpu", level);
 		v.bpf_prog.fd = own;
 	}
 	if (map_update(map, &key, &v))
@@ -221,84 +207,19 @@ static void other_cpu(bool with_prog)
 	close(map);
 }
 
-/* An AF_XDP socket: frames are copied into its memory. */
-#define FRAMES 64
-#define FRAME 2048
-
-struct xsk {
-	int fd;
-	u8 *umem;
-	u32 *producer, *consumer;
-	struct xdp_desc *rx;
-};
-
-static void *ring_of(int fd, size_t len, off_t at)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, at);
-
-	if (p == MAP_FAILED)
-		bail("a ring: %s", strerror(errno));
-	return p;
-}
-
-/* Once: its rings keep it open. */
-static struct xsk xsk_open(const char *dev)
-{
-	struct sockaddr_xdp addr = {
-		.sxdp_family = AF_XDP, .sxdp_ifindex = if_nametoindex(dev), .sxdp_flags = XDP_COPY,
-	};
-	struct xdp_umem_reg reg = { .len = FRAMES * FRAME, .chunk_size = FRAME };
-	struct xsk x = { .fd = socket(AF_XDP, SOCK_RAW, 0) };
-	struct xdp_mmap_offsets off;
-	socklen_t len = sizeof(off);
-	int n = FRAMES, i;
-	u8 *fill, *rx;
-
-	x.umem = mmap(NULL, FRAMES * FRAME, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg.addr = (uintptr_t)x.umem;
-	if (x.fd < 0 || x.umem == MAP_FAILED ||
-	    setsockopt(x.fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) ||
-	    setsockopt(x.fd, SOL_XDP, XDP_UMEM_FILL_RING, &n, sizeof(n)) ||
-	    setsockopt(x.fd, SOL_XDP, XDP_UMEM_COMPLETION_RING, &n, sizeof(n)) ||
-	    setsockopt(x.fd, SOL_XDP, XDP_RX_RING, &n, sizeof(n)) ||
-	    getsockopt(x.fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len))
-		bail("AF_XDP: %s", strerror(errno));
-	fill = ring_of(x.fd, off.fr.desc + n * sizeof(u64), XDP_UMEM_PGOFF_FILL_RING);
-	rx = ring_of(x.fd, off.rx.desc + n * sizeof(struct xdp_desc), XDP_PGOFF_RX_RING);
-	for (i = 0; i < n; i++)
-		((u64 *)(fill + off.fr.desc))[i] = i * FRAME;
-	__atomic_store_n((u32 *)(fill + off.fr.producer), n, __ATOMIC_RELEASE);
-	x.producer = (u32 *)(rx + off.rx.producer);
-	x.consumer = (u32 *)(rx + off.rx.consumer);
-	x.rx = (void *)(rx + off.rx.desc);
-	if (bind(x.fd, (void *)&addr, sizeof(addr)))
-		bail("AF_XDP: bind: %s", strerror(errno));
-	return x;
-}
-
 /* As arrived() */
 static u32 xsk_arrived(struct xsk *x)
 {
-	u32 seen = 0, i;
-	u8 want[LEN];
+	const void *frame;
+	u32 seen = 0, len;
 	int wait;
 
 	for (wait = 0; wait < 20 && seen != ALL; wait++) {
 		struct pollfd p = { .fd = x->fd, .events = POLLIN };
 
 		poll(&p, 1, 100);
-		while (*x->consumer != __atomic_load_n(x->producer, __ATOMIC_ACQUIRE)) {
-			struct xdp_desc *d = &x->rx[*x->consumer % FRAMES];
-
-			for (i = 0; i < COUNT; i++) {
-				frame_fill(want, LEN, i + 1);
-				if (d->len == LEN && !memcmp(x->umem + d->addr, want, LEN))
-					break;
-			}
-			seen |= 1U << i;
-			__atomic_store_n(x->consumer, *x->consumer + 1, __ATOMIC_RELEASE);
-		}
+		while ((frame = xsk_next(x, &len)))
+			seen |= which(frame, len);
 	}
 	return seen;
 }
@@ -315,7 +236,7 @@ static void sockets(enum hook hook, struct xsk *x)
 	  LD_MAP_FD(R1, map), CALL(map_lookup_elem), MOV_REG(R1, R0), MOV_IMM(R0, XDP_PASS),
 	  JMP_IMM(BPF_JEQ, R1, 0, 5), LD_MAP_FD(R1, map), MOV_REG(R2, R7), MOV_IMM(R3, 0),
 	  CALL(redirect_map), EXIT());
-	prog = load_for(BPF_XDP, "to_socket");
+	prog = must_load_for(&xdp, BPF_XDP, "to_socket", level);
 	hook_attach(hook, "mib", prog);
 	drain(s);
 	send_frames();
@@ -342,8 +263,7 @@ int main(void)
 	int pass, i;
 	char dev[8];
 
-	level = atoi(getenv("MOAT_LEVEL") ?: "0");
-	moat_set_level(level);
+	level = moat_level_asked();
 	counts = map_of_words(0);
 	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	sh("ip netns add moat_far");
@@ -355,7 +275,7 @@ int main(void)
 	   "ip -n moat_far link set mp$i up || exit 1; done");
 	cnt = 0;
 	E(MOV_IMM(R0, XDP_PASS), EXIT());
-	pass = load_for(BPF_XDP, "pass");
+	pass = must_load_for(&xdp, BPF_XDP, "pass", level);
 	go_to(netns);
 	for (i = 0; i < 2; i++) {
 		snprintf(dev, sizeof(dev), "mp%d", i);
@@ -374,7 +294,7 @@ int main(void)
 	with_program();
 	other_cpu(false);
 	other_cpu(true);
-	x = xsk_open("mib");
+	xsk_open(&x, "mib", 0);
 	sockets(NATIVE_XDP, &x);
 	sockets(GENERIC_XDP, &x);
 	return finish();

@@ -17,180 +17,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "attack.h"
-#include "build.h"
+#include "socket_fields.h"
 #include "sockets.h"
 
 #define CGROUP "/sys/fs/cgroup/moat_sockets"
-#define WORDS 128
-#define SOCK(FIELD) offsetof(struct bpf_sock, FIELD)
-#define TCP(FIELD) offsetof(struct bpf_tcp_sock, FIELD)
 
 static struct ends ends, sender;
 static u16 gone;		/* peer of a connection that waits */
-static int out, sockmap, sockhash;
-
-/* The next word of @out. R6: the context, R7: a socket, R8: @out */
-static int at;
-
-static void take(int reg)
-{
-	E(STX(BPF_DW, R8, reg, at));
-	at += 8;
-}
-
-static void field(int size, int reg, int off)
-{
-	E(LDX(size, R1, reg, off));
-	take(R1);
-}
-
-static void common(int reg)
-{
-	static const int words[] = {
-		SOCK(bound_dev_if), SOCK(family), SOCK(src_ip4), SOCK(src_ip6[0]), SOCK(src_ip6[1]),
-		SOCK(src_ip6[2]), SOCK(src_ip6[3]), SOCK(src_port), SOCK(dst_port), SOCK(dst_ip4),
-		SOCK(dst_ip6[0]), SOCK(dst_ip6[1]), SOCK(dst_ip6[2]), SOCK(dst_ip6[3]),
-		SOCK(state), SOCK(rx_queue_mapping),
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		field(BPF_W, reg, words[i]);
-	field(BPF_H, reg, SOCK(family));
-	field(BPF_B, reg, SOCK(family));
-	field(BPF_B, reg, SOCK(src_ip4) + 1);
-	field(BPF_H, reg, SOCK(src_ip4) + 2);
-	field(BPF_H, reg, SOCK(dst_port));
-	field(BPF_B, reg, SOCK(dst_port));
-	field(BPF_B, reg, SOCK(dst_port) + 1);
-	field(BPF_B, reg, SOCK(state));
-	field(BPF_H, reg, SOCK(src_port));
-}
-
-static void full(int reg)
-{
-	static const int words[] = { SOCK(type), SOCK(protocol), SOCK(mark), SOCK(priority) };
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		field(BPF_W, reg, words[i]);
-	field(BPF_B, reg, SOCK(protocol));
-}
-
-static void tcp(int reg)
-{
-	for (int off = 0; off <= (int)TCP(icsk_retransmits); off += 4) {
-		if (off == TCP(bytes_received) || off == TCP(bytes_acked)) {
-			field(BPF_DW, reg, off);
-			off += 4;
-		} else {
-			field(BPF_W, reg, off);
-		}
-	}
-}
-
-/* R9 = what helper @func says of R7; what follows is skipped if that is nothing. */
-static int made(int func)
-{
-	E(MOV_REG(R1, R7), INSN(BPF_JMP | BPF_CALL, 0, 0, 0, func), MOV_REG(R9, R0),
-	  JMP_IMM(BPF_JEQ, R9, 0, 0));
-	return cnt - 1;
-}
-
-static void to_here(int jump)
-{
-	insns[jump].off = cnt - jump - 1;
-}
-
-/* 1 if R9 is R7, else 2 */
-static void is_same(void)
-{
-	E(MOV_IMM(R1, 1), JMP_REG(BPF_JEQ, R9, R7, 1), MOV_IMM(R1, 2));
-	take(R1);
-}
-
-/* Of R7, a struct sock_common */
-static void all_of_it(bool calls)
-{
-	static const int casts[] = {
-		BPF_FUNC_skc_to_tcp_sock, BPF_FUNC_skc_to_tcp6_sock,
-		BPF_FUNC_skc_to_tcp_timewait_sock, BPF_FUNC_skc_to_tcp_request_sock,
-		BPF_FUNC_skc_to_udp6_sock, BPF_FUNC_skc_to_unix_sock,
-	};
-	int skip;
-
-	common(R7);
-	for (size_t i = 0; i < ARRAY_SIZE(casts); i++) {
-		skip = made(casts[i]);
-		E(MOV_IMM(R1, 3));
-		take(R1);
-		to_here(skip);
-	}
-	if (!calls)
-		return;
-	skip = made(BPF_FUNC_sk_fullsock);
-	is_same();
-	full(R9);
-	common(R9);
-	to_here(skip);
-	skip = made(BPF_FUNC_tcp_sock);
-	tcp(R9);
-	to_here(skip);
-	skip = made(BPF_FUNC_get_listener_sock);
-	is_same();
-	field(BPF_W, R9, SOCK(src_port));
-	field(BPF_W, R9, SOCK(state));
-	to_here(skip);
-}
-
-static void begin(void)
-{
-	cnt = at = 0;
-	E(MOV_REG(R6, R1), LD_MAP_VALUE(R8, out, 0));
-}
-
-/* R7 = R0, or the program ends. */
-static void or_end(void)
-{
-	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 0), EXIT(), MOV_REG(R7, R0));
-}
-
-static void end_with(int ret)
-{
-	E(MOV_IMM(R0, ret), EXIT());
-	if (at > 8 * WORDS)
-		bail("%d bytes", at);
-}
-
-struct told {
-	s64 ret;
-	u64 word[WORDS];
-};
-
-static void told(const char *what, s64 ret, struct told *was)
-{
-	struct told is = { .ret = ret };
-	u32 zero = 0;
-	int i;
-
-	map_lookup(out, &zero, is.word);
-	if (level) {
-		*was = is;
-		ok(ret >= 0, "2: %s: %ld", what, ret);
-		return;
-	}
-	for (i = 0; i < WORDS && is.word[i] == was->word[i]; i++)
-		;
-	if (!ok(i == WORDS && ret == was->ret, "%s: the same at 0 and 2", what))
-		diag("%s: %ld %ld, word %d: %lx %lx", what, ret, was->ret, i,
-		     i < WORDS ? is.word[i] : 0, i < WORDS ? was->word[i] : 0);
-}
-
-static void forget(void)
-{
-	static const u64 nothing[WORDS];
-	u32 zero = 0;
-
-	map_update(out, &zero, nothing);
-}
+static int sockmap, sockhash;
 
 static void says(const struct prog_type *t, const char *what, struct told *was)
 {
@@ -209,14 +43,14 @@ static void says(const struct prog_type *t, const char *what, struct told *was)
 static void found(const struct prog_type *t, int func, u16 from, u16 to, const char *what,
 		  struct told *was)
 {
-	begin();
+	begin_telling();
 	socket_lookup(func, from, to);
 	or_end();
 	all_of_it(t != &xdp);
 	if (func != BPF_FUNC_skc_lookup_tcp)
 		full(R7);
 	socket_release(R7);
-	end_with(1);
+	end_telling(1);
 	says(t, what, was);
 }
 
@@ -225,7 +59,7 @@ static void listens(struct told *was)
 {
 	int skip;
 
-	begin();
+	begin_telling();
 	socket_lookup(BPF_FUNC_sk_lookup_tcp, htons(1), ends.port);
 	or_end();
 	skip = made(BPF_FUNC_get_listener_sock);
@@ -234,14 +68,14 @@ static void listens(struct told *was)
 	E(MOV_REG(R1, R9), CALL(sk_fullsock), MOV_IMM(R0, 2), EXIT());
 	to_here(skip);
 	socket_release(R7);
-	end_with(1);
+	end_telling(1);
 	says(&sched_cls, "listener", was);
 }
 
 /* The context's, and another in its place */
 static void of_context(const struct prog_type *t, const char *what, bool assign, struct told *was)
 {
-	begin();
+	begin_telling();
 	if (assign) {
 		socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
 		or_end();
@@ -254,7 +88,7 @@ static void of_context(const struct prog_type *t, const char *what, bool assign,
 	E(LDX(BPF_DW, R9, R6, offsetof(struct __sk_buff, sk)));
 	is_same();
 	all_of_it(t != &socket_filter);
-	end_with(1);
+	end_telling(1);
 	says(t, what, was);
 }
 
@@ -265,7 +99,7 @@ static void in_map(const struct prog_type *t, int map, const char *what, struct 
 	int skip;
 
 	map_update(map, &zero, &fd);
-	begin();
+	begin_telling();
 	E(ST(BPF_W, R10, -4, 0), LD_MAP_FD(R1, map), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -4),
 	  CALL(map_lookup_elem));
 	or_end();
@@ -289,7 +123,7 @@ static void in_map(const struct prog_type *t, int map, const char *what, struct 
 	socket_release(R9);
 	to_here(skip);
 	socket_release(R7);
-	end_with(1);
+	end_telling(1);
 	says(t, what, was);
 	map_delete(map, &zero);
 }
@@ -337,7 +171,7 @@ static void assigned(const char *what, bool elsewhere, struct told *was)
 	if (map_update(array, &zero, &other))
 		bail("array of programs: %s", strerror(errno));
 
-	begin();
+	begin_telling();
 	E(LDX(BPF_W, R0, R6, offsetof(struct __sk_buff, len)), JMP_IMM(BPF_JGE, R0, LONG, 2),
 	  MOV_IMM(R0, 0), EXIT(), LDX(BPF_DW, R0, R6, offsetof(struct __sk_buff, sk)),
 	  JMP_IMM(BPF_JEQ, R0, 0, 1), MOV_IMM(R0, 1));
@@ -352,15 +186,13 @@ static void assigned(const char *what, bool elsewhere, struct told *was)
 	E(LDX(BPF_DW, R0, R6, offsetof(struct __sk_buff, sk)));
 	or_end();
 	common(R7);
-	end_with(0);
+	end_telling(0);
 	if (elsewhere) {
 		insns[call].imm = cnt - call - 1;
 		begin_function(1);
 		E(LD_MAP_FD(R2, array), MOV_IMM(R3, 0), CALL(tail_call), MOV_IMM(R0, 0), EXIT());
 	}
-	fd = load(&sched_cls, "assigned", insns, cnt);
-	if (level && moat_layer(fd) == NONE)
-		bail("assigned is not isolated");
+	fd = must_load(&sched_cls, "assigned", level);
 	forget();
 	come_in(fd);
 	told(what, 0, was);
@@ -374,11 +206,9 @@ static void assigned(const char *what, bool elsewhere, struct told *was)
 /* What a program of a cgroup sees of the sender's socket */
 static void live(struct told *was)
 {
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_CGROUP_INET_EGRESS,
-		    .log_buf = prog_log, .log_size = sizeof(prog_log), .log_level = 1);
 	int cgroup = open(CGROUP, O_DIRECTORY), fd, skip;
 
-	begin();
+	begin_telling();
 	E(LDX(BPF_DW, R0, R6, offsetof(struct __sk_buff, sk)), JMP_IMM(BPF_JNE, R0, 0, 2),
 	  MOV_IMM(R0, 1), EXIT(), MOV_REG(R7, R0));
 	common(R7);
@@ -396,12 +226,8 @@ static void live(struct told *was)
 	take(R0);
 	E(MOV_REG(R1, R6), CALL(get_socket_uid));
 	take(R0);
-	end_with(1);
-	fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "live", "GPL", insns, cnt, &opts);
-	if (fd < 0)
-		bail("live: %s\n%s", strerror(errno), prog_log);
-	if (level && moat_layer(fd) == NONE)
-		bail("live is not isolated");
+	end_telling(1);
+	fd = must_load_for(&cgroup_skb, BPF_CGROUP_INET_EGRESS, "live", level);
 	forget();
 	if (bpf_prog_attach(fd, cgroup, BPF_CGROUP_INET_EGRESS, 0))
 		bail("attach: %s", strerror(errno));
@@ -471,14 +297,14 @@ static void refused(void)
 {
 	int fd, jump;
 
-	begin();
+	begin_telling();
 	socket_lookup(BPF_FUNC_skc_lookup_tcp, ends.peer, ends.port);
 	or_end();
 	jump = made(BPF_FUNC_skc_to_tcp_sock);
 	field(BPF_W, R9, 0);
 	to_here(jump);
 	socket_release(R7);
-	end_with(1);
+	end_telling(1);
 	fd = prog_load(xdp.type, "btf", insns, cnt);
 	if (fd < 0 && strstr(prog_log, "BTF"))
 		skip("no BTF", "%d: fields of the kernel's structures", level);

@@ -17,11 +17,6 @@
 static struct ends ends;
 static int out, sockmap;
 
-static bool done(struct run *run, const void *arg)
-{
-	return loot_at(1) == DONE;
-}
-
 static bool is_in(struct run *run, const void *map)
 {
 	u32 key = 3;
@@ -69,19 +64,19 @@ static void attacks(void)
 		E(LD_IMM64(R1, addr), INSN(BPF_JMP | BPF_CALL, 0, 0, 0, of_maps[i]),
 		  FINISH(&sched_cls));
 		snprintf(what, sizeof(what), "%s of the kernel's address", names[i]);
-		ATTACKS("rogue_addr", names[i], done, NULL, what);
+		ATTACKS("rogue_addr", names[i], loot_is_done, NULL, what);
 
 		cnt = 0;
 		E(LD_IMM64(R1, theirs), INSN(BPF_JMP | BPF_CALL, 0, 0, 0, of_maps[i]),
 		  FINISH(&sched_cls));
 		snprintf(what, sizeof(what), "%s of what another had", names[i]);
-		ATTACKS("rogue_theirs", names[i], done, NULL, what);
+		ATTACKS("rogue_theirs", names[i], loot_is_done, NULL, what);
 
 		cnt = 0;
 		E(LD_MAP_FD(R1, loot), INSN(BPF_JMP | BPF_CALL, 0, 0, 0, of_maps[i]),
 		  FINISH(&sched_cls));
 		snprintf(what, sizeof(what), "%s of a map", names[i]);
-		ATTACKS("rogue_map", names[i], done, NULL, what);
+		ATTACKS("rogue_map", names[i], loot_is_done, NULL, what);
 
 		cnt = 0;
 		E(MOV_REG(R6, R1));
@@ -91,7 +86,7 @@ static void attacks(void)
 		E(MOV_REG(R1, R7), INSN(BPF_JMP | BPF_CALL, 0, 0, 0, of_maps[i]),
 		  FINISH(&sched_cls));
 		snprintf(what, sizeof(what), "%s after the release", names[i]);
-		ATTACKS("rogue_after", names[i], done, NULL, what);
+		ATTACKS("rogue_after", names[i], loot_is_done, NULL, what);
 
 		cnt = 0;
 		E(MOV_REG(R6, R1));
@@ -101,7 +96,7 @@ static void attacks(void)
 		socket_release(R7);
 		E(FINISH(&sched_cls));
 		snprintf(what, sizeof(what), "%s of another than it has", names[i]);
-		ATTACKS("rogue_another", names[i], done, NULL, what);
+		ATTACKS("rogue_another", names[i], loot_is_done, NULL, what);
 	}
 
 	cnt = 0;
@@ -112,7 +107,7 @@ static void attacks(void)
 	socket_release(R7);
 	E(FINISH(&sched_cls));
 	/* It is the same one; the second release is of what it has only as a listener. */
-	ATTACKS("rogue_listener", "sk_release", done, NULL, "a listener is released");
+	ATTACKS("rogue_listener", "sk_release", loot_is_done, NULL, "a listener is released");
 
 	/* The address of the kernel's, through a map, so that the load stays what it is */
 	cnt = 0;
@@ -120,11 +115,11 @@ static void attacks(void)
 	socket_lookup(BPF_FUNC_sk_lookup_tcp, htons(1), ends.port);
 	E(LD_MAP_VALUE(R8, loot, 0), STX(BPF_DW, R8, R0, 16), LDX(BPF_DW, R1, R8, 16),
 	  ALU64_IMM(BPF_ADD, R1, 0x200000), LDX(BPF_DW, R3, R1, 0), TAKE_R3(), FINISH(&sched_cls));
-	ATTACKS("rogue_behind", "read", done, NULL, "a field far behind a socket");
+	ATTACKS("rogue_behind", "read", loot_is_done, NULL, "a field far behind a socket");
 
 	cnt = 0;
 	E(LD_IMM64(R1, addr), LDX(BPF_DW, R3, R1, 16), TAKE_R3(), FINISH(&sched_cls));
-	ATTACKS("rogue_field", "read", done, NULL, "a field of the kernel's socket");
+	ATTACKS("rogue_field", "read", loot_is_done, NULL, "a field of the kernel's socket");
 
 	addr = socket_keep(&ends);
 	cnt = 0;

@@ -39,6 +39,15 @@ static void ask_cookie(int func, int th_len)
 	  INSN(BPF_JMP | BPF_CALL, 0, 0, 0, func));
 }
 
+/* The program begins: R7 = a socket; where there is none it returns 7. */
+static void begin_with(int func, u16 from, u16 to)
+{
+	cnt = 0;
+	E(MOV_REG(R6, R1));
+	socket_lookup(func, from, to);
+	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 7), EXIT(), MOV_REG(R7, R0));
+}
+
 /* What the program of a case says, isolated or not */
 static s64 said(const struct prog_type *t)
 {
@@ -53,10 +62,7 @@ static s64 said(const struct prog_type *t)
 
 static s64 finds(const struct prog_type *t, int func, u16 from, u16 to)
 {
-	cnt = 0;
-	E(MOV_REG(R6, R1));
-	socket_lookup(func, from, to);
-	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 7), EXIT(), MOV_REG(R7, R0));
+	begin_with(func, from, to);
 	/* Another reference, on the same one */
 	socket_lookup(func, from, to);
 	E(JMP_IMM(BPF_JNE, R0, 0, 4));
@@ -71,10 +77,7 @@ static s64 finds(const struct prog_type *t, int func, u16 from, u16 to)
 
 static s64 cookie(const struct prog_type *t, bool gen)
 {
-	cnt = 0;
-	E(MOV_REG(R6, R1));
-	socket_lookup(BPF_FUNC_skc_lookup_tcp, htons(1), ends.port);
-	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 7), EXIT(), MOV_REG(R7, R0));
+	begin_with(BPF_FUNC_skc_lookup_tcp, htons(1), ends.port);
 	headers(gen);
 	ask_cookie(gen ? BPF_FUNC_tcp_gen_syncookie : BPF_FUNC_tcp_check_syncookie, gen ? 24 : 20);
 	E(MOV_REG(R8, R0));
@@ -88,11 +91,8 @@ static s64 cookie(const struct prog_type *t, bool gen)
 
 static s64 assigns(void)
 {
-	cnt = 0;
-	E(MOV_REG(R6, R1));
-	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
-	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 7), EXIT(), MOV_REG(R7, R0),
-	  MOV_REG(R1, R6), MOV_REG(R2, R7), MOV_IMM(R3, 0), CALL(sk_assign), MOV_REG(R8, R0));
+	begin_with(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
+	E(MOV_REG(R1, R6), MOV_REG(R2, R7), MOV_IMM(R3, 0), CALL(sk_assign), MOV_REG(R8, R0));
 	socket_release(R7);
 	E(MOV_REG(R0, R8), ALU64_IMM(BPF_AND, R0, 0xff), EXIT());
 	return said(&sched_cls);
@@ -140,89 +140,106 @@ static bool more(struct run *run, const void *than)
 	return socket_references(&ends) > *(const int *)than;
 }
 
-static bool done(struct run *run, const void *arg)
+/* The program begins: R0 = the connection's end. */
+static void begin_with_end(void)
 {
-	return loot_at(1) == DONE;
-}
-
-#define SETTLED(what) \
-	ok(socket_references(&ends) == before, "%d: %s: %d references in the end", level, what, \
-	   socket_references(&ends))
-
-static void attacks(void)
-{
-	s64 given = moat_counter("given_back");
-	int before = socket_references(&ends), with;
-	const char *what;
-	u64 addr;
-
-	same();
-
-	what = "another's socket is released";
-	addr = socket_keep(&ends);
-	with = socket_references(&ends);
-	cnt = 0;
-	E(LD_IMM64(R1, addr), CALL(sk_release), FINISH(&xdp));
-	attack(&(struct attack){ &xdp, "rogue_release", "sk_release", 0, fewer, &with, what },
-	       insns, cnt);
-	if (level)
-		socket_give_back(addr);
-	SETTLED(what);
-
-	what = "a socket is released twice";
-	addr = socket_keep(&ends);
-	with = socket_references(&ends);
 	cnt = 0;
 	E(MOV_REG(R6, R1));
 	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
+}
+
+static int references;	/* on the connection's end, before the attacks */
+
+static void settled(const char *what)
+{
+	ok(socket_references(&ends) == references, "%d: %s: %d references in the end", level, what,
+	   socket_references(&ends));
+}
+
+/*
+ * What is built, while a plain program keeps a reference at @kept, which the attack is to
+ * give back: at level 0 it does.
+ */
+static void release(const struct prog_type *t, const char *name, u64 kept, const char *what)
+{
+	int with = socket_references(&ends);
+
+	attack(&(struct attack){ t, name, "sk_release", 0, fewer, &with, what }, insns, cnt);
+	if (level)
+		socket_give_back(kept);
+	settled(what);
+}
+
+static void releases(void)
+{
+	u64 kept = socket_keep(&ends);
+
+	cnt = 0;
+	E(LD_IMM64(R1, kept), CALL(sk_release), FINISH(&xdp));
+	release(&xdp, "rogue_release", kept, "another's socket is released");
+
+	kept = socket_keep(&ends);
+	begin_with_end();
 	E(MOV_REG(R7, R0));
 	socket_release(R7);
 	socket_release(R7);
 	E(FINISH(&sched_cls));
-	attack(&(struct attack){ &sched_cls, "rogue_twice", "sk_release", 0, fewer, &with, what },
-	       insns, cnt);
-	if (level)
-		socket_give_back(addr);
-	SETTLED(what);
+	release(&sched_cls, "rogue_twice", kept, "a socket is released twice");
+}
 
-	what = "a socket is used after its release";
-	cnt = 0;
-	E(MOV_REG(R6, R1));
-	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
+static void uses(void)
+{
+	const char *what = "a socket is used after its release";
+	u64 kept;
+
+	begin_with_end();
 	E(MOV_REG(R7, R0));
 	headers(false);
 	socket_release(R7);
 	ask_cookie(BPF_FUNC_tcp_check_syncookie, 20);
 	E(FINISH(&xdp));
-	attack(&(struct attack){ &xdp, "rogue_after", "tcp_check_syncookie", 0, done, NULL, what },
-	       insns, cnt);
-	SETTLED(what);
+	attack(&(struct attack){ &xdp, "rogue_after", "tcp_check_syncookie", 0, loot_is_done, NULL,
+				 what }, insns, cnt);
+	settled(what);
 
 	what = "a socket that it does not hold is assigned";
-	addr = socket_keep(&ends);
+	kept = socket_keep(&ends);
 	cnt = 0;
-	E(LD_IMM64(R2, addr), MOV_IMM(R3, 0), CALL(sk_assign), FINISH(&sched_cls));
-	attack(&(struct attack){ &sched_cls, "rogue_assign", "sk_assign", 0, done, NULL, what },
-	       insns, cnt);
-	socket_give_back(addr);
-	SETTLED(what);
+	E(LD_IMM64(R2, kept), MOV_IMM(R3, 0), CALL(sk_assign), FINISH(&sched_cls));
+	attack(&(struct attack){ &sched_cls, "rogue_assign", "sk_assign", 0, loot_is_done, NULL,
+				 what }, insns, cnt);
+	socket_give_back(kept);
+	settled(what);
+}
 
-	ok(moat_counter("given_back") == given, "%d: nothing was given back so far", level);
-	what = "a program keeps a socket";
-	with = before;
-	cnt = 0;
-	E(MOV_REG(R6, R1));
-	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
+static void keeps(void)
+{
+	const char *what = "a program keeps a socket";
+	s64 given = moat_counter("given_back");
+
+	begin_with_end();
 	/* At level 2 this is where it is stopped. */
 	E(MOV_REG(R3, R0), MOV_IMM(R4, 0), level ? LDX(BPF_DW, R4, R4, 0) : MOV_IMM(R4, 0),
 	  TAKE_R3(), FINISH(&xdp));
-	attack(&(struct attack){ &xdp, "rogue_keeps", "read", ANYWHERE, more, &with, what }, insns,
-	       cnt);
+	attack(&(struct attack){ &xdp, "rogue_keeps", "read", ANYWHERE, more, &references, what },
+	       insns, cnt);
 	if (level)
 		ok(moat_counter("given_back") == given + 1, "2: %s: given back", what);
 	else
 		socket_give_back(loot_at(0));
-	SETTLED(what);
+	settled(what);
+}
+
+static void attacks(void)
+{
+	s64 given = moat_counter("given_back");
+
+	references = socket_references(&ends);
+	same();
+	releases();
+	uses();
+	ok(moat_counter("given_back") == given, "%d: nothing was given back so far", level);
+	keeps();
 }
 
 int main(void)

@@ -14,32 +14,16 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <linux/ip.h>
-#include <linux/udp.h>
 #include <net/if.h>
-#include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include "packets.h"
 #include "traffic.h"
+#include "traffic_seen.h"
 #include "traffic_syn.h"
 #include "xsk.h"
-
-#define FRAMES 240
-#define MOST_LINES 4096
-
-/* What was seen, a line each, in the order of the alphabet */
-struct seen {
-	char *line[MOST_LINES];
-	int lines;
-};
 
 struct scene {
 	const char *name, *file;
@@ -52,40 +36,6 @@ struct scene {
 	int pause;	/* us, after each frame, for timers that it has started */
 	int runs;	/* of programs, for each frame of the service's */
 };
-
-static struct seen *now;
-
-static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void note(const char *fmt, ...)
-{
-	va_list args;
-
-	if (now->lines == MOST_LINES)
-		bail("more than %d lines", MOST_LINES);
-	va_start(args, fmt);
-	if (vasprintf(&now->line[now->lines++], fmt, args) < 0)
-		bail("out of memory");
-	va_end(args);
-}
-
-static void note_bytes(const char *what, const void *data, size_t len)
-{
-	const u8 *p = data;
-	char text[4096];
-	size_t i;
-
-	for (i = 0; i < len && 2 * i + 3 < sizeof(text); i++)
-		sprintf(text + 2 * i, "%02x", p[i]);
-	text[2 * i] = 0;
-	note("%s %zu %s", what, len, text);
-}
-
-static int compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Maps */
 
 static int map_fd(struct bpf_object *obj, const char *name)
 {
@@ -101,145 +51,6 @@ static void put(struct bpf_object *obj, const char *map, const void *key, const 
 	if (bpf_map_update_elem(map_fd(obj, map), key, value, BPF_ANY))
 		bail("%s: %s", map, strerror(errno));
 }
-
-/* Those of per-CPU maps are added up: which CPU it was is not up to us. */
-static void note_map(struct bpf_map *map)
-{
-	u8 key[64], next[64], value[8 * 64], *last = NULL;
-	const char *name = bpf_map__name(map);
-	char what[64];
-
-	for (; !bpf_map_get_next_key(bpf_map__fd(map), last, next); last = key) {
-		memcpy(key, next, sizeof(key));
-		if (bpf_map_lookup_elem(bpf_map__fd(map), key, value))
-			continue;
-		if (bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY) {
-			u64 *n = (u64 *)value;
-			int cpu;
-
-			for (cpu = 1; cpu < libbpf_num_possible_cpus(); cpu++)
-				n[0] += n[cpu];
-			note("%s[%u] %lu", name, *(u32 *)key, n[0]);
-			continue;
-		}
-		snprintf(what, sizeof(what), "%s key", name);
-		note_bytes(what, key, bpf_map__key_size(map));
-		memcpy(key + bpf_map__key_size(map), value, 0);
-		snprintf(what, sizeof(what), "%s value", name);
-		note_bytes(what, value, bpf_map__value_size(map));
-	}
-}
-
-static void note_maps(struct bpf_object *obj)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, obj) {
-		switch (bpf_map__type(map)) {
-		case BPF_MAP_TYPE_HASH:
-		case BPF_MAP_TYPE_LRU_HASH:
-		case BPF_MAP_TYPE_PERCPU_ARRAY:
-			note_map(map);
-		default:
-			break;
-		}
-	}
-}
-
-/* Frames */
-
-static u16 sum(const void *data, size_t len)
-{
-	const u16 *p = data;
-	u32 total = 0;
-
-	for (; len; len -= 2)
-		total += *p++;
-	total = (total & 0xffff) + (total >> 16);
-	return ~(total + (total >> 16));
-}
-
-/* One of NO_FLOWS flows: of four senders, to six ports, four of which are services. */
-static size_t frame(u8 *data, u32 n)
-{
-	struct ethhdr *eth = (void *)data;
-	struct iphdr *ip = (void *)(eth + 1);
-	struct udphdr *udp = (void *)(ip + 1);
-	size_t payload = 18 + n * 37 % 400, i;
-	u32 flow = n % NO_FLOWS;
-
-	memset(data, 0, ETH_HLEN + 28);
-	memset(eth->h_dest, 0xff, ETH_ALEN);
-	memcpy(eth->h_source, "\x02\x00\x00\x00\x00\x01", ETH_ALEN);
-	eth->h_proto = htons(n % 16 == 15 ? 0x88b5 : ETH_P_IP);
-	ip->version = 4;
-	ip->ihl = 5;
-	ip->ttl = 64;
-	ip->id = htons(n);
-	ip->protocol = n % 16 == 14 ? IPPROTO_TCP : IPPROTO_UDP;
-	ip->tot_len = htons(28 + payload);
-	ip->saddr = htonl(0xc0a80000 + (flow % 4 << 8) + 1 + flow / 4);
-	ip->daddr = htonl(0x0a0a0a0a);
-	ip->check = sum(ip, 20);
-	udp->source = htons(1000 + flow);
-	udp->dest = htons(PORT + flow % 6);
-	udp->len = htons(8 + payload);
-	for (i = 0; i < payload; i++)
-		data[ETH_HLEN + 28 + i] = n + i;
-	return ETH_HLEN + 28 + payload;
-}
-
-static int tap(const char *dev)
-{
-	struct sockaddr_ll on = {
-		.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL),
-		.sll_ifindex = if_nametoindex(dev),
-	};
-	int s = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), room = 8 << 20;
-
-	if (s < 0 || setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) ||
-	    bind(s, (void *)&on, sizeof(on)))
-		bail("%s: %s", dev, strerror(errno));
-	return s;
-}
-
-/* What came in by @dev; not what was sent */
-static int drain(int s, const char *dev)
-{
-	struct sockaddr_ll from;
-	socklen_t len = sizeof(from);
-	int frames = 0;
-	u8 data[2048];
-	ssize_t n;
-
-	while ((n = recvfrom(s, data, sizeof(data), 0, (void *)&from, &len)) >= 0) {
-		len = sizeof(from);
-		if (from.sll_pkttype == PACKET_OUTGOING)
-			continue;
-		note_bytes(dev, data, n);
-		frames++;
-	}
-	close(s);
-	return frames;
-}
-
-static void send_frames(int pause)
-{
-	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = if_nametoindex("traffic0") };
-	int s = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	u8 data[1024];
-	u32 i;
-
-	for (i = 0; i < FRAMES; i++) {
-		if (sendto(s, data, frame(data, i), 0, (void *)&to, sizeof(to)) < 0)
-			bail("send: %s", strerror(errno));
-		if (pause)
-			usleep(pause);
-	}
-	close(s);
-}
-
-/* Scenes */
 
 static void prepare_balance(struct bpf_object *obj)
 {
@@ -407,7 +218,7 @@ static bool play(const struct scene *scene, struct seen *seen)
 	int in, out, pass, take = taker(), came;
 	struct bpf_object *obj = load(scene);
 
-	now = seen;
+	seen_begin(seen);
 	if (!obj)
 		return false;
 	veth_create("traffic0", "traffic1", 1500);
@@ -418,15 +229,15 @@ static bool play(const struct scene *scene, struct seen *seen)
 	if (scene->listen)
 		scene->listen(obj);
 	hook_attach(scene->hook, "traffic1", bpf_program__fd(bpf_object__next_program(obj, NULL)));
-	in = tap("traffic0");
-	pass = tap("traffic1");
-	out = tap("traffic3");
+	in = traffic_tap("traffic0");
+	pass = traffic_tap("traffic1");
+	out = traffic_tap("traffic3");
 	if (scene->send)
 		scene->send("traffic0");
 	else
-		send_frames(scene->pause);
+		traffic_out("traffic0", scene->pause);
 	usleep(200 * 1000);
-	came = drain(in, "back") + drain(pass, "passed") + drain(out, "out");
+	came = traffic_note(in, "back") + traffic_note(pass, "passed") + traffic_note(out, "out");
 	note("%d frames", came);
 	if (scene->tell)
 		scene->tell(seen);
@@ -435,73 +246,49 @@ static bool play(const struct scene *scene, struct seen *seen)
 	hook_detach(NATIVE_XDP, "traffic3");
 	bpf_object__close(obj);
 	close(take);
-	qsort(seen->line, seen->lines, sizeof(*seen->line), compare);
+	seen_end(seen);
 	return true;
-}
-
-static bool has(const struct seen *seen, const char *line)
-{
-	int i;
-
-	for (i = 0; i < seen->lines; i++)
-		if (!strcmp(seen->line[i], line))
-			return true;
-	return false;
-}
-
-static void forget(struct seen *seen)
-{
-	while (seen->lines)
-		free(seen->line[--seen->lines]);
-}
-
-static bool is_same(const struct seen *a, const struct seen *b)
-{
-	int i;
-
-	for (i = 0; i < a->lines && i < b->lines && !strcmp(a->line[i], b->line[i]); i++)
-		;
-	return i == a->lines && i == b->lines;
 }
 
 static void at_both_levels(const struct scene *scene)
 {
 	static struct seen plain, isolated;
+	bool same;
 	u64 runs;
 	int i;
 
 	moat_set_level(0);
 	if (!ok(play(scene, &plain), "%s: runs at level 0", scene->name))
 		return;
-	ok(has(&plain, "counts[0] 210") && !has(&plain, "counts[3] 0") && has(&plain, "counts[4] 0"),
+	ok(seen_line(&plain, "counts[0] 210") && !seen_line(&plain, "counts[3] 0") &&
+	   seen_line(&plain, "counts[4] 0"),
 	   "%s: sees the frames, and something comes of it", scene->name);
 	moat_set_level(2);
 	kmsg_mark();
 	runs = moat_counter("runs");
 	if (!ok(play(scene, &isolated), "%s: loads at level 2", scene->name)) {
 		diag("%s", kmsg_find("moat: ", NULL) ?: "nothing is said");
-		forget(&plain);
+		seen_forget(&plain);
 		return;
 	}
 	runs = moat_counter("runs") - runs;
+	i = seen_differs(&plain, &isolated, &same);
 	/* Cookies change every minute. */
-	if (scene->send && !is_same(&plain, &isolated)) {
-		forget(&plain);
+	if (scene->send && !same) {
+		seen_forget(&plain);
 		moat_set_level(0);
 		play(scene, &plain);
 		moat_set_level(2);
+		i = seen_differs(&plain, &isolated, &same);
 	}
 	/* Of a chain some are dropped half way. */
 	ok(runs >= (u64)FRAMES * scene->runs / 2, "%s: %lu runs are isolated", scene->name, runs);
 	ok(!kmsg_find("moat: ", "stopped"), "%s: nothing is stopped", scene->name);
-	for (i = 0; i < plain.lines && i < isolated.lines &&
-	     !strcmp(plain.line[i], isolated.line[i]); i++)
-		;
-	if (!ok(i == plain.lines && i == isolated.lines, "%s: %d lines are the same", scene->name, i))
+	if (!ok(same, "%s: %d lines are the same", scene->name, i))
 		diag("0: %.200s\n2: %.200s", i < plain.lines ? plain.line[i] : "-",
 		     i < isolated.lines ? isolated.line[i] : "-");
-	forget(&plain);
-	forget(&isolated);
+	seen_forget(&plain);
+	seen_forget(&isolated);
 }
 
 int main(int argc, char **argv)
