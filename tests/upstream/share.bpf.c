@@ -56,7 +56,8 @@ int BPF_KPROBE(prog_free, struct bpf_prog *prog)
 	}
 	__sync_fetch_and_add(&runs->programs, 1);
 	__sync_fetch_and_add(&runs->runs, sum);
-	if (key & 1)
+	/* Refused programs are none that run plainly. */
+	if (key & 1 || !BPF_CORE_READ(prog, jited_len))
 		return 0;
 	name.type = key / 2;
 	BPF_CORE_READ_STR_INTO(&name.name, prog, aux, name);
