@@ -17,6 +17,19 @@ struct {
 	__type(value, struct runs);
 } seen SEC(".maps");
 
+/* Those that were not */
+struct plain {
+	__u32 type;
+	char name[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct plain);
+	__type(value, struct runs);
+} plain SEC(".maps");
+
 extern const void __per_cpu_offset __ksym;
 
 const volatile __u32 cpus = 1;
@@ -28,6 +41,8 @@ int BPF_KPROBE(prog_free, struct bpf_prog *prog)
 	__u32 key = 2 * BPF_CORE_READ(prog, type) + !!BPF_CORE_READ(prog, aux, moat), cpu;
 	struct runs *runs = bpf_map_lookup_elem(&seen, &key);
 	__u64 sum = 0, n, offset;
+	struct plain name = {};
+	struct runs first = {};
 
 	if (!runs || !stats)
 		return 0;
@@ -39,6 +54,17 @@ int BPF_KPROBE(prog_free, struct bpf_prog *prog)
 			break;
 		sum += n;
 	}
+	__sync_fetch_and_add(&runs->programs, 1);
+	__sync_fetch_and_add(&runs->runs, sum);
+	/* Refused programs are none that run plainly. */
+	if (key & 1 || !BPF_CORE_READ(prog, jited_len))
+		return 0;
+	name.type = key / 2;
+	BPF_CORE_READ_STR_INTO(&name.name, prog, aux, name);
+	bpf_map_update_elem(&plain, &name, &first, BPF_NOEXIST);
+	runs = bpf_map_lookup_elem(&plain, &name);
+	if (!runs)
+		return 0;
 	__sync_fetch_and_add(&runs->programs, 1);
 	__sync_fetch_and_add(&runs->runs, sum);
 	return 0;

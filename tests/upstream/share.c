@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * share PERCENT COMMAND...: runs the command, and then says how many of the runs of programs
- * of types that MOAT isolates were isolated. Fails with the command, or if they were fewer.
- * What counts is programs that are gone when the command is.
+ * of types that MOAT isolates were isolated, and, unless PERCENT is 0, which programs were
+ * not. Fails with the command, or if they were fewer. What counts is programs that are gone
+ * when the command is.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -14,6 +15,10 @@
 #include <unistd.h>
 #include "share.skel.h"
 
+struct runs {
+	__u64 programs, runs;
+};
+
 static const struct {
 	enum bpf_prog_type type;
 	const char *name;
@@ -24,6 +29,31 @@ static const struct {
 	{ BPF_PROG_TYPE_XDP, "xdp" },
 	{ BPF_PROG_TYPE_CGROUP_SKB, "cgroup_skb" },
 };
+
+static const char *name_of(__u32 type)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (types[i].type == type)
+			return types[i].name;
+	}
+	return NULL;
+}
+
+/* Who was not, of those types */
+static void name_plain(int map)
+{
+	struct { __u32 type; char name[16]; } key, *last = NULL;
+	struct runs plain;
+
+	for (; !bpf_map_get_next_key(map, last, &key); last = &key) {
+		if (!name_of(key.type) || bpf_map_lookup_elem(map, &key, &plain))
+			continue;
+		printf("# plain: %s %s: %llu programs, %llu runs\n", name_of(key.type), key.name,
+		       plain.programs, plain.runs);
+	}
+}
 
 static void count_runs(void)
 {
@@ -38,7 +68,7 @@ static void count_runs(void)
 int main(int argc, char **argv)
 {
 	unsigned long long all = 0, isolated = 0, loaded = 0, loaded_isolated = 0;
-	struct { __u64 programs, runs; } seen[2];
+	struct runs seen[2];
 	struct share *skel;
 	int status = 0;
 	size_t i;
@@ -75,6 +105,8 @@ int main(int argc, char **argv)
 		all += seen[0].runs + seen[1].runs;
 		isolated += seen[1].runs;
 	}
+	if (strtoull(argv[1], NULL, 10))
+		name_plain(bpf_map__fd(skel->maps.plain));
 	printf("# share: %llu of %llu runs isolated, %.2f %%; %llu of %llu programs\n", isolated, all,
 	       all ? 100.0 * isolated / all : 0, loaded_isolated, loaded);
 	if (100 * isolated < all * strtoull(argv[1], NULL, 10)) {
