@@ -4,10 +4,12 @@
 //!
 //! Source: `bpf_convert_filter()`, `convert_bpf_extensions()` and
 //! `bpf_gen_ld_abs()` in `net/core/filter.c`; `bpf_user_rnd_u32()` in
-//! `kernel/bpf/core.c`.  The numbers are MOAT's own.
+//! `kernel/bpf/core.c`; `moat_convert_store()` in `kernel/bpf/moat_conn.c`.  The numbers are
+//! MOAT's own.
 
-use super::contract::{helper, Arg, Arg::*, Contract, ProgTypes, ANY, CTX, NO};
-use super::table::INTERNAL_BASE;
+use super::contract::{helper, Arg, Arg::*, Contract, ProgTypes, Ret, ANY, CTX, NO};
+use super::grants::Kind;
+use super::table::{INTERNAL_BASE, STORE_MARK};
 
 const SKB: ProgTypes = ProgTypes::SKB;
 const SF: ProgTypes = ProgTypes::SOCKET_FILTER_ONLY;
@@ -25,6 +27,14 @@ pub(super) const CONTRACTS: &[Contract] = &[
     classic(8, "skb_get_nlattr_nest", [CTX, ANY, ANY, NO, NO]).reads_ctx(),
     classic(9, "user_rnd_u32", [NO; 5]),
     classic(10, "get_raw_cpu_id", [NO; 5]),
+    // Of a connection of either kind: `run/conntrack.rs`.
+    helper(
+        STORE_MARK,
+        "store_mark",
+        ProgTypes::XDP_CLS,
+        [Object(Kind::Conn), ANY, NO, NO, NO],
+    )
+    .returns(Ret::Void),
 ];
 
 /// BPF_LD_ABS and BPF_LD_IND: `offset` may be negative and is checked.

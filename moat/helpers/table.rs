@@ -18,7 +18,10 @@ pub const KFUNCS: usize = 11;
 pub const MAX_ID: usize = 210;
 
 /// How many internal functions there are.
-pub const INTERNALS: usize = 11;
+pub const INTERNALS: usize = 12;
+
+/// What a program calls when it has stored to its copy of a connection's mark.
+pub const STORE_MARK: u32 = INTERNAL_BASE + 11;
 
 const GROUPS: [&[Contract]; 9] = [
     super::common::CONTRACTS,

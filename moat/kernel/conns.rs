@@ -23,6 +23,16 @@ pub fn copy(held: &Held, memory: Memory<'_>) {
     }
 }
 
+/// Gives it `bytes` bytes of the mark in the program's copy, which is in `memory`.
+pub fn store_mark(held: &Held, memory: Memory<'_>, bytes: u32) {
+    if u64::from(memory.len()) >= CONN_COPY {
+        // SAFETY: liveness: the run holds a connection, and the memory is mapped as long as
+        // it is borrowed.  It is read once, and nobody makes a reference to it.  Aliasing:
+        // others write the mark, too, as the kernel does, with single instructions.
+        unsafe { bindings::moat_store_mark(at(held), memory.addr() as *const c_void, bytes) };
+    }
+}
+
 /// Whether its addresses of this kind were set already.
 pub fn has_nat(held: &Held, manip: u32) -> bool {
     // SAFETY: liveness: the run holds it.

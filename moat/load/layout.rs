@@ -29,6 +29,8 @@ const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u
 /// What the kernel adds to that where it inlines `bpf_loop`: for each frame three registers,
 /// rounded up.
 const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 4 * 8) as u64;
+/// And where it has a call in place of a store to the mark of a connection: six registers.
+const SAVED: u64 = (ffi::MAX_CALL_FRAMES * 6 * 8) as u64;
 /// The largest key of a map whose elements a function is called for.
 const MAX_KEY: u32 = 4096;
 /// Bytes of samples, and of stacks, that all functions have which may be in one another.
@@ -237,9 +239,9 @@ impl Program {
             },
             records,
             stack: match plan.classic || calls.local {
-                true if inlined => STACK + INLINED + callbacks,
-                true => STACK,
-                false => round_up(facts.stack_depth.into(), 8),
+                true if inlined => STACK + INLINED + saved(calls) + callbacks,
+                true => STACK + saved(calls),
+                false => round_up(facts.stack_depth.into(), 8) + saved(calls),
             },
             args: match plan.args {
                 0 => 0,
@@ -267,6 +269,15 @@ impl Program {
         domain.load = load;
         domain.store = store;
         domain.flags |= flags;
+    }
+}
+
+/// What its frames are larger for stores, if it may have something to store to.
+fn saved(calls: &Calls) -> u64 {
+    if calls.conns {
+        SAVED
+    } else {
+        0
     }
 }
 
@@ -313,7 +324,7 @@ fn callbacks(calls: &Calls, facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks>
     }
     // The program has a frame, and each function has one of its own.
     let levels = ffi::MAX_CALL_FRAMES - 1;
-    let stack = (STACK + INLINED) as u32;
+    let stack = (STACK + INLINED + saved(calls)) as u32;
     let new = |key| Callbacks::new(facts.callbacks, levels, stack, key);
     for map in maps.iter().filter(|_| calls.drains) {
         most = most.max(map.sample());

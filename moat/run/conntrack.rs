@@ -3,7 +3,8 @@
 //!
 //! As of sockets (`run/sockets.rs`), a program has a copy of what it may read of one, in its
 //! slot, and where that is is its name for it.  The copy is made when it gets the connection,
-//! and again when it has changed it.  Context: as in `run/mod.rs`.
+//! and again when it has changed it.  What it stores to the mark there it calls
+//! [`Run::store_mark`] for at once.  Context: as in `run/mod.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -87,6 +88,27 @@ impl Run<'_> {
             }
             _ => self.change_conn(site, Kind::NewConn, raw),
         }
+    }
+
+    /// The program has stored to its copy of a mark, so many bytes as it says: the kernel's
+    /// entry is to have them, too.  Also of a run that holds a lock.
+    #[inline(never)]
+    pub(super) fn store_mark(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
+        let held = self.grants().and_then(|grants| {
+            let old = grants.find(Kind::Conn, raw[0].0);
+            old.or_else(|| grants.find(Kind::NewConn, raw[0].0))
+        });
+        let held = held.ok_or(AuditError {
+            arg: 0,
+            why: Why::NotHeld,
+        })?;
+        if let Some(memory) = audit::readable(held.name(), CONN_COPY, self) {
+            conns::store_mark(&held, memory, raw[1].0 as u32);
+        }
+        if self.is_over(site) {
+            self.stop();
+        }
+        Ok(0)
     }
 
     #[inline(never)]

@@ -3,7 +3,8 @@
 //!
 //! The program has a place in the value for each, and that is what it calls them; the lock
 //! itself is the kernel's.  A run holds one at most, and calls nothing meanwhile but what
-//! gives it back: sites of programs that take locks look at that first (`moat_unlocked`).
+//! gives it back: sites of programs that take locks look at that first (`moat_unlocked`).  A
+//! store to a connection's mark is no call to it.
 //! What a run holds when it is stopped is given back as all else: `records.rs`.  Context: as
 //! in `run/mod.rs`.
 

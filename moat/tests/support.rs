@@ -44,7 +44,7 @@ load is also refused for
   and a plain program's load is, if isolated ones have
   ([0036](decisions/0036-locks-apart-from-their-values.md));
 - kfuncs but those of the connection tracker, loads of other fields of a connection than
-  tuples, status, mark and timeout, and stores to it; tail calls in functions that helpers call, and
+  tuples, status, mark and timeout, and atomic instructions on its mark; tail calls in functions that helpers call, and
   loads through pointers to AF_XDP sockets, BTF objects (what `skc_to_tcp_sock` and its kin
   return), flow keys or maps;
 - records of ring buffers of more than 1 MiB, or more at once, sockets and connections among them;
@@ -139,7 +139,7 @@ What is isolated differs from a plain program in this:
   returned, and is stopped if it needs more. The socket that the context had before
   `sk_assign` is nothing to it any more ([0038](decisions/0038-copies-of-sockets.md)).
 - Fields of a connection, an entry of the connection tracker, are what they were when the
-  program got it, or changed it. A second `bpf_ct_set_nat_info` of one kind for an entry is
+  program got it, or changed it; what it stores to the mark is there for others at once. A second `bpf_ct_set_nat_info` of one kind for an entry is
   answered as plainly (ENOMEM), without the kernel's warning
   ([0043](decisions/0043-connections.md)).
 - `trace_printk`, `trace_vprintk` and `snprintf` take formats of at most 1,023 bytes (E2BIG).
@@ -364,7 +364,8 @@ fn document() -> String {
     out.push_str("\n## Helpers\n");
     helper_table(&mut out, |c| c.id < INTERNAL_BASE);
     out.push_str("\n## Functions only the kernel puts into programs\n");
-    helper_table(&mut out, |c| c.id >= INTERNAL_BASE);
+    // What a store becomes is no function to anybody.
+    helper_table(&mut out, |c| c.id >= INTERNAL_BASE && c.id != STORE_MARK);
     out.push_str("\n## Kernel functions (kfuncs)\n\nAll others are refused.\n");
     out.push_str("\n| function | programs |\n|---|---|\n");
     for c in kfuncs() {

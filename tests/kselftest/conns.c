@@ -156,12 +156,29 @@ u64 conn_keep(u16 from, u16 to)
 	return plainly();
 }
 
-int conn_references(u64 addr)
+static u32 conn_word(u64 addr, u32 offset)
 {
 	cnt = 0;
-	E(LD_IMM64(R1, addr), LDX(BPF_W, R3, R1, 0));
+	E(LD_IMM64(R1, addr), LDX(BPF_W, R3, R1, offset));
 	tell_r3();
 	return plainly();
+}
+
+int conn_references(u64 addr)
+{
+	return conn_word(addr, 0);
+}
+
+u32 conn_field(u64 addr, enum conn_field field)
+{
+	return conn_word(addr, conn_offset(field));
+}
+
+void conn_set_field(u64 addr, enum conn_field field, u32 value)
+{
+	cnt = 0;
+	E(LD_IMM64(R1, addr), MOV_IMM(R2, value), STX(BPF_W, R1, R2, conn_offset(field)));
+	plainly();
 }
 
 void conn_give_back(u64 addr)

@@ -63,6 +63,9 @@ u64 conn_make(u16 from, u16 to, u32 ms);
 u64 conn_keep(u16 from, u16 to);
 /* A plain program reads what it is told: how many references there are. */
 int conn_references(u64 addr);
+/* Plain programs read 32 bits of it, and write them. */
+u32 conn_field(u64 addr, enum conn_field field);
+void conn_set_field(u64 addr, enum conn_field field, u32 value);
 /* A plain program gives a reference back. */
 void conn_give_back(u64 addr);
 /* A plain program inserts what was made, and keeps no reference. */

@@ -259,11 +259,10 @@ static void refused(void)
 	static const char *const why[] = {
 		"access through a pointer to a kernel object",
 		"access through a pointer to a kernel object",
-		"access through a pointer to a kernel object",
 		"bpf_xdp_ct_lookup: is for programs of another type",
 	};
 	static const char *const what[] = {
-		"a pointer in it is read", "the mark is set", "the mark is set to a constant",
+		"a pointer in it is read", "an atomic instruction adds to the mark",
 		"memory stands for the context of another type",
 	};
 	const struct prog_type *t = &sched_cls;
@@ -273,7 +272,7 @@ static void refused(void)
 
 		cnt = 0;
 		E(MOV_REG(R6, R1));
-		if (i == 3) {
+		if (i == 2) {
 			/* The verifier takes a struct xdp_md for any memory. */
 			for (int off = -64; off < -32; off += 8)
 				E(ST(BPF_DW, R10, off, 0));
@@ -282,13 +281,11 @@ static void refused(void)
 		} else {
 			conn_ask(t, CT_LOOKUP, 1, 80);
 		}
-		E(JMP_IMM(BPF_JEQ, R0, 0, i == 1 ? 4 : i == 3 ? 2 : 3));
+		E(JMP_IMM(BPF_JEQ, R0, 0, i == 1 ? 4 : i == 2 ? 2 : 3));
 		if (i == 0)
 			E(LDX(BPF_DW, R2, R0, conn_offset(CT_NET)));
 		else if (i == 1)
-			E(MOV_IMM(R2, 5), STX(BPF_W, R0, R2, conn_offset(CT_MARK)));
-		else if (i == 2)
-			E(ST(BPF_W, R0, conn_offset(CT_MARK), 5));
+			E(MOV_IMM(R2, 5), ATOMIC(BPF_W, BPF_ADD, R0, R2, conn_offset(CT_MARK)));
 		E(MOV_REG(R1, R0), conn_call(t, CT_RELEASE), MOV_IMM(R0, 0), EXIT());
 		bypass_verifier(false);
 		fd = prog_load(t->type, "refused", insns, cnt);
