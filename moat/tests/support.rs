@@ -38,7 +38,7 @@ load is also refused for
   `BPF_F_NO_PREALLOC`, per CPU or not, a trie, or a map of values of cgroups or sockets that was
   made while all levels were 0; one of the first two whose values would take more than 64 GiB;
   values of sockets with a `bpf_spin_lock`, or in a map of maps; a `bpf_timer` in values of
-  a hash map with that flag, or of maps that are in a map of maps; kptrs; or a map of maps that has one of these in it, where
+  maps that are in a map of maps; kptrs; or a map of maps that has one of these in it, where
   none can be put later (EACCES);
 - a map with a `bpf_spin_lock` or a `bpf_timer` in its values that plain programs have used since it was made;
   and a plain program's load is, if isolated ones have
