@@ -283,7 +283,8 @@ static void taken_out_of_one(void)
 {
 	const char *what = "a map that was taken out of a map of maps";
 	s64 violations = moat_counter("violations");
-	int outer, fd, value;
+	int outer, fd;
+	s64 got;
 
 	begin();
 	outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, map);
@@ -301,12 +302,12 @@ static void taken_out_of_one(void)
 	   "%d: %s: is used as long as it is there", level, what);
 	map_delete(map, &ends.end);
 	take_out(outer);
-	value = prog_run_once(fd);
+	got = prog_run_once(fd);
 	if (level)
-		ok(value == sched_cls.safe && has_none(NULL, &map) &&
+		ok(got == sched_cls.safe && has_none(NULL, &map) &&
 		   moat_counter("violations") == violations + 1, "%d: %s: stopped", level, what);
 	else
-		ok(value == sched_cls.pass && has_value(NULL, &map), "%d: %s: succeeds", level, what);
+		ok(got == sched_cls.pass && has_value(NULL, &map), "%d: %s: succeeds", level, what);
 	close(fd);
 	close(outer);
 	end();

@@ -29,9 +29,9 @@ static const struct {
 	enum bpf_map_type type;
 	u32 flags;
 } kinds[] = {
-	{ "an array", BPF_MAP_TYPE_ARRAY },
-	{ "a hash", BPF_MAP_TYPE_HASH },
-	{ "an LRU hash", BPF_MAP_TYPE_LRU_HASH },
+	{ "an array", BPF_MAP_TYPE_ARRAY, 0 },
+	{ "a hash", BPF_MAP_TYPE_HASH, 0 },
+	{ "an LRU hash", BPF_MAP_TYPE_LRU_HASH, 0 },
 	{ "a hash on demand", BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC },
 };
 
