@@ -103,10 +103,15 @@ impl<'a> Map<'a> {
         }
     }
 
+    /// What the maps in it are like, if it holds maps.
+    fn inner(self) -> Option<Map<'a>> {
+        let map = NonNull::new(field!(self.inner_map_meta).get())?;
+        Some(Map { map, ..self })
+    }
+
     /// The type of the maps that are in it, if it holds maps.
     pub fn inner_type(self) -> Option<u32> {
-        let map = NonNull::new(field!(self.inner_map_meta).get())?;
-        Some(Map { map, ..self }.info().ty)
+        Some(self.inner()?.info().ty)
     }
 
     /// Where in a value its lock is, if it has one: an offset in bytes.
@@ -128,10 +133,12 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// Bytes that a function needs which is called for a sample of it; 0 if it has none.
+    /// Bytes that a function needs which is called for a sample of it, or of what may be in it
+    /// if no ring is larger than the one that it was made with; 0 if it has none.
     pub fn sample(self) -> u32 {
-        match self.info().ty {
-            USER_RINGBUF => SAMPLE + largest_sample(field!(self.max_entries).get()),
+        let ring = self.inner().unwrap_or(self);
+        match ring.info().ty {
+            USER_RINGBUF => SAMPLE + largest_sample(field!(ring.max_entries).get()),
             _ => 0,
         }
     }

@@ -22,7 +22,7 @@ pub fn room(map: &MapInfo) -> u32 {
     match map.ty {
         USER_RINGBUF => {
             let map = map.kernel as *const ffi::bpf_map;
-            // SAFETY: the program has a reference on the map; nobody changes that of one.
+            // SAFETY: the program uses the map; nobody changes that of one.
             SAMPLE + largest_sample(unsafe { addr_of!((*map).max_entries).read() })
         }
         _ => map.key_size,

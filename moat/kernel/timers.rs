@@ -15,14 +15,19 @@ use kernel::bindings;
 pub struct Timer<'a>(u64, PhantomData<&'a MapInfo>);
 
 /// That of the value that is `off` bytes into those of `map`, which have timers, and of which
-/// one begins there.
+/// one begins there; none where they have no pages yet.
 #[inline(always)]
-pub fn at(map: &MapInfo, off: u64) -> Timer<'_> {
+pub fn at(map: &MapInfo, off: u64) -> Option<Timer<'_>> {
     let kernel = map.kernel as *const bindings::bpf_map;
     // SAFETY: the program uses the map, which serves isolated programs since this one was
-    // admitted; there is a timer for each place where a value may begin.
-    let timer = unsafe { bindings::moat_timer_at(kernel, off) };
-    Timer(timer as u64, PhantomData)
+    // admitted; there is a timer for each place where a value may begin, and has pages.
+    let timer = unsafe {
+        match off < bindings::moat_map_there(kernel) {
+            true => bindings::moat_timer_at(kernel, off),
+            false => return None,
+        }
+    };
+    Some(Timer(timer as u64, PhantomData))
 }
 
 /// Calls of the helper that a site is of, after its audit.

@@ -137,6 +137,7 @@ impl Program {
         if calls.calls_back || calls.timers {
             let mut callbacks = callbacks(calls, facts, maps)?;
             callbacks.timers = calls.timers;
+            callbacks.drains = calls.drains;
             rare.callbacks = Some(callbacks);
         }
         if rare.callbacks.is_some() || rare.kfuncs.iter().any(|func| *func != 0) {

@@ -241,6 +241,8 @@ impl MapTypes {
             PERF_EVENT_ARRAY,
             CGROUP_ARRAY,
             BLOOM_FILTER,
+            USER_RINGBUF,
+            SK_STORAGE,
         ]));
 
     /// Exactly the listed types.  One without a row fails the build.

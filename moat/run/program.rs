@@ -102,6 +102,8 @@ pub struct Callbacks {
     pub key: u32,
     /// Whether timers may call them, too.
     pub timers: bool,
+    /// Whether they may be given samples in place of keys.
+    pub drains: bool,
 }
 
 impl Callbacks {
@@ -113,6 +115,7 @@ impl Callbacks {
             stack,
             key,
             timers: false,
+            drains: false,
         }
     }
 
@@ -333,6 +336,12 @@ impl Program {
             true => self.callbacks().map(|_| addr),
             false => self.callback_image(addr).map(|image| image.start),
         }
+    }
+
+    /// Whether it has no function that is given samples, or room for those of `bytes`.
+    pub fn has_room_for_samples(&self, bytes: u32) -> bool {
+        self.callbacks()
+            .map_or(true, |all| !all.drains || bytes <= all.key)
     }
 
     /// Whether timers may call functions of it.

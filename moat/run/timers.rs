@@ -27,7 +27,7 @@ impl Run<'_> {
     fn on_timer(&self, site: Site<'_>, args: &[Allegation; 5]) -> Called {
         let value = self.program.timed_value(args[0].0);
         let (map, off) = value.ok_or(because(0, Why::NoTimer))?;
-        let timer = timers::at(map, off);
+        let timer = timers::at(map, off).ok_or(because(0, Why::NoTimer))?;
         let ret = match site.helper() {
             INIT if args[1].0 != map.kernel => return Err(because(1, Why::NotItsMap)),
             INIT => site.init_timer(&timer, map, args[2]),

@@ -184,6 +184,18 @@ impl State {
         if !MapTypes::INNER.contains(map.info().ty) {
             return Err(map.refused("cannot be isolated"));
         }
+        // The kernel does not ask for that here, and lets programs write it.
+        if map.lock().is_some() {
+            return Err(map.refused("has a bpf_spin_lock in its values"));
+        }
+        let sample = map.sample();
+        let small = |program: &Id<Book>| {
+            let book = self.programs.get(*program);
+            book.map_or(false, |book| !book.program.has_room_for_samples(sample))
+        };
+        if takers.iter().any(small) {
+            return Err(map.refused("has larger samples than what its map of maps was made with"));
+        }
         let used = match has_values_in_window(map) {
             true => {
                 let id = self.use_map(&takers, map)?;

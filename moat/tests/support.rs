@@ -37,9 +37,10 @@ load is also refused for
   was loaded, since its values share pages with other things; a hash map with
   `BPF_F_NO_PREALLOC`, per CPU or not, a trie, or a map of values of cgroups or sockets that was
   made while all levels were 0; one of the first two whose values would take more than 64 GiB;
-  values of sockets with a `bpf_spin_lock`, or in a map of maps; a `bpf_timer` in values of
-  a hash map with that flag, or of maps that are in a map of maps; kptrs
-  ([0044](decisions/0044-no-kptrs.md)); or a map of maps that has one of these in it, where none can be put later (EACCES);
+  a `bpf_timer` or `bpf_spin_lock` in values of maps that are in a map of maps; kptrs
+  ([0044](decisions/0044-no-kptrs.md)); or a map of maps that has one of these in it, where none
+  can be put later (EACCES), nor, if programs drain user ring buffers of it, a larger one than it
+  was made with;
 - a map with a `bpf_spin_lock` or a `bpf_timer` in its values that plain programs have used since it was made;
   and a plain program's load is, if isolated ones have
   ([0036](decisions/0036-locks-apart-from-their-values.md));

@@ -38,7 +38,7 @@ void calls_make_maps(struct calls *c, const struct ends *ends)
 	m[LOCKED_ARRAY] = locked_map(BPF_MAP_TYPE_ARRAY, 1, 0);
 	m[LOCKED_HASH] = locked_map(BPF_MAP_TYPE_HASH, 8, 0);
 	m[TIMED_ARRAY] = timed_map(BPF_MAP_TYPE_ARRAY, 1, 0, false);
-	m[TIMED_HASH] = timed_map(BPF_MAP_TYPE_HASH, 8, 0, false);
+	m[TIMED_HASH] = timed_map(BPF_MAP_TYPE_HASH, 8, BPF_F_NO_PREALLOC, false);
 	m[QUEUE] = with_flags(BPF_MAP_TYPE_QUEUE, 0, 64, 0);
 	m[STACK] = with_flags(BPF_MAP_TYPE_STACK, 0, 64, 0);
 	m[BLOOM] = with_flags(BPF_MAP_TYPE_BLOOM_FILTER, 0, 64, 0);

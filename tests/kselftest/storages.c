@@ -158,11 +158,26 @@ void count_here(int map)
 	  ATOMIC(BPF_DW, BPF_ADD, R0, R1, 0));
 }
 
-void of_socket(int map, bool create)
+/* Of the map in R8 */
+static void find_value(bool create)
 {
 	E(LDX(BPF_DW, R1, R6, offsetof(struct __sk_buff, sk)), JMP_IMM(BPF_JNE, R1, 0, 2),
 	  MOV_IMM(R0, 1), EXIT(), CALL(sk_fullsock), JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 1),
-	  EXIT(), MOV_REG(R2, R0), LD_MAP_FD(R1, map), MOV_REG(R3, R9),
+	  EXIT(), MOV_REG(R2, R0), MOV_REG(R1, R8), MOV_REG(R3, R9),
 	  MOV_IMM(R4, create ? BPF_SK_STORAGE_GET_F_CREATE : 0), CALL(sk_storage_get),
 	  JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 1), EXIT());
+}
+
+void of_socket(int map, bool create)
+{
+	E(LD_MAP_FD(R8, map));
+	find_value(create);
+}
+
+void of_socket_inside(int outer, bool create)
+{
+	E(ST(BPF_W, R10, -20, 0), LD_MAP_FD(R1, outer), MOV_REG(R2, R10),
+	  ALU64_IMM(BPF_ADD, R2, -20), CALL(map_lookup_elem), JMP_IMM(BPF_JNE, R0, 0, 2),
+	  MOV_IMM(R0, 1), EXIT(), MOV_REG(R8, R0));
+	find_value(create);
 }

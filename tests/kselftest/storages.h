@@ -41,6 +41,8 @@ void count_here(int map);
  * R0 = the value of the socket of the packet, in R6 the context, or the end: with @create
  * it begins with what R9 points to, or with nothing if that is 0.
  */
-void of_socket(int map, bool create);
+void of_socket(int map, bool create);	/* R8 is lost. */
+/* The same of the map that is in @outer at 0 */
+void of_socket_inside(int outer, bool create);
 
 #endif

@@ -6,9 +6,12 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include "build.h"
 #include "demand.h"
+#include "timers.h"
 
 /* Each allocation fails once while a map is made, and is an error; and many while it grows. */
 static void short_of_memory(enum bpf_map_type type)
@@ -82,6 +85,67 @@ static void lives(enum bpf_map_type type)
 	close(told);
 }
 
+/* Arms the timer of the value whose key is in the first word of @which, which is counted there. */
+static int timed_program(int map, int which)
+{
+	cnt = 0;
+	E(LD_MAP_VALUE(R1, which, 0), LDX(BPF_DW, R1, R1, 0), STX(BPF_W, R10, R1, -4),
+	  LD_MAP_FD(R1, map), ADDRESS(R2, R10, -4), CALL(map_lookup_elem),
+	  JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 1), EXIT(), MOV_REG(R6, R0),
+	  ADDRESS(R1, R6, TIMER_AT), LD_MAP_FD(R2, map), MOV_IMM(R3, CLOCK_MONOTONIC),
+	  CALL(timer_init), ADDRESS(R1, R6, TIMER_AT));
+	emit_function(R2, 1);
+	E(CALL(timer_set_callback), ADDRESS(R1, R6, TIMER_AT), MOV_IMM(R2, 1000), MOV_IMM(R3, 0),
+	  CALL(timer_start), MOV_IMM(R0, 2), EXIT());
+	begin_function(1);
+	E(MOV_IMM(R1, 1), ATOMIC(BPF_DW, BPF_ADD, R3, R1, FIRED_AT), MOV_IMM(R0, 0), EXIT());
+	return prog_load(xdp.type, "timed", insns, cnt);
+}
+
+/* The same of timers, which come with the first isolated program and with the values. */
+static void timers(void)
+{
+	int which = map_of_words(0), map, prog = -1, n, failed, err, wrong = 0, fired = 0;
+	u64 words[8] = {};
+	u32 i, zero = 0;
+
+	map = timed_map(BPF_MAP_TYPE_HASH, 5000, BPF_F_NO_PREALLOC, false);
+	for (n = 0; n < 300; n++) {
+		fail_alloc(n, "");
+		prog = timed_program(map, which);
+		err = errno;
+		failed = failed_allocs();
+		fail_alloc(-1, "");
+		/* Of other ways to fail the kernel has its own. */
+		wrong += prog < 0 && err == EACCES;
+		if (!failed)
+			break;
+		if (prog >= 0)
+			close(prog);
+	}
+	ok(n && n < 300 && !wrong && prog >= 0,
+	   "timers: %d allocations that fail are errors, and no more", n);
+	for (wrong = i = 0; i < 5000; i++) {
+		struct timed value = {};
+
+		fail_alloc(0, i % 2 ? "all" : "now");
+		err = map_update(map, &i, &value) ? errno : 0;
+		fail_alloc(-1, "");
+		wrong += err && err != ENOMEM;
+		if (err && map_update(map, &i, &value))
+			wrong++;
+	}
+	for (i = 99; i < 5000; i += 100) {
+		words[0] = i;
+		map_update(which, &zero, words);
+		fired += prog_run_once(prog) == 2 && timed_fires(map, i, 1);
+	}
+	ok(!wrong && fired == 50, "timers: they come when there is memory again (%d of 50)", fired);
+	close(prog);
+	close(map);
+	close(which);
+}
+
 int main(void)
 {
 	static const enum bpf_map_type types[] = {
@@ -95,5 +159,6 @@ int main(void)
 		short_of_memory(types[i]);
 		lives(types[i]);
 	}
+	timers();
 	return finish();
 }

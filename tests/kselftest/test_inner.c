@@ -12,6 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include "build.h"
+#include "locks.h"
 #include "moat_test.h"
 #include "visitor.h"
 
@@ -310,6 +313,49 @@ static void without_pages(int level)
 	close(inner);
 }
 
+/* A map like locked_map(), of other numbers in place of the lock */
+static int without_a_lock(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	struct btf *btf = btf__new_empty();
+	int word, number, map;
+
+	word = btf__add_int(btf, "unsigned int", 4, 0);
+	number = btf__add_int(btf, "unsigned long", 8, 0);
+	opts.btf_key_type_id = word;
+	opts.btf_value_type_id = btf__add_struct(btf, "numbers", sizeof(struct locked));
+	btf__add_field(btf, "a", number, 0, 0);
+	btf__add_field(btf, "b", number, 64, 0);
+	btf__add_field(btf, "c", number, 128, 0);
+	opts.btf_fd = btf_load(btf);
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "numbers", 4, sizeof(struct locked), 1, &opts);
+	if (map < 0)
+		bail("a map of numbers: %s", strerror(errno));
+	close(opts.btf_fd);
+	return map;
+}
+
+/*
+ * What is like others but for a lock in its values goes in, as the kernel has it, and programs
+ * write the lock, which user space takes.
+ */
+static void with_a_lock(int level)
+{
+	int like = without_a_lock();
+	int inner = locked_map(BPF_MAP_TYPE_ARRAY, 1, 0);
+	int outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, like), own = map_of_words(0);
+	int prog = visitor(&xdp, own, outer), err;
+
+	err = put(outer, inner) ? errno : 0;
+	ok(level ? err == EACCES : !err, "%d: a map with a lock may %sgo in", level,
+	   level ? "not " : "");
+	close(prog);
+	close(own);
+	close(outer);
+	close(inner);
+	close(like);
+}
+
 /* A map of maps is no map for a map of maps, whoever uses it. */
 static void in_each_other(void)
 {
@@ -357,6 +403,7 @@ int main(void)
 			taken_out(level, kinds[i].name, kinds[i].of, kinds[i].in);
 		}
 		without_pages(level);
+		with_a_lock(level);
 		by_many(level);
 	}
 	in_each_other();

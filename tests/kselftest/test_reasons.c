@@ -153,11 +153,12 @@ static void told_of_map(const char *name, const char *why, int map)
 	close(map);
 }
 
-/* A map that makes elements on demand, whose values have in them a struct bpf_timer */
-static int timed_map(void)
+/* A map of maps whose values have in them a struct bpf_timer */
+static int map_of_timed(void)
 {
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	LIBBPF_OPTS(bpf_map_create_opts, of);
 	struct btf *btf = btf__new_empty();
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
 	int integer, timer, value, map;
 
 	integer = btf__add_int(btf, "u32", 4, 0);
@@ -175,6 +176,11 @@ static int timed_map(void)
 	if (map < 0)
 		bail("a map with a timer: %s", strerror(errno));
 	btf__free(btf);
+	of.inner_map_fd = map;
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "outer", 4, 4, 1, &of);
+	if (map < 0)
+		bail("a map of maps: %s", strerror(errno));
+	close(of.inner_map_fd);
 	return map;
 }
 
@@ -184,8 +190,8 @@ static void maps(void)
 	told_of_map("no_pages_cpu", "map flows (percpu_hash) " EARLY,
 		    early_map(BPF_MAP_TYPE_PERCPU_HASH, "flows"));
 	told_of_map("with_timer",
-		    "map timers (hash) has a bpf_timer in its values, and was made with BPF_F_NO_PREALLOC",
-		    timed_map());
+		    "map outer (array_of_maps) has maps in it with a bpf_timer in their values",
+		    map_of_timed());
 }
 
 static void helpers(void)

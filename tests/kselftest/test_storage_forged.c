@@ -10,12 +10,15 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 #include "attack.h"
 #include "ext.h"
+#include "locks.h"
 #include "sockets.h"
 #include "storages.h"
+#include "visitor.h"
 
 #define CREATE BPF_SK_STORAGE_GET_F_CREATE
 
@@ -199,6 +202,117 @@ static void behind(void)
 	TRY("rogue_behind", "read", done, NULL, "what is behind a value");
 }
 
+/* R9 = the value of the socket, with a lock in it, or the end */
+static void find_locked(void)
+{
+	begin();
+	close(map);
+	map = try_storage(BPF_MAP_TYPE_SK_STORAGE, 4, 0, BPF_F_NO_PREALLOC, true);
+	find_socket();
+	E(LD_MAP_FD(R1, map), MOV_REG(R2, R7), MOV_IMM(R3, 0), MOV_IMM(R4, CREATE),
+	  CALL(sk_storage_get), MOV_REG(R9, R0));
+	socket_release(R7);
+}
+
+static volatile bool over;
+
+/* Wants the lock, which a program keeps. */
+static void *waits(void *failed)
+{
+	pin_to_cpu(1);
+	while (!over)
+		*(int *)failed += !locked_update(map, ends.end, 1, 2);
+	return NULL;
+}
+
+/* A run that has the lock of a value, and does not give it back itself */
+static void keeps(const char *what, const char *said, const struct bpf_insn *more, int n)
+{
+	s64 given = moat_counter("given_back");
+	struct locked value = {};
+	int fd, failed = 0;
+	const char *line;
+	pthread_t t;
+
+	find_locked();
+	E(ADDRESS(R1, R9, LOCK_AT), CALL(spin_lock));
+	emit(more, n);
+	E(FINISH(&sched_cls));
+	fd = load(&sched_cls, "rogue_keeps", insns, cnt);
+	over = false;
+	pthread_create(&t, NULL, waits, &failed);
+	pin_to_cpu(2);
+	kmsg_mark();
+	prog_run_once(fd);
+	line = kmsg_stopped(fd, "rogue_keeps");
+	over = true;
+	pthread_join(t, NULL);
+	diag("%s", line ?: "nothing in the log");
+	ok(line && strstr(line, said) && moat_counter("given_back") == given + 1,
+	   "%d: %s: stopped, and the lock is given back", level, what);
+	ok(!failed && locked_update(map, ends.end, 3, 4) && locked_lookup(map, ends.end, &value) &&
+	   value.a == 3 && value.b == 4 && others_run(), "%d: %s: others get it", level, what);
+	close(fd);
+	end();
+}
+
+static void locks(void)
+{
+	const struct bpf_insn ends_with_it[] = { MOV_IMM(R0, 0) };
+	const struct bpf_insn for_ever[] = { JMP_IMM(BPF_JNE, R10, 0, -1) };
+	u64 taken = 1;
+	int budget;
+
+	/* In the value, so that plainly it does no harm: it is taken, and seen there. */
+	find_locked();
+	E(ADDRESS(R1, R9, LOCK_AT + 4), CALL(spin_lock), LDX(BPF_W, R6, R9, LOCK_AT + 4),
+	  ADDRESS(R1, R9, LOCK_AT + 4), CALL(spin_unlock), MOV_REG(R3, R6), TAKE_R3(),
+	  FINISH(&sched_cls));
+	TRY("rogue_beside", "spin_lock", loot_is, &taken, "what is beside the lock of a value");
+	/* Others would wait for ever. */
+	if (!level)
+		return;
+	keeps("a lock is kept to the end", "came to its end with 1", ends_with_it, 1);
+	budget = moat_set_budget(1);
+	keeps("a lock is kept for ever", "ran too long", for_ever, 1);
+	moat_set_budget(budget);
+}
+
+/* A map that was in a map of maps: the program has its address still. */
+static void taken_out_of_one(void)
+{
+	const char *what = "a map that was taken out of a map of maps";
+	s64 violations = moat_counter("violations");
+	int outer, fd;
+	s64 got;
+
+	begin();
+	outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, map);
+	if (put(outer, map))
+		bail("a map of maps: %s", strerror(errno));
+	find_socket();
+	E(ST(BPF_W, R10, -4, 0), LD_MAP_FD(R1, outer), ADDRESS(R2, R10, -4), CALL(map_lookup_elem),
+	  LD_MAP_VALUE(R8, loot, 32), JMP_IMM(BPF_JEQ, R0, 0, 1), STX(BPF_DW, R8, R0, 0),
+	  LDX(BPF_DW, R1, R8, 0), MOV_REG(R2, R7), MOV_IMM(R3, 0), MOV_IMM(R4, CREATE),
+	  CALL(sk_storage_get));
+	socket_release(R7);
+	E(FINISH(&sched_cls));
+	fd = load(&sched_cls, "rogue_out", insns, cnt);
+	ok(prog_run_once(fd) == sched_cls.pass && has_value(NULL, &map),
+	   "%d: %s: is used as long as it is there", level, what);
+	map_delete(map, &ends.end);
+	take_out(outer);
+	got = prog_run_once(fd);
+	if (level)
+		ok(got == sched_cls.safe && has_none(NULL, &map) &&
+		   moat_counter("violations") == violations + 1, "%d: %s: stopped", level, what);
+	else
+		ok(got == sched_cls.pass && has_value(NULL, &map), "%d: %s: succeeds", level, what);
+	close(fd);
+	close(outer);
+	end();
+}
+
 static void cgroup(const char *name, const char *access, const char *what)
 {
 	attack(&(struct attack){ &cgroup_skb, name, access, ANYWHERE, done, NULL, what }, insns, cnt);
@@ -303,6 +417,8 @@ static void attacks(void)
 	memory();
 	before();
 	behind();
+	locks();
+	taken_out_of_one();
 	cgroups();
 	/* Without it the kernel does not know a context. */
 	if (access("/sys/kernel/btf/vmlinux", F_OK))

@@ -3,7 +3,8 @@
 /*
  * Do programs find the values that sockets have, those of the packet's socket and of one that
  * they look up, and does user space see what they count there? Are values copied to sockets
- * that are accepted, and do they go with a deletion, with the socket, and with the map?
+ * that are accepted, and do they go with a deletion, with the socket, and with the map? Also
+ * in maps of maps, and with locks.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -13,11 +14,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "locks.h"
 #include "sockets.h"
 #include "storages.h"
+#include "visitor.h"
 
 #define WORKERS 3
 #define COMING 3000	/* sockets that come and go */
+#define SENT 150	/* datagrams of each worker, where a value has a lock */
 #define MANY 150	/* sockets: more than the values of 4 KiB that there are ahead, twice */
 
 static int level, to, cgroup;
@@ -272,36 +276,143 @@ static void together(void)
 	close(map);
 }
 
-/* A program that uses the map, or one that is in it */
-static void refused(int map, bool inside, const char *why, const char *what)
+/* Of maps that are in a map of maps, while they are there; with pages that come later. */
+static void inside(void)
 {
+	int a = storage(BPF_MAP_TYPE_SK_STORAGE, 4, 4096), outer, prog, s[MANY], right = 0;
+	int b = storage(BPF_MAP_TYPE_SK_STORAGE, 4, 4096);
+	u64 value[512] = { 10 };
+
+	outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, a);
+	cnt = 0;
+	E(MOV_REG(R6, R1), MOV_IMM(R9, 0));
+	of_socket_inside(outer, true);
+	E(MOV_IMM(R1, 1), ATOMIC(BPF_DW, BPF_ADD, R0, R1, 0), MOV_IMM(R0, 1), EXIT());
+	prog = load_for(BPF_CGROUP_INET_EGRESS, "inside");
+	attach_to(cgroup, prog, BPF_CGROUP_INET_EGRESS);
+	s[0] = sender();
+	send_to(s[0], to, 1);
+	ok(value_of(a, s[0]) == ~0ULL && !put(outer, a), "%d: inside: a map is put there", level);
+	send_to(s[0], to, 2);
+	ok(value_of(a, s[0]) == 2 && value_of(b, s[0]) == ~0ULL, "%d: inside: counts in it", level);
+	map_update(b, &s[0], value);
+	ok(!put(outer, b), "%d: inside: another one in its place", level);
+	send_to(s[0], to, 3);
+	ok(value_of(a, s[0]) == 2 && value_of(b, s[0]) == 13, "%d: inside: counts in that", level);
+	for (int i = 1; i < MANY; i++) {
+		s[i] = sender();
+		map_update(b, &s[i], value);
+		send_to(s[i], to, 1);
+	}
+	for (int i = 1; i < MANY; i++)
+		right += value_of(b, s[i]) == 11;
+	ok(right == MANY - 1, "%d: inside: %d of %d sockets have their own", level, right, MANY - 1);
+	take_out(outer);
+	send_to(s[0], to, 1);
+	ok(value_of(a, s[0]) == 2 && value_of(b, s[0]) == 13, "%d: inside: and no more", level);
+	for (int i = 0; i < MANY; i++)
+		close(s[i]);
+	gone(prog);
+	close(outer);
+	close(a);
+	close(b);
+}
+
+static int one;
+
+static void *sends_one(void *cpu)
+{
+	pin_to_cpu((long)cpu);
+	send_to(one, to, SENT);
+	working--;
+	return NULL;
+}
+
+/* Looks until all is sent; with @change, updates and deletes as well. Whether all was whole. */
+static bool locked_on_cpus(int map, bool change)
+{
+	pthread_t t[WORKERS];
+	struct locked value;
+	bool whole = true;
+
+	working = WORKERS;
+	for (long i = 0; i < WORKERS; i++)
+		pthread_create(&t[i], NULL, sends_one, (void *)i);
+	for (int i = 0; working; i++) {
+		if (locked_lookup(map, one, &value))
+			whole &= value.a == value.b;
+		/* The kernel does not try again when all values of a socket go. */
+		if (change)
+			whole &= locked_update(map, one, i, i) || errno == EAGAIN;
+		if (change && i % 3 == 0)
+			map_delete(map, &one);
+	}
+	for (long i = 0; i < WORKERS; i++)
+		pthread_join(t[i], NULL);
+	return whole;
+}
+
+/* Values with a lock, which programs on several CPUs and user space take */
+static void locked_values(void)
+{
+	int map = try_storage(BPF_MAP_TYPE_SK_STORAGE, 4, 0, BPF_F_NO_PREALLOC | BPF_F_CLONE, true);
+	s64 violations = moat_counter("violations");
+	struct locked value = {};
+	struct ends more;
 	int prog;
 
 	cnt = 0;
 	E(MOV_REG(R6, R1), MOV_IMM(R9, 0));
-	if (inside)
-		E(ST(BPF_W, R10, -4, 0), LD_MAP_FD(R1, map), MOV_REG(R2, R10),
-		  ALU64_IMM(BPF_ADD, R2, -4), CALL(map_lookup_elem));
-	else
-		of_socket(map, false);
-	E(MOV_IMM(R0, 1), EXIT());
-	prog = prog_load(BPF_PROG_TYPE_CGROUP_SKB, "refused", insns, cnt);
-	ok(prog < 0 && errno == EACCES && strstr(prog_log, why), "%s is refused", what);
-	diag("%s", prog_log);
+	of_socket(map, true);
+	E(MOV_REG(R7, R0), ADDRESS(R1, R7, LOCK_AT), CALL(spin_lock), LDX(BPF_DW, R8, R7, 0),
+	  ALU64_IMM(BPF_ADD, R8, 1), STX(BPF_DW, R7, R8, 0), LDX(BPF_DW, R8, R7, 8),
+	  ALU64_IMM(BPF_ADD, R8, 1), STX(BPF_DW, R7, R8, 8), ADDRESS(R1, R7, LOCK_AT),
+	  CALL(spin_unlock), MOV_IMM(R0, 1), EXIT());
+	prog = load_for(BPF_CGROUP_INET_EGRESS, "locks");
+	attach_to(cgroup, prog, BPF_CGROUP_INET_EGRESS);
+	one = sender();
+	send_to(one, to, 1);
+	ok(locked_on_cpus(map, false), "%d: locks: on several CPUs", level);
+	locked_lookup(map, one, &value);
+	ok(value.a == 1 + WORKERS * SENT && value.b == value.a,
+	   "%d: locks: all is counted: %lu, %lu", level, value.a, value.b);
+	ok(locked_on_cpus(map, true), "%d: locks: while user space updates and deletes", level);
+	gone(prog);
+	ok(locked_update(map, ends.listener, 7, 7), "%d: locks: of a listener", level);
+	socket_connect(&ends, &more);
+	ok(locked_lookup(map, more.end, &value) && value.a == 7 && value.b == 7 &&
+	   locked_update(map, more.end, 8, 8), "%d: locks: what is accepted has a copy", level);
+	ok(moat_counter("violations") == violations, "%d: locks: nobody was stopped", level);
+	close(more.client);
+	close(more.end);
+	map_delete(map, &ends.listener);
+	close(one);
 	close(map);
 }
 
-static int map_of_storage(void)
+/* A map from before, by itself and in a map of maps */
+static void refused(int map)
 {
-	int inner = storage(BPF_MAP_TYPE_SK_STORAGE, 4, 8), outer;
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = inner);
-	u32 zero = 0;
+	int prog, outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, map);
 
-	outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "outer", 4, 4, 1, &opts);
-	if (outer < 0 || map_update(outer, &zero, &inner))
-		bail("a map of maps: %s", strerror(errno));
-	close(inner);
-	return outer;
+	cnt = 0;
+	E(MOV_REG(R6, R1), MOV_IMM(R9, 0));
+	of_socket(map, false);
+	E(MOV_IMM(R0, 1), EXIT());
+	prog = prog_load(BPF_PROG_TYPE_CGROUP_SKB, "refused", insns, cnt);
+	ok(prog < 0 && errno == EACCES &&
+	   strstr(prog_log, "map storage (sk_storage) was made before MOAT was to isolate anything"),
+	   "a map from before is refused");
+	diag("%s", prog_log);
+	cnt = 0;
+	E(MOV_REG(R6, R1), MOV_IMM(R9, 0));
+	of_socket_inside(outer, false);
+	E(MOV_IMM(R0, 1), EXIT());
+	prog = load_for(BPF_CGROUP_INET_EGRESS, "inside");
+	ok(put(outer, map) && errno == EACCES, "nor is it put into a map of maps");
+	close(prog);
+	close(outer);
+	close(map);
 }
 
 int main(void)
@@ -321,19 +432,14 @@ int main(void)
 		if (level)
 			come_back();
 		together();
+		inside();
+		locked_values();
 	}
 	if (moat_present()) {
 		int map = storage(BPF_MAP_TYPE_SK_STORAGE, 4, 8);
 
 		moat_set_level(2);
-		refused(map, false, "map storage (sk_storage) was made before MOAT was to isolate anything",
-			"a map from before");
-		refused(try_storage(BPF_MAP_TYPE_SK_STORAGE, 4, 8, BPF_F_NO_PREALLOC, true), false,
-			"has a bpf_spin_lock in its values, which belong to sockets",
-			"a map with locks");
-		refused(map_of_storage(), true,
-			"map storage (sk_storage) in a map of maps cannot be isolated",
-			"a map in a map of maps");
+		refused(map);
 	}
 	leave_cgroup("", cgroup);
 	return finish();

@@ -22,15 +22,20 @@
 #define CPUS 4
 #define ROUNDS 200
 #define STORM 300
+#define GROWN 3000	/* values: more than there are ahead */
 
 static const struct {
 	const char *name;
 	enum bpf_map_type type;
+	u32 flags;
 } kinds[] = {
-	{ "an array", BPF_MAP_TYPE_ARRAY },
-	{ "a hash", BPF_MAP_TYPE_HASH },
-	{ "an LRU hash", BPF_MAP_TYPE_LRU_HASH },
+	{ "an array", BPF_MAP_TYPE_ARRAY, 0 },
+	{ "a hash", BPF_MAP_TYPE_HASH, 0 },
+	{ "an LRU hash", BPF_MAP_TYPE_LRU_HASH, 0 },
+	{ "a hash on demand", BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC },
 };
+
+static u32 flags;	/* of the maps of now */
 
 static const struct prog_type *t = &xdp;
 static int map, orders, total, ring, level;
@@ -187,7 +192,7 @@ static bool is_started(int fd, u32 key, enum op set, u64 ns)
 static void setup(enum bpf_map_type type)
 {
 	/* None is evicted. */
-	map = timed_map(type, type == BPF_MAP_TYPE_LRU_HASH ? 512 * CPUS : KEYS, 0, false);
+	map = timed_map(type, type == BPF_MAP_TYPE_LRU_HASH ? 512 * CPUS : KEYS, flags, false);
 	for (u32 key = 0; key < KEYS; key++)
 		timed_reset(map, key, 0);
 }
@@ -458,6 +463,40 @@ static void counted(const char *kind, enum bpf_map_type type)
 	close(map);
 }
 
+/*
+ * A hash on demand with more values than there were at first: their timers come with them, and
+ * those of values that are deleted go.
+ */
+static void grown(void)
+{
+	u32 first = GROWN - 64, armed = 0, fired = 0, key;
+	int fd;
+
+	map = timed_map(BPF_MAP_TYPE_HASH, 10 * GROWN, BPF_F_NO_PREALLOC, false);
+	fd = load_program();
+	for (key = 0; key < GROWN; key++)
+		timed_reset(map, key, 0);
+	for (key = first; key < GROWN; key++)
+		armed += is_started(fd, key, SET, key % 2 ? SHORT : 300 * SHORT);
+	for (key = first; key < GROWN; key += 2)
+		map_delete(map, &key);
+	for (key = first + 1; key < GROWN; key += 2)
+		fired += timed_fires(map, key, 1) && timed_value(map, key).key == key + 1;
+	ok(armed == 64 && fired == 32, "%d: a hash on demand: %u of %u timers of %d values run out",
+	   level, fired, armed, GROWN);
+	usleep(400000);
+	for (key = first, fired = 0; key < GROWN; key += 2) {
+		timed_reset(map, key, 0);
+		fired += does(fd, key, START, SHORT) != -EINVAL;
+	}
+	usleep(20000);
+	for (key = first; key < GROWN; key++)
+		fired += timed_value(map, key).fired != key % 2;
+	ok(!fired, "%d: a hash on demand: and none of those that were deleted", level);
+	close(fd);
+	close(map);
+}
+
 /* For @map, which is not in it */
 static int outer_map(void)
 {
@@ -501,14 +540,6 @@ static void one_kind(void)
 	close(plain);
 	close(map);
 
-	map = timed_map(BPF_MAP_TYPE_HASH, KEYS, BPF_F_NO_PREALLOC, false);
-	build_program();
-	isolated = prog_load(t->type, "on_demand", insns, cnt);
-	ok(isolated < 0 && errno == EACCES &&
-	   strstr(prog_log, "has a bpf_timer in its values, and was made with BPF_F_NO_PREALLOC"),
-	   "a hash that makes elements on demand: refused");
-	close(map);
-
 	setup(BPF_MAP_TYPE_ARRAY);
 	outer = outer_map();
 	cnt = 0;
@@ -548,6 +579,7 @@ static void at_level(void)
 	/* Runs of XDP that are repeated have the kernel patch itself. */
 	t = &sched_cls;
 	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		flags = kinds[k].flags;
 		basics(kinds[k].name, kinds[k].type);
 		if (level == 1)
 			continue;
@@ -556,8 +588,11 @@ static void at_level(void)
 		counted(kinds[k].name, kinds[k].type);
 		storm(kinds[k].name, kinds[k].type);
 	}
-	if (level != 1)
+	flags = 0;
+	if (level != 1) {
 		evicted();
+		grown();
+	}
 	locked();
 	ok(moat_counter("violations") == violations && moat_counter("too_deep") == deep &&
 	   moat_counter("given_back") == given, "%d: nobody was stopped, and all were called", level);

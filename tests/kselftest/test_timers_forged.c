@@ -446,22 +446,33 @@ static void without_context(void)
 	close(next);
 }
 
-/* Timers where no value is: behind the last one, on the page that it is on */
-static void without_value(void)
+/*
+ * Timers where no value is: behind the last one, on the page that it is on. There are @n places
+ * from the first value on; of a hash, only those that have an element are called for.
+ */
+static void without_value(const char *what, enum bpf_map_type type, u32 entries, u32 flags, int n)
 {
-	const char *what = "timers for what is no value";
-	int fd, n = 4096 / sizeof(struct timed);
+	bool array = type == BPF_MAP_TYPE_ARRAY;
 	s64 violations = moat_counter("violations");
+	int fd;
 
 	begin();
-	E(LD_MAP_VALUE(R6, map, TIMER_AT), MOV_IMM(R8, 0));
+	close(map);
+	map = timed_map(type, entries, flags, false);
+	timed_reset(map, 0, 0);
+	E(ST(BPF_W, R10, -4, 0), LD_MAP_FD(R1, map), ADDRESS(R2, R10, -4), CALL(map_lookup_elem),
+	  MOV_REG(R6, R0));
+	/* A map begins with a table of pages. */
+	if (!array)
+		E(ALU64_IMM(BPF_AND, R6, -0x200000));
+	E(ALU64_IMM(BPF_ADD, R6, TIMER_AT), MOV_IMM(R8, 0));
 	/* For each: made, set, started */
 	E(MOV_REG(R1, R6), LD_MAP_FD(R2, map), MOV_IMM(R3, CLOCK_MONOTONIC), CALL(timer_init),
 	  MOV_REG(R1, R6));
 	emit_function(R2, 1);
 	E(CALL(timer_set_callback), MOV_REG(R1, R6), LD_IMM64(R2, SHORT), MOV_IMM(R3, 0),
 	  CALL(timer_start), ALU64_IMM(BPF_ADD, R6, sizeof(struct timed)),
-	  ALU64_IMM(BPF_ADD, R8, 1), JMP_IMM(BPF_JLT, R8, n + 1, -17), MOV_IMM(R0, 2), EXIT());
+	  ALU64_IMM(BPF_ADD, R8, 1), JMP_IMM(BPF_JLT, R8, n, -17), MOV_IMM(R0, 2), EXIT());
 	begin_function(1);
 	E(LD_MAP_VALUE(R1, loot, 0), MOV_IMM(R2, 1), ATOMIC(BPF_DW, BPF_ADD, R1, R2, 0),
 	  MOV_REG(R1, R3), ALU64_IMM(BPF_ADD, R1, TIMER_AT), LD_IMM64(R2, SHORT), MOV_IMM(R3, 0),
@@ -470,7 +481,8 @@ static void without_value(void)
 	loot_clear();
 	ok(prog_run_once(fd) == 2, "%d: %s: armed", level, what);
 	usleep(200000);
-	ok(loot_at(0) > (u64)n, "%d: %s: they run out, again and again (%lu)", level, what, loot_at(0));
+	ok(loot_at(0) > (array ? (u64)n : 1), "%d: %s: they run out, again and again (%lu)", level,
+	   what, loot_at(0));
 	/* User space lets the map go, and they with it. */
 	close(map);
 	usleep(100000);
@@ -480,6 +492,114 @@ static void without_value(void)
 	ok(moat_counter("violations") == violations, "%d: %s: nobody was stopped", level, what);
 	close(fd);
 	map = timed_map(BPF_MAP_TYPE_ARRAY, 1, 0, false);
+	end(what);
+}
+
+/* So many bytes have so many places. */
+#define PLACES(BYTES) (int)(((BYTES) + sizeof(struct timed) - 1) / sizeof(struct timed))
+
+static void without_values(void)
+{
+	without_value("timers behind an array", BPF_MAP_TYPE_ARRAY, 1, 0, PLACES(4096));
+	without_value("timers behind a hash", BPF_MAP_TYPE_HASH, 1, 0, PLACES(4096));
+	/* 16 more values for each CPU: three pages */
+	without_value("timers behind a hash on demand", BPF_MAP_TYPE_HASH, 100, BPF_F_NO_PREALLOC,
+		      PLACES(3 * 4096));
+}
+
+/* A hash on demand: where there are no values yet there are no timers either. */
+static void not_there(void)
+{
+	static const s64 far[] = { 50000, -(1 << 20), 1LL << 30 };
+	const char *what = "a timer of a value that has no pages";
+
+	for (size_t i = 0; i < ARRAY_SIZE(far); i++) {
+		int demand = timed_map(BPF_MAP_TYPE_HASH, 100000, BPF_F_NO_PREALLOC, false);
+
+		begin();
+		timed_reset(demand, 0, 0);
+		E(ST(BPF_W, R10, -4, 0), LD_MAP_FD(R1, demand), MOV_REG(R2, R10),
+		  ALU64_IMM(BPF_ADD, R2, -4), CALL(map_lookup_elem), MOV_REG(R1, R0),
+		  LD_IMM64(R2, far[i] * sizeof(struct timed) + TIMER_AT),
+		  ALU64_REG(BPF_ADD, R1, R2), LD_MAP_FD(R2, demand), MOV_IMM(R3, CLOCK_MONOTONIC),
+		  CALL(timer_init), FINISH(&xdp));
+		attack(&(struct attack){ &xdp, "rogue_far", "timer_init", 0, loot_is, &data, what },
+		       insns, cnt);
+		close(demand);
+		end(what);
+	}
+}
+
+static bool is_freed(u32 id)
+{
+	int fd = bpf_prog_get_fd_by_id(id);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0;
+}
+
+/*
+ * The value of an element that it deletes, of which a program may keep the address: its timer
+ * calls nothing, is not that of whose value it is next, and leaves nothing behind.
+ */
+static void deleted(void)
+{
+	const char *what = "a timer of a value that is deleted";
+	int demand = timed_map(BPF_MAP_TYPE_HASH, 100, BPF_F_NO_PREALLOC, false), fd, next, none = 0;
+	u32 id, key = 1;
+
+	begin();
+	pin_to_cpu(0);
+	timed_reset(demand, key, 0);
+	E(ST(BPF_W, R10, -4, key), LD_MAP_FD(R1, demand), MOV_REG(R2, R10),
+	  ALU64_IMM(BPF_ADD, R2, -4), CALL(map_lookup_elem), MOV_REG(R6, R0),
+	  LD_MAP_FD(R1, demand), MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -4),
+	  CALL(map_delete_elem), ALU64_IMM(BPF_ADD, R6, TIMER_AT), MOV_REG(R1, R6),
+	  LD_MAP_FD(R2, demand), MOV_IMM(R3, CLOCK_MONOTONIC), CALL(timer_init), MOV_REG(R1, R6));
+	emit_function(R2, 1);
+	E(CALL(timer_set_callback), MOV_REG(R1, R6), LD_IMM64(R2, 20 * SHORT), MOV_IMM(R3, 0),
+	  CALL(timer_start), MOV_REG(R3, R0), TAKE_R3(), FINISH(&xdp));
+	begin_function(1);
+	E(LD_MAP_VALUE(R1, loot, 16), MOV_IMM(R2, 1), ATOMIC(BPF_DW, BPF_ADD, R1, R2, 0),
+	  MOV_IMM(R0, 0), EXIT());
+	fd = load(&xdp, "keeps_value", insns, cnt);
+	id = prog_id(fd);
+	loot_clear();
+	ok(prog_run_once(fd) == 2 && !loot_at(0) && loot_at(1) == DONE, "%d: %s: is armed", level,
+	   what);
+	usleep(100000);
+	ok(!loot_at(2), "%d: %s: calls nothing", level, what);
+	timed_reset(demand, key, 0);
+	prog_run_once(fd);
+	/* The place is the first that is free. */
+	for (key = 1; key < 100; key++)
+		timed_reset(demand, key, 0);
+	cnt = 0;
+	E(ST(BPF_W, R10, -4, 0), LD_MAP_FD(R1, demand), MOV_REG(R2, R10),
+	  ALU64_IMM(BPF_ADD, R2, -4), LD_MAP_VALUE(R3, loot, 32), LDX(BPF_W, R3, R3, 0),
+	  STX(BPF_W, R10, R3, -4), CALL(map_lookup_elem), JMP_IMM(BPF_JNE, R0, 0, 2),
+	  MOV_IMM(R0, 3), EXIT(), MOV_REG(R1, R0), ALU64_IMM(BPF_ADD, R1, TIMER_AT), MOV_IMM(R2, 1),
+	  MOV_IMM(R3, 0), CALL(timer_start), MOV_IMM(R1, 1), ALU64_IMM(BPF_LSH, R0, 32),
+	  ALU64_IMM(BPF_ARSH, R0, 32), JMP_IMM(BPF_JNE, R0, -EINVAL, 1), MOV_IMM(R1, 2), MOV_REG(R0, R1), EXIT());
+	next = load(&xdp, "next", insns, cnt);
+	for (key = 1; key < 100; key++) {
+		u64 words[16] = { [4] = key };
+		u32 zero = 0;
+
+		map_update(loot, &zero, words);
+		none += prog_run_once(next) == 2;
+	}
+	ok(none == 99, "%d: %s: is not that of the next value (%d of 99 have none)", level, what,
+	   none);
+	usleep(100000);
+	ok(!loot_at(2), "%d: %s: and calls nothing", level, what);
+	close(next);
+	close(demand);
+	close(fd);
+	for (int i = 0; i < 300 && !is_freed(id); i++)
+		usleep(10000);
+	ok(is_freed(id), "%d: %s: nobody has the program any more", level, what);
 	end(what);
 }
 
@@ -516,7 +636,9 @@ static void attacks(void)
 	arguments();
 	what_is_called();
 	without_context();
-	without_value();
+	without_values();
+	not_there();
+	deleted();
 	too_deep();
 }
 

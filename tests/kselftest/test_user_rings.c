@@ -7,11 +7,13 @@
  * finds and writes of them, and all of the ring afterwards must be the same, byte by byte.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 #include "asks.h"
 #include "user_rings.h"
+#include "visitor.h"
 
 #define RING 4096
 #define BIG (1 << 18)
@@ -23,6 +25,9 @@ static void note_user_ring(const struct user_ring *ring)
 	note(ring->data, ring->size);
 }
 
+/* A map of maps with the ring that is meant, or -1 */
+static int inside = -1;
+
 /*
  * Drains with flags 0, and counts in 15. Of each sample as much as 2 says is read from where 1
  * says; 4 bytes are written where 3 says; a word is found where 4 says. From the one that 5
@@ -30,7 +35,13 @@ static void note_user_ring(const struct user_ring *ring)
  */
 static int drains(int map)
 {
-	E(ST(BPF_DW, R10, -8, 0), LD_MAP_FD(R1, map));
+	if (inside < 0)
+		E(LD_MAP_FD(R7, map));
+	else
+		E(ST(BPF_W, R10, -8, 0), LD_MAP_FD(R1, inside), ADDRESS(R2, R10, -8),
+		  CALL(map_lookup_elem), JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 1), EXIT(),
+		  MOV_REG(R7, R0));
+	E(ST(BPF_DW, R10, -8, 0), MOV_REG(R1, R7));
 	emit_function(R2, 1);
 	E(DYNPTR(R3, 8), ASK(R4, 0), CALL(user_ringbuf_drain), OUT(0), LDX(BPF_DW, R1, R10, -8),
 	  STX(BPF_DW, R6, R1, 128 + 8 * 15), MOV_IMM(R0, 1), EXIT());
@@ -85,6 +96,45 @@ static void large(void)
 	}
 	asks_end(fd);
 	user_ring_close(&ring);
+}
+
+/* Rings in a map of maps, one after the other, of the size that this was made with or smaller */
+static void rings_inside(void)
+{
+	static const u32 sizes[] = { RING, 2 * RING, RING };
+	struct user_ring like = user_ring_open(2 * RING), larger = user_ring_open(4 * RING);
+	int fd, out;
+
+	inside = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, like.map);
+	asks_begin();
+	fd = drains(0);
+	ASKS(fd, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct user_ring ring = user_ring_open(sizes[i]);
+
+		note_word(put(inside, ring.map));
+		for (u32 n = 0; n < sizes[i] - HEADER; n += 1000) {
+			note_word(user_ring_put(&ring, n, n + i));
+			ASKS(fd, 0, n / 2, 64, n / 3, n / 4, 0);
+			note_user_ring(&ring);
+		}
+		note_word(user_ring_put(&ring, sizes[i] - HEADER, i));
+		ASKS(fd, 0, sizes[i] - 100, 64, 0, 0, 0);
+		if (i == 1)
+			take_out(inside);
+		note_word(user_ring_put(&ring, 8, i));
+		ASKS(fd, 0, 0, 8, 0, 0, 0);
+		note_user_ring(&ring);
+		user_ring_close(&ring);
+	}
+	out = put(inside, larger.map);
+	ok(!out == !same_level && (!out || errno == EACCES), "%d: %s: one that is larger: %s",
+	   same_level, same_type->name, out ? "is not put there" : "is put there");
+	asks_end(fd);
+	close(inside);
+	inside = -1;
+	user_ring_close(&like);
+	user_ring_close(&larger);
 }
 
 /* What would take too much of a program's memory is refused in isolation. */
@@ -268,6 +318,7 @@ static const struct same_case cases[] = {
 	{ "large samples", large },
 	{ "samples that are too large", too_large },
 	{ "many samples, and an end", many },
+	{ "rings in a map of maps", rings_inside },
 	{ "what no producer does", odd },
 	{ "one ring in another", one_in_another },
 	{ "samples on several CPUs", on_all_cpus },

@@ -12,6 +12,7 @@
 #include "attack.h"
 #include "build.h"
 #include "user_rings.h"
+#include "visitor.h"
 
 #define RING 4096
 
@@ -136,6 +137,40 @@ static void foreign_ring(void)
 	end(what, 3);
 }
 
+/* A ring that was in a map of maps: the program has its address still. */
+static void taken_out_of_one(void)
+{
+	const char *what = "a ring that was taken out of a map of maps";
+	s64 violations = moat_counter("violations");
+	int outer, fd;
+	s64 got;
+
+	begin();
+	outer = outer_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, ring.map);
+	if (put(outer, ring.map))
+		bail("a map of maps: %s", strerror(errno));
+	E(ST(BPF_W, R10, -4, 0), LD_MAP_FD(R1, outer), ADDRESS(R2, R10, -4), CALL(map_lookup_elem),
+	  LD_MAP_VALUE(R8, loot, 32), JMP_IMM(BPF_JEQ, R0, 0, 1), STX(BPF_DW, R8, R0, 0),
+	  LDX(BPF_DW, R1, R8, 0));
+	emit_function(R2, 1);
+	E(MOV_IMM(R3, 0), MOV_IMM(R4, 0), CALL(user_ringbuf_drain), MOV_IMM(R0, 2), EXIT());
+	begin_function(1);
+	E(MOV_IMM(R0, 1), EXIT());
+	fd = load(&xdp, "rogue_out", insns, cnt);
+	ok(prog_run_once(fd) == 2 && *ring.consumer == 16 + HEADER,
+	   "%d: %s: is used as long as it is there", level, what);
+	take_out(outer);
+	got = prog_run_once(fd);
+	if (level)
+		ok(got == xdp.safe && *ring.consumer == 16 + HEADER &&
+		   moat_counter("violations") == violations + 1, "%d: %s: stopped", level, what);
+	else
+		ok(got == 2 && *ring.consumer == 2 * (16 + HEADER), "%d: %s: succeeds", level, what);
+	close(fd);
+	close(outer);
+	end(what, level ? 2 : 1);
+}
+
 /* How it is stopped while the helper has the ring, and a record in the same function. */
 static void stopped(const char *how, const struct bpf_insn *more, int n, const char *said)
 {
@@ -178,6 +213,7 @@ static void attacks(void)
 	forged();
 	past_the_end();
 	foreign_ring();
+	taken_out_of_one();
 	if (!level)
 		return;
 	writes[0].imm = data;
