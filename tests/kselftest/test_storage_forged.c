@@ -239,6 +239,8 @@ static void keeps(const char *what, const char *said, const struct bpf_insn *mor
 	emit(more, n);
 	E(FINISH(&sched_cls));
 	fd = load(&sched_cls, "rogue_keeps", insns, cnt);
+	/* Two that make it at once do not both get it. */
+	locked_update(map, ends.end, 1, 2);
 	over = false;
 	pthread_create(&t, NULL, waits, &failed);
 	pin_to_cpu(2);
