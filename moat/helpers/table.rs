@@ -69,6 +69,12 @@ pub const fn is_kfunc(id: u32) -> bool {
     id >= KFUNC_BASE
 }
 
+/// Whether a helper of the kernel has this number.
+#[inline(always)]
+pub const fn is_helper(id: u32) -> bool {
+    id < INTERNAL_BASE
+}
+
 /// Every contract of what has a number in the kernel, in their order.
 pub fn all() -> impl Iterator<Item = &'static Contract> {
     HELPERS

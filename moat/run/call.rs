@@ -14,6 +14,7 @@ use crate::edge::storage;
 use crate::helpers::audit::{self, Allegation, AuditError, Bounced, MapInfo, Why};
 use crate::helpers::contract::{Contract, Ret};
 use crate::helpers::geometry::Shape;
+use crate::helpers::table;
 use crate::maps::types::MapTypes;
 use crate::run::reshape;
 use kernel::bindings;
@@ -108,6 +109,23 @@ impl Run<'_> {
             }
             Some(bounced) => self.call_bounced(site, contract, bounced, &mut args, checked.map),
             None => Ok(self.make(site, contract, &args, checked.map, |_| true)),
+        }
+    }
+
+    /// The same for calls that come seldom.
+    #[inline(never)]
+    pub(super) fn call_apart(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
+        self.call(site, raw)
+    }
+
+    /// A call of what is no helper.  Apart, so that those of helpers are not asked for each of
+    /// these.
+    #[inline(never)]
+    pub(super) fn call_no_helper(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
+        match site.helper() {
+            id if table::is_kfunc(id) => self.call_kfunc(site, raw),
+            table::STORE_MARK => self.store_mark(site, raw),
+            _ => self.call_apart(site, raw),
         }
     }
 

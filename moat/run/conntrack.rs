@@ -20,8 +20,7 @@ use crate::helpers::grants::{Held, Kind, Object, CONN_COPY};
 use kernel::bindings;
 
 impl Run<'_> {
-    /// A call of a function of the kernel's that is no helper.
-    #[inline(never)]
+    /// A call of a function of the kernel's by its name.
     pub(super) fn call_kfunc(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
         let contract = site.contract();
         match contract.args[0] {
@@ -92,7 +91,6 @@ impl Run<'_> {
 
     /// The program has stored to its copy of a mark, so many bytes as it says: the kernel's
     /// entry is to have them, too.  Also of a run that holds a lock.
-    #[inline(never)]
     pub(super) fn store_mark(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
         let held = self.grants().and_then(|grants| {
             let old = grants.find(Kind::Conn, raw[0].0);
@@ -109,11 +107,6 @@ impl Run<'_> {
             self.stop();
         }
         Ok(0)
-    }
-
-    #[inline(never)]
-    fn call_apart(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
-        self.call(site, raw)
     }
 
     /// What the function is to be called with.

@@ -189,8 +189,7 @@ pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64
         MAP_LOOKUP_ELEM => run.lookup(site, args),
         RINGBUF_RESERVE => run.reserve(site, args),
         RINGBUF_SUBMIT | RINGBUF_DISCARD => run.commit(site, args),
-        id if table::is_kfunc(id) => run.call_kfunc(site, args),
-        table::STORE_MARK => run.store_mark(site, args),
+        id if !table::is_helper(id) => run.call_no_helper(site, args),
         _ => run.call(site, args),
     };
     run.answer(site, called)
