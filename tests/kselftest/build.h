@@ -32,6 +32,8 @@ int must_load_for(const struct prog_type *t, u32 attach_type, const char *name, 
  * behind the place where it begins. prog_load() tells the kernel that they are static.
  */
 void emit_function(int reg, int n);
+/* A call of one by the program itself */
+void emit_call(int n);
 void begin_function(int n);
 
 struct btf;

@@ -98,12 +98,9 @@ void writes(void)
 	last(true);
 }
 
-void pulls(void)
+/* After a helper that may have moved the packet */
+static void all_again(void)
 {
-	start();
-	E(MOV_REG(R1, R6), to_pull ? MOV_IMM(R2, to_pull) :
-	  LDX(BPF_W, R2, R6, offsetof(struct __sk_buff, len)), CALL(skb_pull_data));
-	tell(PULLED, R0);
 	packet();
 	count_bytes(AFTER);
 	stride(false);
@@ -111,6 +108,15 @@ void pulls(void)
 	last(false);
 	stride(true);
 	last(true);
+}
+
+void pulls(void)
+{
+	start();
+	E(MOV_REG(R1, R6), to_pull ? MOV_IMM(R2, to_pull) :
+	  LDX(BPF_W, R2, R6, offsetof(struct __sk_buff, len)), CALL(skb_pull_data));
+	tell(PULLED, R0);
+	all_again();
 }
 
 void nests(void)
@@ -126,13 +132,7 @@ void nests(void)
 	  MOV_REG(R1, R6), MOV_IMM(R2, 1), MOV_IMM(R3, 0), CALL(clone_redirect));
 	tell(PULLED, R0);
 	insns[jump].off = cnt - jump - 1;
-	packet();
-	count_bytes(AFTER);
-	stride(false);
-	E(MOV_IMM(R4, 0));
-	last(false);
-	stride(true);
-	last(true);
+	all_again();
 	/* All three differ. */
 	E(LDX(BPF_DW, R2, R9, 8 * RUNS), LDX(BPF_DW, R3, R9, 8 * LARGEST),
 	  ALU64_IMM(BPF_MUL, R3, 7), ALU64_REG(BPF_ADD, R2, R3));

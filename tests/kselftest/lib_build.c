@@ -6,7 +6,8 @@
 #include <unistd.h>
 #include "build.h"
 
-#define MOST 16		/* functions, and addresses of them */
+#define MOST 16		/* functions */
+#define MOST_USES 48	/* calls of these, and where their addresses are loaded */
 
 struct bpf_insn insns[1024];
 int cnt;
@@ -14,14 +15,14 @@ int cnt;
 static int starts[MOST + 1], nr_functions;
 static struct {
 	int at, n;
-} addresses[MOST];
-static int nr_addresses;
+} uses[MOST_USES];
+static int nr_uses;
 
 void emit(const struct bpf_insn *more, int n)
 {
 	/* What there is of another program is not of this one. */
 	if (!cnt) {
-		nr_addresses = nr_functions = 0;
+		nr_uses = nr_functions = 0;
 		memset(starts, 0, sizeof(starts));
 	}
 	if (cnt + n > (int)ARRAY_SIZE(insns))
@@ -30,13 +31,25 @@ void emit(const struct bpf_insn *more, int n)
 	cnt += n;
 }
 
+/* The instruction at @at is to tell how far away function @n is. */
+static void use_function(int at, int n)
+{
+	if (nr_uses == MOST_USES)
+		bail("too many uses of functions");
+	uses[nr_uses].at = at;
+	uses[nr_uses++].n = n;
+}
+
 void emit_function(int reg, int n)
 {
-	if (nr_addresses == MOST)
-		bail("too many addresses of functions");
 	E(LD_IMM64_RAW(reg, BPF_PSEUDO_FUNC, 0, 0));
-	addresses[nr_addresses].at = cnt - 2;
-	addresses[nr_addresses++].n = n;
+	use_function(cnt - 2, n);
+}
+
+void emit_call(int n)
+{
+	E(CALL_REL(0));
+	use_function(cnt - 1, n);
 }
 
 void begin_function(int n)
@@ -82,8 +95,8 @@ int build_functions(union bpf_attr *attr, struct bpf_func_info *info, u32 room)
 		info[attr->func_info_cnt].type_id = btf__add_func(btf, "f", BTF_FUNC_STATIC, proto);
 		info[attr->func_info_cnt++].insn_off = starts[i];
 	}
-	for (i = 0; i < nr_addresses; i++)
-		insns[addresses[i].at].imm = starts[addresses[i].n] - addresses[i].at - 1;
+	for (i = 0; i < nr_uses; i++)
+		insns[uses[i].at].imm = starts[uses[i].n] - uses[i].at - 1;
 	if (btf__load_into_kernel(btf))
 		bail("BTF: %s", strerror(errno));
 	attr->prog_btf_fd = btf__fd(btf);

@@ -7,11 +7,8 @@ const struct prog_type *const valid_types[4] = { &xdp, &sched_cls, &socket_filte
 /* A program has at most so many instructions when it begins another step. */
 #define FULL 700
 
-static int starts[LEAF + 1];
-static struct {
-	int at, n;
-} calls[32];
-static u32 nr_calls;
+/* Functions by their numbers; one may call the one behind it. */
+enum { LOOP_CALLBACK = 1, ELEMENT_CALLBACK, FUNCTION, LEAF };
 
 void mix(int reg)
 {
@@ -71,27 +68,28 @@ int any_size(struct valid *v)
 	return PICK(&v->rng, BPF_B, BPF_H, BPF_W, BPF_DW, BPF_DW);
 }
 
+int size_within(struct valid *v, u32 bytes)
+{
+	int size;
+
+	do {
+		size = any_size(v);
+	} while (bytes_of(size) > bytes);
+	return size;
+}
+
 u32 bytes_of(int size)
 {
 	return size == BPF_B ? 1 : size == BPF_H ? 2 : size == BPF_W ? 4 : 8;
 }
 
-static void use_function(struct valid *v, int at, int n)
+static void call_function(struct valid *v, int n)
 {
-	if (nr_calls == ARRAY_SIZE(calls))
-		bail("too many calls of functions");
-	calls[nr_calls].at = at;
-	calls[nr_calls++].n = n;
 	v->called |= 1 << n;
+	emit_call(n);
 }
 
-void call_function(struct valid *v, int n)
-{
-	use_function(v, cnt, n);
-	E(CALL_REL(0));
-}
-
-void address_of_function(struct valid *v, int reg, int n)
+static void address_of_function(struct valid *v, int reg, int n)
 {
 	v->called |= 1 << n;
 	emit_function(reg, n);
@@ -356,7 +354,6 @@ void valid_build(struct valid *v)
 	int at;
 
 	cnt = 0;
-	nr_calls = 0;
 	v->called = v->depth = 0;
 	v->functions = one_in(&v->rng, 2);
 	v->has_context = v->in_main = true;
@@ -376,16 +373,12 @@ void valid_build(struct valid *v)
 	E(EXIT());
 	v->in_main = false;
 	for (i = LOOP_CALLBACK; i <= LEAF; i++) {
-		/* A function may call the one behind it. */
 		if (!(v->called & 1 << i))
 			continue;
-		starts[i] = cnt;
 		begin_function(i);
 		if (i <= ELEMENT_CALLBACK)
 			callback(v, i == LOOP_CALLBACK ? R2 : R4, i);
 		else
 			function(v, i);
 	}
-	for (i = 0; i < nr_calls; i++)
-		insns[calls[i].at].imm = starts[calls[i].n] - calls[i].at - 1;
 }

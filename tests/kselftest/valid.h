@@ -79,9 +79,7 @@ void number(struct valid *v, int reg);	/* a number, also one that follows from R
 void small(struct valid *v, int reg, u32 mask);	/* @mask + 1 is a power of 2 */
 void fill_value(struct valid *v);	/* all 64 bytes at VALUE_AT */
 int any_size(struct valid *v);		/* BPF_B to BPF_DW */
+int size_within(struct valid *v, u32 bytes);	/* the same, of so many bytes at most */
 u32 bytes_of(int size);
-void call_function(struct valid *v, int n);	/* R1 to R5 are set */
-void address_of_function(struct valid *v, int reg, int n);
-enum { LOOP_CALLBACK = 1, ELEMENT_CALLBACK, FUNCTION, LEAF };
 
 #endif

@@ -77,9 +77,7 @@ static void read_packet(struct valid *v)
 	int none = in_packet(v, bytes), size, n;
 
 	for (n = below(&v->rng, 3); n >= 0; n--) {
-		do {
-			size = any_size(v);
-		} while (bytes_of(size) > bytes);
+		size = size_within(v, bytes);
 		E(LDX(size, R1, R9, below(&v->rng, bytes - bytes_of(size) + 1)));
 		mix(R1);
 	}
@@ -92,9 +90,7 @@ static void write_packet(struct valid *v)
 	int none = in_packet(v, bytes), size, n;
 
 	for (n = below(&v->rng, 3); n >= 0; n--) {
-		do {
-			size = any_size(v);
-		} while (bytes_of(size) > bytes);
+		size = size_within(v, bytes);
 		E(STX(size, R9, one_in(&v->rng, 2) ? R7 : R8,
 		      below(&v->rng, bytes - bytes_of(size) + 1)));
 	}
