@@ -34,10 +34,10 @@ const MAX_IMAGES: usize = ffi::BPF_MAX_SUBPROGS as usize;
 
 /// Replaces the entry called `name`, or appends it.  The JIT's first pass names every call
 /// in order, so that the names are sorted; later passes only replace.
-fn put<T: Zeroable>(
-    names: &mut Table<Name>,
+fn put<N: Zeroable + Ord, T: Zeroable>(
+    names: &mut Table<N>,
     items: &mut Table<T>,
-    name: Name,
+    name: N,
     item: T,
 ) -> Coded<usize> {
     match names.binary_search(&name) {
@@ -195,16 +195,32 @@ impl Loading {
         Ok(entry)
     }
 
-    /// Registers a local call.  Returns the number it pushes.
+    /// Registers a local call of function `func`.  Returns the number it pushes.
     pub fn add_return(
         &mut self,
         program: &Program,
         name: Name,
+        func: u32,
         ret: ffi::moat_return_t,
     ) -> Coded<u32> {
-        let n = put(&mut self.return_names, &mut self.returns, name, ret)?;
+        let call = (name.0, name.1, func);
+        let known = self.local_calls.binary_search(&call);
+        let moves = known.map_or(true, |n| self.returns[n].ip != ret.ip);
+        if moves && !self.images.is_empty() {
+            // A finished image may return to where it was.
+            return Err(INVAL);
+        }
+        let n = put(&mut self.local_calls, &mut self.returns, call, ret)?;
         program.gates.set_returns(&self.returns);
         Ok(n as u32)
+    }
+
+    /// Call number `n` of function `func`: what it pushes, and where it goes on.
+    pub fn caller(&self, func: u32, n: u32) -> Option<(u32, u64)> {
+        let calls = self.local_calls.iter().enumerate();
+        let mut calls = calls.filter(|(_, call)| call.2 == func);
+        let (number, _) = calls.nth(n as usize)?;
+        Some((number as u32, self.returns[number].ip))
     }
 
     /// Takes a finished image, number `image` of `of`: checks where its instructions
@@ -297,6 +313,7 @@ impl Loading {
         };
         let names = &self.site_names;
         let sites = &self.sites;
+        let (local, returns) = (&self.local_calls, &self.returns);
         let called = &mut self.called;
         let mut left = code.len();
         let mut memory = true;
@@ -323,6 +340,10 @@ impl Loading {
                     Err(_) => false,
                 };
             }
+            let mut calls = local.iter().zip(returns.iter());
+            if calls.any(|(call, ret)| call.2 == image && ret.ip == to) {
+                return true;
+            }
             // Another image, perhaps one that is still to come.
             if called.contains(&to) {
                 return true;
@@ -342,14 +363,13 @@ impl Loading {
             Err(found) => return Err(violation::bad_image(program, image, found)),
         };
         // A forged frame can lead to any site, and a forged number to any return.
-        let own = |names: &[Name], at: &dyn Fn(usize) -> u64| {
-            let first = names.partition_point(|name| name.0 < image);
-            let end = names.partition_point(|name| name.0 <= image);
-            let mut places = (first..end).map(at);
-            places.find(|at| !marks.is_boundary_ip(start, *at))
-        };
-        let astray = own(&self.site_names, &|i| self.sites[i].ret.ip)
-            .or_else(|| own(&self.return_names, &|i| self.returns[i].ip));
+        let lost = |at: &u64| !marks.is_boundary_ip(start, *at);
+        let own = self.site_names.iter().zip(self.sites.iter());
+        let mut sites = own.filter(|(name, _)| name.0 == image);
+        let own = self.local_calls.iter().zip(self.returns.iter());
+        let mut calls = own.filter(|(call, _)| call.0 == image);
+        let astray = sites.find_map(|(_, site)| Some(site.ret.ip).filter(lost));
+        let astray = astray.or_else(|| calls.find_map(|(_, ret)| Some(ret.ip).filter(lost)));
         if let Some(to) = astray {
             let found = (to.wrapping_sub(start) as usize, Bad::Between);
             return Err(violation::bad_image(program, image, found));

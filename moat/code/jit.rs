@@ -11,7 +11,7 @@ use super::loading::Loading;
 use super::sites;
 use crate::admin::report;
 use crate::edge::code::Image;
-use crate::edge::ffi::{self, addr, moat_jit};
+use crate::edge::ffi::{self, addr, moat_jit, moat_jit_caller};
 use crate::edge::given::Out;
 use crate::edge::prog::Isolated;
 use crate::run::program::Program;
@@ -101,13 +101,29 @@ pub fn site(prog: Isolated<'_>, n: u32, func: u64, map: u32, ret: u64, frame: u3
 }
 
 /// `moat_ops.jit_return`
-pub fn local_call(prog: Isolated<'_>, n: u32, ret: u64, frame: u32) -> u32 {
+pub fn local_call(prog: Isolated<'_>, n: u32, func: u32, ret: u64, frame: u32) -> u32 {
     let (image, _) = prog.aux().function();
     let added = with_loading(prog, |program, loading| {
-        loading.add_return(program, (image, n), ret_of(ret, frame))
+        loading.add_return(program, (image, n), func, ret_of(ret, frame))
     });
     // `done` will say what failed; and this is a number no program has.
     added.unwrap_or(u32::MAX >> 1)
+}
+
+/// `moat_ops.jit_caller`
+pub fn caller(prog: Isolated<'_>, n: u32, caller: Out<'_, moat_jit_caller>) -> u32 {
+    let (image, _) = prog.aux().function();
+    let found = with_loading(prog, |_, loading| Ok(loading.caller(image, n)));
+    match found {
+        Ok(Some((number, ip))) => {
+            caller.set(moat_jit_caller {
+                ret: ip as *const c_void,
+                number,
+            });
+            1
+        }
+        _ => 0,
+    }
 }
 
 /// `moat_ops.jit_error`

@@ -11,6 +11,9 @@ use kernel::prelude::*;
 /// A call: the number of the image, and of the call in the image.
 pub type Name = (u32, u32);
 
+/// The name of a call, and the function that it calls.
+pub type LocalCall = (u32, u32, u32);
+
 /// See the module documentation.
 pub struct Loading {
     /// Calls of helpers, ordered by their names.
@@ -18,7 +21,7 @@ pub struct Loading {
     pub site_names: Table<Name>,
     /// Local calls, as above.
     pub returns: Table<ffi::moat_return_t>,
-    pub return_names: Table<Name>,
+    pub local_calls: Table<LocalCall>,
     pub images: Vec<ffi::moat_image>,
     /// Where instructions begin, a bitmap for each image.
     pub boundaries: Vec<Zeroed<u64>>,
@@ -35,7 +38,7 @@ impl Loading {
             sites: Table::new(),
             site_names: Table::new(),
             returns: Table::new(),
-            return_names: Table::new(),
+            local_calls: Table::new(),
             images: Vec::new(),
             boundaries: Vec::new(),
             called: Vec::new(),

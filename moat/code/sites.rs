@@ -91,7 +91,11 @@ pub fn extension(ret: ffi::moat_return_t) -> ffi::moat_site {
 /// What the site of a call of helper `id` that gives back a record calls straight away; none
 /// of another helper.
 pub fn commit_entry(id: u32) -> Option<u64> {
-    matches!(id, SUBMIT | DISCARD).then(|| addr(ffi::moat_record_commit))
+    match id {
+        SUBMIT => Some(addr(ffi::moat_record_submit)),
+        DISCARD => Some(addr(ffi::moat_record_discard)),
+        _ => None,
+    }
 }
 
 /// Offsets that entry code has to know: open, commit, jmp.

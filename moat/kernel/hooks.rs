@@ -21,7 +21,8 @@ use crate::admin::show;
 use crate::admin::sysctl;
 use crate::code::jit;
 use crate::edge::ffi::{
-    self, bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_image, moat_run, moat_site,
+    self, bpf_map, bpf_prog, moat_fault, moat_jit, moat_jit_caller, moat_jit_image, moat_run,
+    moat_site,
 };
 use crate::helpers::audit::Allegation;
 use crate::jit_hook;
@@ -96,9 +97,16 @@ hooks! {
     fn jit_return(
         prog: *mut bpf_prog as Isolated<'_>,
         n: u32 as u32,
+        func: u32 as u32,
         ret: *const c_void as u64,
         frame: u32 as u32
     ) -> u32 => jit::local_call;
+    /// `moat_ops.jit_caller`
+    fn jit_caller(
+        prog: *mut bpf_prog as Isolated<'_>,
+        n: u32 as u32,
+        caller: *mut moat_jit_caller as Out<'_, moat_jit_caller>
+    ) -> u32 => jit::caller;
     /// `moat_ops.jit_done`
     fn jit_done(
         prog: *mut bpf_prog as Isolated<'_>,
@@ -302,6 +310,7 @@ impl Hooks {
             jit_gates: Some(jit_gates),
             jit_site: Some(jit_site),
             jit_return: Some(jit_return),
+            jit_caller: Some(jit_caller),
             jit_done: Some(jit_done),
             jit_error: Some(jit_error),
             violation: Some(fault),

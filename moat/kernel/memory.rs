@@ -76,7 +76,14 @@ macro_rules! zeroable {
 }
 pub(super) use zeroable;
 
-zeroable!(u64, (u32, u32), *mut page, moat_site, moat_return_t);
+zeroable!(
+    u64,
+    (u32, u32),
+    (u32, u32, u32),
+    *mut page,
+    moat_site,
+    moat_return_t
+);
 
 /// A zeroed array of plain C data in kernel memory.
 pub struct Zeroed<T> {

@@ -26,9 +26,9 @@ use kernel::bindings;
 /// `MAX_BPF_STACK` at most; for each of up to eight frames its return address,
 /// frame pointer and four saved registers.
 const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u64;
-/// What the kernel adds to that where it inlines `bpf_loop`: for each frame three registers,
-/// rounded up.
-const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 4 * 8) as u64;
+/// What the kernel adds to that where it inlines `bpf_loop`, and a loop over an array: for each
+/// frame three registers, and four with a key, both rounded up.
+const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 10 * 8) as u64;
 /// And where it has a call in place of a store to the mark of a connection: six registers.
 const SAVED: u64 = (ffi::MAX_CALL_FRAMES * 6 * 8) as u64;
 /// The largest key of a map whose elements a function is called for.

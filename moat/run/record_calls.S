@@ -16,22 +16,20 @@
 /* The fields of the first entry of a table */
 #define FIRST(field) (MOAT_GRANTS_grant + MOAT_GRANT_##field)
 
-/* RAX: the table of the run's slot */
+/* RCX: the table of the run's slot */
 .macro MOAT_TABLE
-	movq	MOAT_RUN_slot + 8(%rsp), %rax
-	movq	MOAT_SLOT_grants(%rax), %rax
+	movq	MOAT_RUN_slot + 8(%rsp), %rcx
+	movq	MOAT_SLOT_grants(%rcx), %rcx
 .endm
 
-/* ECX bytes from RSI to RDI. Clobbers R10. */
+/*
+ * ECX bytes from RSI to RDI, and what there is up to the next 8: the ring and the slot have
+ * as much for each record.
+ */
 .macro MOAT_COPY
-	movl	%ecx, %r10d
+	addl	$7, %ecx
 	shrl	$3, %ecx
 	rep movsq
-	andl	$7, %r10d
-	jz	.Lcopied_\@
-	movl	%r10d, %ecx
-	rep movsb
-.Lcopied_\@:
 .endm
 
 /* bpf_ringbuf_reserve(): RDI is the map, RSI the size, R10 the flags. */
@@ -43,66 +41,64 @@ SYM_CODE_START(moat_record_reserve)
 	cmpq	MOAT_MAP_last_value(%rax), %rsi
 	ja	moat_audit
 	MOAT_TABLE
-	cmpq	$0, MOAT_GRANTS_held(%rax)
+	cmpq	$0, MOAT_GRANTS_held(%rcx)
 	jne	moat_audit
-	pushq	%rax
-	pushq	%rsi
-	movq	MOAT_SITE_func(%r11), %rax
+	movl	%esi, FIRST(size)(%rcx)
+	pushq	%rcx
 	movq	%r10, %rdx
-	pushq	%rax				/* for the alignment of the stack */
-	CALL_NOSPEC rax
-	popq	%rdx
+	call	bpf_ringbuf_reserve
 	popq	%rcx
-	popq	%rdx
 	testq	%rax, %rax
 	jz	.Lno_record
-	movq	FIRST(place)(%rdx), %rdi
-	movq	%rax, FIRST(object)(%rdx)
-	movq	%rdi, FIRST(name)(%rdx)
-	movl	%ecx, FIRST(size)(%rdx)
-	movl	$RECORD, FIRST(kind)(%rdx)
-	movq	$1, MOAT_GRANTS_held(%rdx)
-	orl	$MOAT_RUN_STORE, MOAT_RUN_flags + 8(%rsp)
+	movq	%rax, FIRST(object)(%rcx)
 	movq	%rax, %rsi
+	movq	FIRST(place)(%rcx), %rdi
 	movq	%rdi, %rax
+	movq	%rdi, FIRST(name)(%rcx)
+	movl	$RECORD, FIRST(kind)(%rcx)
+	movq	$1, MOAT_GRANTS_held(%rcx)
+	orl	$MOAT_RUN_STORE, MOAT_RUN_flags + 8(%rsp)
+	movl	FIRST(size)(%rcx), %ecx
 	MOAT_COPY
 .Lno_record:
 	RET
 SYM_CODE_END(moat_record_reserve)
 
-/* bpf_ringbuf_submit() and discard: RDI is the program's name for it, RSI the flags. */
-SYM_CODE_START(moat_record_commit)
+/* RDI is the program's name for it, RSI the flags. */
+.macro MOAT_COMMIT call:req
 	UNWIND_HINT_EMPTY
 	MOAT_TABLE
-	/* The only one that is held, and no free one: that has no kind. */
-	cmpq	$1, MOAT_GRANTS_held(%rax)
+	/* A free entry may still have a name, but no kind. */
+	cmpq	FIRST(name)(%rcx), %rdi
 	jne	moat_audit
-	cmpl	$RECORD, FIRST(kind)(%rax)
-	jne	moat_audit
-	cmpq	FIRST(name)(%rax), %rdi
+	cmpl	$RECORD, FIRST(kind)(%rcx)
 	jne	moat_audit
 	movq	%rsi, %rdx
 	movq	%rdi, %rsi
-	movq	FIRST(object)(%rax), %rdi
-	movl	FIRST(size)(%rax), %ecx
+	movq	FIRST(object)(%rcx), %rdi
 	movq	%rdi, %r8
-	movq	$0, FIRST(name)(%rax)
-	movq	$0, FIRST(object)(%rax)
-	movq	$0, FIRST(size)(%rax)		/* and the kind */
-	movq	$0, MOAT_GRANTS_held(%rax)
-	MOAT_COPY
-	movq	%r8, %rdi
-	movq	%rdx, %rsi
-	movq	MOAT_SITE_func(%r11), %rax
-	pushq	%rax				/* for the alignment of the stack */
-	CALL_NOSPEC rax
-	popq	%rcx
+	movl	FIRST(size)(%rcx), %eax
+	movq	$0, FIRST(object)(%rcx)
+	movq	$0, FIRST(size)(%rcx)		/* and the kind */
+	decq	MOAT_GRANTS_held(%rcx)
+	jnz	.Lholds_\@
 	/* Nothing is held: no need to look on the way out. */
 	movq	MOAT_RUN_domain + 8(%rsp), %rcx
 	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%rcx)
-	jnz	.Lgiven
+	jnz	.Lholds_\@
 	andl	$~MOAT_RUN_STORE, MOAT_RUN_flags + 8(%rsp)
-.Lgiven:
-	xorl	%eax, %eax
-	RET
-SYM_CODE_END(moat_record_commit)
+.Lholds_\@:
+	movl	%eax, %ecx
+	MOAT_COPY
+	movq	%r8, %rdi
+	movq	%rdx, %rsi
+	jmp	\call				/* which returns zero */
+.endm
+
+SYM_CODE_START(moat_record_submit)
+	MOAT_COMMIT bpf_ringbuf_submit
+SYM_CODE_END(moat_record_submit)
+
+SYM_CODE_START(moat_record_discard)
+	MOAT_COMMIT bpf_ringbuf_discard
+SYM_CODE_END(moat_record_discard)

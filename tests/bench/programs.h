@@ -87,6 +87,13 @@ static const struct bpf_insn p_tail_call[] = {
 
 static const struct bpf_insn p_loop[] = LOOP(1), p_loops[] = LOOP(11);
 
+/* Where the verifier knows it. */
+static const struct bpf_insn p_inlined[] = {
+	MOVI(1, 11), FUNCTION(2, 6), MOVI(3, 0), MOVI(4, 0), CALL(BPF_FUNC_loop), MOVI(0, 0),
+	EXIT(),
+	MOVI(0, 0), EXIT(),
+};
+
 static const struct bpf_insn p_for_each[] = {
 	MAP(1), FUNCTION(2, 6), MOVI(3, 0), MOVI(4, 0), CALL(BPF_FUNC_for_each_map_elem),
 	MOVI(0, 0), EXIT(),
