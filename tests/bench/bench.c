@@ -157,7 +157,7 @@ static void check_parts(struct cost (*costs)[LAYERS])
 {
 	const struct cost *empty = find(costs, "empty"), *one = find(costs, "one helper");
 	const struct cost *four = find(costs, "four helpers"), *ctx = find(costs, "two ctx reads");
-	const struct cost *tail = find(costs, "tail call");
+	const struct cost *tail = find(costs, "tail call"), *local = find(costs, "local call");
 	const struct cost *loop = find(costs, "a callback of bpf_loop()");
 	const struct cost *loops = find(costs, "eleven callbacks of it");
 
@@ -166,10 +166,12 @@ static void check_parts(struct cost (*costs)[LAYERS])
 	limit("an empty run, PKRS writes", empty[KEYED].pkrs, 2);
 	limit("a helper call", (added(four) - added(one)) / 3, 40);
 	limit("a helper call, PKRS writes", (four[KEYED].pkrs - one[KEYED].pkrs) / 3, 2);
+	limit("a local call", added(local) - added(empty), 5);
+	limit("a local call, PKRS writes", local[KEYED].pkrs - empty[KEYED].pkrs, 0);
 	limit("a tail call, beyond a run", added(tail) - 2 * added(empty), 60);
 	limit("a tail call, PKRS writes", tail[KEYED].pkrs - empty[KEYED].pkrs, 2);
-	limit("a callback", (added(loops) - added(loop)) / 10, 91);
-	limit("a callback, PKRS writes", (loops[KEYED].pkrs - loop[KEYED].pkrs) / 10, 2);
+	limit("a callback through a gate", (added(loops) - added(loop)) / 10, 91);
+	limit("such a callback, PKRS writes", (loops[KEYED].pkrs - loop[KEYED].pkrs) / 10, 2);
 	limit("a context field", (added(ctx) - added(empty)) / 2, 10);
 	limit("a view, beyond a key", empty[VIEW].insns - empty[KEYED].insns, 30);
 	limit("a view, CR3 writes", empty[VIEW].cr3, 2);

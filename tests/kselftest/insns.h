@@ -49,6 +49,13 @@
 #define JA(OFF) INSN(BPF_JMP | BPF_JA, 0, 0, OFF, 0)
 #define CALL(FUNC) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_##FUNC)
 #define CALL_REL(OFF) INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, OFF)
+/*
+ * Six calls of what CALL_REL(OFF) behind them calls: to so many the function returns by itself,
+ * to others by a gate.
+ */
+#define SIX_CALLS(OFF) \
+	CALL_REL((OFF) + 6), CALL_REL((OFF) + 5), CALL_REL((OFF) + 4), CALL_REL((OFF) + 3), \
+	CALL_REL((OFF) + 2), CALL_REL((OFF) + 1)
 #define EXIT() INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 
 /* R0 = what the map @FD has for a key of zeros; clobbers R1 to R5 and R10 - 8 */

@@ -6,42 +6,57 @@
 
 static unsigned int passed, failed, skipped;
 
+/* A line is one thread's. */
+static void line(const char *begin, const char *fmt, va_list ap, const char *end)
+{
+	flockfile(stdout);
+	fputs(begin, stdout);
+	vprintf(fmt, ap);
+	fputs(end, stdout);
+	fflush(stdout);
+	funlockfile(stdout);
+}
+
 void diag(const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	printf("# ");
-	vprintf(fmt, ap);
-	printf("\n");
-	fflush(stdout);
+	line("# ", fmt, ap, "\n");
 	va_end(ap);
+}
+
+/* One more of these is told. */
+static void tell(unsigned int *of, const char *fmt, va_list ap, const char *end)
+{
+	char begin[32];
+
+	flockfile(stdout);
+	*of += 1;
+	snprintf(begin, sizeof(begin), "%sok %u - ", of == &failed ? "not " : "",
+		 passed + failed + skipped);
+	line(begin, fmt, ap, end);
+	funlockfile(stdout);
 }
 
 bool ok(bool held, const char *fmt, ...)
 {
 	va_list ap;
 
-	*(held ? &passed : &failed) += 1;
 	va_start(ap, fmt);
-	printf("%sok %u - ", held ? "" : "not ", passed + failed + skipped);
-	vprintf(fmt, ap);
-	printf("\n");
-	fflush(stdout);
+	tell(held ? &passed : &failed, fmt, ap, "\n");
 	va_end(ap);
 	return held;
 }
 
 void skip(const char *why, const char *fmt, ...)
 {
+	char end[256];
 	va_list ap;
 
-	skipped++;
+	snprintf(end, sizeof(end), " # SKIP %s\n", why);
 	va_start(ap, fmt);
-	printf("ok %u - ", passed + failed + skipped);
-	vprintf(fmt, ap);
-	printf(" # SKIP %s\n", why);
-	fflush(stdout);
+	tell(&skipped, fmt, ap, end);
 	va_end(ap);
 }
 
@@ -62,11 +77,8 @@ void bail(const char *fmt, ...)
 {
 	va_list ap;
 
-	failed++;
 	va_start(ap, fmt);
-	printf("not ok %u - ", passed + failed + skipped);
-	vprintf(fmt, ap);
-	printf("\n");
+	tell(&failed, fmt, ap, "\n");
 	va_end(ap);
 	exit(finish());
 }

@@ -67,7 +67,7 @@ static void begin(void)
 
 static void load(void)
 {
-	int write, poison, call, loop;
+	int write, poison, call, loop, i;
 
 	begin();
 	write = cnt;
@@ -75,13 +75,16 @@ static void load(void)
 	poison = cnt;
 	E(JMP_IMM(BPF_JEQ, R2, 2, 0));
 
-	/* spin: 20000 calls, with something of it on the stack */
+	/* spin: 20000 calls, each second of which returns by a gate, with something of it on the stack */
 	E(STX(BPF_DW, R9, R6, 8 * CONTEXT), STX(BPF_DW, R9, R9, 8 * VALUE),
 	  STX(BPF_DW, R9, R10, 8 * FRAME), MOV_IMM(R8, 20000), ST(BPF_DW, R10, -64, 1));
 	loop = cnt;
-	E(STX(BPF_DW, R9, R8, 8 * HOT), MOV_REG(R1, R8));
+	E(STX(BPF_DW, R9, R8, 8 * HOT), MOV_REG(R1, R8), JMP_IMM(BPF_JSET, R8, 1, 7));
 	call = cnt;
-	E(CALL_REL(0), STX(BPF_DW, R10, R0, -64), ALU64_IMM(BPF_SUB, R8, 1));
+	/* The first of them, or the last one */
+	E(CALL_REL(0), JMP_IMM(BPF_JA, 0, 0, 6), CALL_REL(0), CALL_REL(0), CALL_REL(0),
+	  CALL_REL(0), CALL_REL(0), CALL_REL(0));
+	E(STX(BPF_DW, R10, R0, -64), ALU64_IMM(BPF_SUB, R8, 1));
 	E(JMP_IMM(BPF_JSGT, R8, 0, loop - cnt - 1));
 	E(MOV_IMM(R2, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R2, 8 * RUNS), MOV_IMM(R0, 2), EXIT());
 
@@ -109,7 +112,9 @@ static void load(void)
 	  ALU64_IMM(BPF_SUB, R4, 1), JMP_IMM(BPF_JSGT, R4, 0, -3), MOV_IMM(R0, 2), EXIT());
 
 	/* the function: a stack of its own, and now and then a helper */
-	insns[call].imm = cnt - call - 1;
+	for (i = call; i < call + 8; i++)
+		if (i != call + 1)
+			insns[i].imm = cnt - i - 1;
 	E(STX(BPF_DW, R10, R1, -8), ALU64_IMM(BPF_AND, R1, 63), JMP_IMM(BPF_JNE, R1, 0, 1),
 	  CALL(ktime_get_ns), LDX(BPF_DW, R0, R10, -8), ALU64_IMM(BPF_MUL, R0, 31), EXIT());
 

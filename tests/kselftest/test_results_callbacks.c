@@ -271,6 +271,80 @@ static void percpu_large(void)
 	/* It is held by the program; its sum is told. */
 }
 
+/*
+ * The elements of one array loop over those of another one, in a function that has inlined a
+ * loop, too.
+ */
+static void arrays_in_arrays(void)
+{
+	int outer = new_map(BPF_MAP_TYPE_ARRAY, 4, 24, 5), call;
+	int inner = new_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 7);
+
+	begin();
+	call = cnt;
+	E(CALL_REL(0));
+	tell(R0);
+	tell(R6);
+	walk(outer, 3, 3);
+	end_with(t->pass);
+
+	insns[call].imm = cnt - call - 1;
+	begin_function(1);
+	E(ST(BPF_DW, R10, -8, 3), ST(BPF_DW, R10, -24, 9), MOV_IMM(R6, 66), MOV_IMM(R9, 99));
+	inlined = true;
+	loop(4, 2, -8);
+	inlined = false;
+	E(LD_MAP_FD(R1, outer));
+	emit_function(R2, 4);
+	E(ADDRESS(R3, R10, -24), MOV_IMM(R4, 0), CALL(for_each_map_elem),
+	  LDX(BPF_DW, R1, R10, -24), ALU64_REG(BPF_ADD, R0, R1), LDX(BPF_DW, R1, R10, -8),
+	  ALU64_REG(BPF_ADD, R0, R1), ALU64_REG(BPF_ADD, R0, R6), ALU64_REG(BPF_MUL, R0, R9),
+	  EXIT());
+	sums(2);
+	element(3, BPF_W, 0, false, outer);
+
+	/* f(map, key, value, sum) and f(map, key, value, sum) */
+	begin_function(4);
+	E(MOV_REG(R6, R4), MOV_REG(R7, R3), LDX(BPF_W, R8, R2, 0), LD_MAP_FD(R1, inner));
+	emit_function(R2, 5);
+	E(MOV_REG(R3, R6), MOV_IMM(R4, 0), CALL(for_each_map_elem), LDX(BPF_DW, R1, R6, 0),
+	  ALU64_REG(BPF_ADD, R1, R0), ALU64_REG(BPF_ADD, R1, R8), STX(BPF_DW, R6, R1, 0),
+	  STX(BPF_DW, R7, R1, 16), MOV_IMM(R0, 0), EXIT());
+	begin_function(5);
+	E(LDX(BPF_W, R1, R2, 0), LDX(BPF_DW, R2, R4, 0), ALU64_IMM(BPF_MUL, R2, 3),
+	  ALU64_REG(BPF_ADD, R2, R1), LDX(BPF_DW, R1, R3, 0), ALU64_REG(BPF_ADD, R2, R1),
+	  STX(BPF_DW, R4, R2, 0), ALU64_IMM(BPF_ADD, R1, 1), STX(BPF_DW, R3, R1, 0),
+	  MOV_IMM(R0, 0), EXIT());
+}
+
+/* More than a function returns to by itself; and helpers call it, too. */
+static void many_calls(void)
+{
+	int map = new_map(BPF_MAP_TYPE_HASH, 4, 40, 3), i;
+	u32 key = 7;
+	u64 value[5] = { 70 };
+
+	if (map_update(map, &key, value))
+		bail("update: %s", strerror(errno));
+	begin();
+	for (i = 0; i < 9; i++) {
+		E(MOV_IMM(R1, i), ST(BPF_W, R10, -20, i), ADDRESS(R2, R10, -20),
+		  ADDRESS(R3, R10, -16), MOV_REG(R4, R3), ST(BPF_DW, R10, -16, 5 * i),
+		  ST(BPF_DW, R10, -8, i));
+		emit_call(i % 2 ? 2 : 1);
+		tell(R0);
+		E(LDX(BPF_DW, R0, R10, -16));
+		tell(R0);
+	}
+	walk(map, 2, 1);
+	end_with(t->pass);
+	begin_function(1);
+	E(ST(BPF_DW, R10, -8, 11));
+	emit_call(2);
+	E(LDX(BPF_DW, R1, R10, -8), ALU64_REG(BPF_ADD, R0, R1), ALU64_IMM(BPF_AND, R0, 1), EXIT());
+	element(2, BPF_W, 0, false, map);
+}
+
 /* A function that a helper calls changes packet and context, as does the program. */
 static void changes_packet(void)
 {
@@ -315,6 +389,8 @@ static const struct result_case cases[] = {
 	{ "of a per-CPU hash", percpu_hash, true, true, true },
 	{ "of an LRU hash, which deletes them", lru, true, true, true },
 	{ "of a per-CPU LRU hash", lru_percpu, true, true, true },
+	{ "of arrays in one another, in a function", arrays_in_arrays, true, true, true },
+	{ "a function that is called from many places", many_calls, true, true, true },
 	{ "a callback that changes the packet", changes_packet, false, true, false },
 };
 
