@@ -282,8 +282,8 @@ static void images(void)
 	ok(kmsg_find("image (", "refused"),
 	   "2: a jump to the middle of what an attach changes: refused");
 	close(fd);
-	/* Over MOV, LEAVE, POP and the jump to the gate, to the way behind: nothing is there */
-	fd = spoilt("1 eb15");
+	/* Over MOV, LEAVE, POP, CMP, JE and the jump to the gate, to the way behind: nothing is there */
+	fd = spoilt("1 eb22");
 	kmsg_mark();
 	ok(fd >= 0 && prog_run_once(fd) == t->safe && kmsg_find("image (", RETURN),
 	   "2: a jump to the way out with nothing there: stopped");

@@ -82,7 +82,7 @@ static void load(void)
 	E(STX(BPF_DW, R9, R8, 8 * HOT), MOV_REG(R1, R8), JMP_IMM(BPF_JSET, R8, 1, 7));
 	call = cnt;
 	/* The first of them, or the last one */
-	E(CALL_REL(0), JMP_IMM(BPF_JA, 0, 0, 6), CALL_REL(0), CALL_REL(0), CALL_REL(0),
+	E(CALL_REL(0), JMP_IMM(BPF_JSGT, R8, 0, 6), CALL_REL(0), CALL_REL(0), CALL_REL(0),
 	  CALL_REL(0), CALL_REL(0), CALL_REL(0));
 	E(STX(BPF_DW, R10, R0, -64), ALU64_IMM(BPF_SUB, R8, 1));
 	E(JMP_IMM(BPF_JSGT, R8, 0, loop - cnt - 1));

@@ -86,7 +86,7 @@ static u64 expected(u64 seed)
 /* The seed is at WANTED + 1. */
 static int load_long(struct worker *w, const struct prog_type *t)
 {
-	int loop, call, i;
+	int loop, call[7], i;
 
 	cnt = 0;
 	E(LD_MAP_VALUE(R9, w->map, 0),
@@ -103,20 +103,25 @@ static int load_long(struct worker *w, const struct prog_type *t)
 	  STX(BPF_DW, R10, R2, -24), ALU64_IMM(BPF_SUB, R5, 1));
 	E(JMP_IMM(BPF_JNE, R5, 0, loop - cnt - 1));
 	E(CALL(ktime_get_ns), MOV_REG(R1, R6), ALU64_REG(BPF_XOR, R1, R7),
-	  LDX(BPF_DW, R2, R9, 8 * (WANTED + 1)), JMP_IMM(BPF_JSET, R2, 1, 7));
-	/* By the seed: one that the function returns to by itself, or by a gate */
-	call = cnt;
-	E(CALL_REL(0), JMP_IMM(BPF_JA, 0, 0, 6), CALL_REL(0), CALL_REL(0), CALL_REL(0),
-	  CALL_REL(0), CALL_REL(0), CALL_REL(0), ALU64_REG(BPF_ADD, R8, R0),
-	  ALU64_REG(BPF_ADD, R8, R6),
+	  LDX(BPF_DW, R2, R9, 8 * (WANTED + 1)), JMP_IMM(BPF_JSET, R2, 1, 13));
+	/* By the seed, which is not 0: one that the function returns to by itself, or by a gate */
+	call[0] = cnt;
+	E(CALL_REL(0), LDX(BPF_DW, R2, R9, 8 * (WANTED + 1)), JMP_IMM(BPF_JNE, R2, 0, 13));
+	for (i = 1; i < 7; i++) {
+		E(MOV_REG(R1, R6));
+		if (i == 6)
+			E(ALU64_REG(BPF_XOR, R1, R7));
+		call[i] = cnt;
+		E(CALL_REL(0));
+	}
+	E(ALU64_REG(BPF_ADD, R8, R0), ALU64_REG(BPF_ADD, R8, R6),
 	  ALU64_REG(BPF_ADD, R8, R7), STX(BPF_DW, R9, R8, 8 * SEEN),
 	  LDX(BPF_DW, R2, R9, 8 * WANTED), MOV_IMM(R3, 1),
 	  JMP_REG(BPF_JEQ, R2, R8, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * BAD),
 	  ATOMIC(BPF_DW, BPF_ADD, R9, R3, 8 * RUNS), ST(BPF_DW, R9, 8 * HOT, 7),
 	  MOV_IMM(R0, t->pass), EXIT());
-	for (i = call; i < call + 8; i++)
-		if (i != call + 1)
-			insns[i].imm = cnt - i - 1;
+	for (i = 0; i < 7; i++)
+		insns[call[i]].imm = cnt - call[i] - 1;
 	E(STX(BPF_DW, R10, R1, -8), CALL(ktime_get_ns), LDX(BPF_DW, R0, R10, -8),
 	  ALU64_IMM(BPF_MUL, R0, 5), ALU64_IMM(BPF_ADD, R0, 9), EXIT());
 	return prog_load(t->type, "spin", insns, cnt);

@@ -281,16 +281,17 @@ static void arrays_in_arrays(void)
 	int inner = new_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 7);
 
 	begin();
+	E(MOV_IMM(R7, 7));
 	call = cnt;
 	E(CALL_REL(0));
 	tell(R0);
-	tell(R6);
+	tell(R7);
 	walk(outer, 3, 3);
 	end_with(t->pass);
 
 	insns[call].imm = cnt - call - 1;
 	begin_function(1);
-	E(ST(BPF_DW, R10, -8, 3), ST(BPF_DW, R10, -24, 9), MOV_IMM(R6, 66), MOV_IMM(R9, 99));
+	E(ST(BPF_DW, R10, -8, 3), ST(BPF_DW, R10, -24, 9), MOV_IMM(R6, 66), MOV_IMM(R7, 77), MOV_IMM(R9, 99));
 	inlined = true;
 	loop(4, 2, -8);
 	inlined = false;

@@ -50,6 +50,30 @@ static bool alive(int cpu)
 	return before >= 0 && ticks(cpu) > before + 20;
 }
 
+/* A program that has lost its stack pointer, and goes on for long */
+static void lost(const struct bpf_insn *insns, size_t n, const char *what, int cpu)
+{
+	struct run run = { .repeat = 1 };
+	u8 packet[64] = {};
+	int fd;
+
+	pin_to_cpu(cpu);
+	fd = prog_load(sched_cls.type, "lost_stack", insns, n);
+	if (fd < 0) {
+		ok(false, "the stack pointer is %s: loads", what);
+		diag("%s\n%s", strerror(errno), prog_log);
+		return;
+	}
+	kmsg_mark();
+	run.data_in = packet;
+	run.data_in_size = sizeof(packet);
+	prog_run(fd, &run);
+	ok(run.retval == sched_cls.safe, "the stack pointer is %s: stopped", what);
+	ok(kmsg_stopped(fd, "lost_stack"), "the stack pointer is %s: reported", what);
+	ok(alive(cpu), "the stack pointer is %s: CPU %d still gets its interrupts", what, cpu);
+	close(fd);
+}
+
 static void lost_stack(u64 rsp, const char *what, int cpu)
 {
 	struct bpf_insn insns[] = {
@@ -67,25 +91,34 @@ static void lost_stack(u64 rsp, const char *what, int cpu)
 		MOV_IMM(R0, 0),
 		EXIT(),
 	};
-	struct run run = { .repeat = 1 };
-	u8 packet[64] = {};
-	int fd;
 
-	pin_to_cpu(cpu);
-	fd = PROG_LOAD(sched_cls.type, "lost_stack", insns);
-	if (fd < 0) {
-		ok(false, "the stack pointer is %s: loads", what);
-		diag("%s\n%s", strerror(errno), prog_log);
-		return;
-	}
-	kmsg_mark();
-	run.data_in = packet;
-	run.data_in_size = sizeof(packet);
-	prog_run(fd, &run);
-	ok(run.retval == sched_cls.safe, "the stack pointer is %s: stopped", what);
-	ok(kmsg_stopped(fd, "lost_stack"), "the stack pointer is %s: reported", what);
-	ok(alive(cpu), "the stack pointer is %s: CPU %d still gets its interrupts", what, cpu);
-	close(fd);
+	lost(insns, ARRAY_SIZE(insns), what, cpu);
+}
+
+/* The same without the gate: a frame in a map, where user space and other CPUs write, too. */
+static void stack_in_map(int cpu)
+{
+	int map = map_of_words(0);
+	const struct bpf_insn insns[] = {
+		CALL_REL(5),
+		LD_IMM64(R2, 1ULL << 40),
+		ALU64_IMM(BPF_SUB, R2, 1),
+		JMP_IMM(BPF_JNE, R2, 0, -2),
+		EXIT(),
+		CALL_REL(2),
+		MOV_IMM(R0, 0),
+		EXIT(),
+		/* Its caller's frame pointer leads there: to a frame pointer, and number 0. */
+		LD_MAP_VALUE(R3, map, 32),
+		STX(BPF_DW, R3, R3, 0),
+		ST(BPF_DW, R3, 8, 0),
+		STX(BPF_DW, R10, R3, 0),
+		MOV_IMM(R0, 0),
+		EXIT(),
+	};
+
+	lost(insns, ARRAY_SIZE(insns), "in a map", cpu);
+	close(map);
 }
 
 #define BUDGET "/proc/sys/kernel/moat/budget"
@@ -293,6 +326,7 @@ int main(void)
 	lost_stack(0, "NULL", 1);
 	lost_stack(target("data"), "in kernel memory", 2);
 	lost_stack(0x8000000000000000, "not canonical", 1);
+	stack_in_map(2);
 	endless();
 	endless_long_calls();
 	endless_short_calls();

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # moat-test: kernel=test levels=2 cpus=4 keys=13 full=0 timeout=300
-# Do xdp-loader and xdp-filter of xdp-tools, as the distribution ships them, do the same with
-# isolated programs? libxdp has its dispatcher call two programs of ours, each in
-# the place of one of its functions, and puts another dispatcher in its place while it runs.
+# Do xdp-loader, xdp-filter and xdpdump of xdp-tools, as the distribution ships them, do the same
+# with isolated programs? libxdp has its dispatcher call two programs of ours, each in
+# the place of one of its functions, and puts another dispatcher in its place while it runs;
+# xdpdump traces all three where they begin and end.
 n=0
 failed=0
 dir=/tmp/xdp-tools
@@ -60,6 +61,19 @@ number() {
 	xdp-loader status xa | sed -n "s/^ *=> *[0-9]* *$1 *\([0-9]*\) .*/\1/p"
 }
 
+# Where each ping came, and with what verdict it left
+dumped() {
+	timeout -s INT 30 xdpdump -i xa -p all --rx-capture=entry,exit >$dir/dump 2>&1 &
+	for _ in $(seq 100); do
+		grep -q '^listening' $dir/dump && break
+		sleep 0.1
+	done
+	pings >/dev/null
+	sleep 0.5
+	pkill -INT -x xdpdump
+	wait $!
+	sed -n 's/^[0-9.]*: \(.*packet size 98 bytes\) on .*/\1/p' $dir/dump
+}
 
 story() {
 	xdp-loader load -m skb xa "$out/tools_first.bpf.o" "$out/tools_second.bpf.o" 2>&1
@@ -68,6 +82,7 @@ story() {
 	pings
 	seen first
 	seen second
+	dumped
 	xdp-loader unload xa -i "$(number first_drop)" 2>&1
 	echo "one unloaded: $?"
 	status
@@ -115,7 +130,8 @@ refused=$(counter refused)
 story >$dir/isolated
 runs=$(($(counter runs) - runs))
 
-grep -q 'first saw 2 from 3' $dir/plain && grep -q 'from 3: 0' $dir/plain
+grep -q 'first saw 2 from 3' $dir/plain && grep -q 'from 3: 0' $dir/plain &&
+	grep -q 'first_drop()@exit\[DROP\]' $dir/plain
 say $? "the programs do what they are to do, plainly"
 cmp -s $dir/plain $dir/isolated
 say $? "and isolated the same"
