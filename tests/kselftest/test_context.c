@@ -295,11 +295,13 @@ static void rogues(const struct prog_type *t, const char *context)
 	      "helper map_update_elem argument 2", NULL);
 
 	/*
-	 * A function that gives its caller kernel memory for a stack. If another NMI
-	 * comes before the fault's entry code has got far, no more than that is known.
+	 * A function that gives its caller kernel memory for a stack, where the gate by which it
+	 * returns takes that from. If another NMI comes before the fault's entry code has got far,
+	 * no more than that is known.
 	 */
 	cnt = 0;
-	E(CALL_REL(3), ST(BPF_DW, R10, -8, 1), MOV_IMM(R0, t->pass), EXIT(),
+	E(MOV_IMM(R2, 0), JMP_IMM(BPF_JEQ, R2, 0, 6), SIX_CALLS(3),
+	  CALL_REL(3), ST(BPF_DW, R10, -8, 1), MOV_IMM(R0, t->pass), EXIT(),
 	  LD_IMM64(R3, data), STX(BPF_DW, R10, R3, 0), MOV_IMM(R0, 0), EXIT());
 	rogue(t, context, map, "loses its stack",
 	      is_nmi(context) ? "; stopped" : "stack pointer lost", NULL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* moat-test: kernel=product levels=2 cpus=2 keys=13 full=0 full=1 timeout=600 */
+/* moat-test: kernel=product levels=2 cpus=2 keys=13 full=0,1 timeout=600 */
 /*
  * Do classic filters return what they have to, whatever they load: plain, confined, and
  * isolated?

@@ -237,7 +237,7 @@ macro_rules! opaque {
 
 opaque! {
     bpf_verifier_env bpf_verifier_log llist_node moat_calling module moat_fault moat_gates moat_jit
-    moat_jit_image moat_ops moat_grants moat_run seq_file
+    moat_jit_caller moat_jit_image moat_ops moat_grants moat_run seq_file
 }
 
 /// CPUs have PCIDs.
