@@ -91,7 +91,10 @@ fn known<'a>(candidate: &mut Candidate<'a>, row: &ProgType) -> Tried<Known<'a>> 
     let plan = candidate.take_plan().unwrap_or_else(Plan::none);
     let calls = match plan.classic {
         true => Ok(Calls::default()),
-        false => Calls::check(candidate.prog().insns(), row, |i| candidate.kfunc(i)),
+        false => {
+            let ty = (row, plan.bare);
+            Calls::check(candidate.prog().insns(), ty, |i| candidate.kfunc(i))
+        }
     };
     Ok((plan, calls, maps))
 }

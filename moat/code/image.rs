@@ -112,8 +112,10 @@ fn may_lock(program: &Program, site: ffi::moat_site) -> ffi::moat_site {
 /// Which enter gate the images of `program` jump to.
 pub fn enter_gate(program: &Program) -> u64 {
     let flags = program.gates.flags().load(Ordering::Relaxed);
-    if program.plan.args != 0 {
-        return ffi::addr(ffi::moat_enter_args);
+    match (program.plan.bare, program.plan.args) {
+        (true, _) => return ffi::addr(ffi::moat_enter_bare_args),
+        (_, true) => return ffi::addr(ffi::moat_enter_args),
+        _ => {}
     }
     match flags & bindings::MOAT_DOM_LOAD != 0 {
         false => ffi::addr(ffi::moat_enter_bare),
@@ -140,7 +142,7 @@ impl Loading {
         ret: ffi::moat_return_t,
     ) -> Coded<usize> {
         if func == sites::EXT_FUNC {
-            let site = sites::extension(ret);
+            let site = sites::extension(ret, map);
             return self.put_site(program, name, may_lock(program, site));
         }
         let known = self.sites.iter().rev().take(64).find(|s| s.func == func);

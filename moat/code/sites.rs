@@ -75,13 +75,13 @@ pub fn unlocked(site: ffi::moat_site) -> ffi::moat_site {
 }
 
 /// What the site calls of a function that another program may take the place of.  Nothing is
-/// there yet.
-pub fn extension(ret: ffi::moat_return_t) -> ffi::moat_site {
+/// there yet.  Bit `n` of `context`: its argument `n` is the context.
+pub fn extension(ret: ffi::moat_return_t, context: u32) -> ffi::moat_site {
     ffi::moat_site {
         ret,
         entry: addr(ffi::moat_extension),
         func: 0,
-        contract: 0,
+        contract: context.into(),
         id: EXT.into(),
         map: 0,
         unlocked: 0,

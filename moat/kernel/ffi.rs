@@ -23,6 +23,7 @@ extern "C" {
     pub fn moat_enter_bare();
     pub fn moat_enter_load();
     pub fn moat_enter_args();
+    pub fn moat_enter_bare_args();
     pub fn moat_view_commit();
     pub fn moat_view_jmp();
     pub fn moat_view_jmp_end();

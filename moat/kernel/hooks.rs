@@ -209,8 +209,11 @@ hooks! {
     fn moat_tail_room() -> u64 => tail::tail_room;
     /// See [`ext::go`].
     #[no_mangle]
-    fn moat_ext_go(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>) -> u64
-        => ext::go;
+    fn moat_ext_go(
+        run: *mut moat_run as Run<'_>,
+        site: *const moat_site as Site<'_>,
+        args: *mut [u64; 5] as &mut [u64; 5]
+    ) -> u64 => ext::go;
     /// See [`ext::back`].
     #[no_mangle]
     fn moat_ext_back(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>) -> u64

@@ -29,8 +29,10 @@ pub struct Kept {
     pub writes_fields: bool,
     pub reads_sk: bool,
     pub classic: bool,
-    /// Numbers that follow the context, of an extension; at most `MOAT_EXT_ARGS`.
-    pub args: u8,
+    /// It is an extension, and called with more than the context.
+    pub args: bool,
+    /// It is one, and called without the context.
+    pub bare: bool,
 }
 
 impl Kept {
@@ -48,7 +50,8 @@ impl Kept {
             writes_fields: plan.writes_fields,
             reads_sk: plan.reads_sk,
             classic: plan.classic,
-            args: plan.args as u8,
+            args: plan.args,
+            bare: plan.bare,
         }
     }
 }

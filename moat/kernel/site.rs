@@ -125,6 +125,12 @@ impl<'a> Site<'a> {
         unsafe { &*(self.0.contract as *const Contract) }
     }
 
+    /// Of a function: bit `n`, its argument `n` is the context.
+    #[inline(always)]
+    pub fn context_args(self) -> u64 {
+        self.0.contract
+    }
+
     /// Of what is in a function's place: where it is entered, or 0.
     #[inline(always)]
     pub fn extension(self) -> u64 {

@@ -71,7 +71,7 @@ struct Sizes {
     packet: u64,
     records: Records,
     stack: u64,
-    /// Above it: what an extension is called with beside its context.
+    /// Above it: what an extension is called with that is not the context.
     args: u64,
 }
 
@@ -244,9 +244,9 @@ impl Program {
                 true => STACK + saved(calls),
                 false => round_up(facts.stack_depth.into(), 8) + saved(calls),
             },
-            args: match plan.args {
-                0 => 0,
-                _ => 8 * u64::from(bindings::MOAT_EXT_ARGS),
+            args: match plan.args || plan.bare {
+                false => 0,
+                true => 8 * u64::from(bindings::MOAT_EXT_ARGS),
             },
         })
     }

@@ -11,26 +11,35 @@ use crate::edge::off;
 use crate::edge::site::Site;
 use crate::helpers::audit::{AuditError, Why};
 
-/// Called before: where it is entered, or zero, and the run is to be stopped.
+/// Called before, with what the program has passed, in which the context is put where it
+/// belongs: where it is entered, or zero, and the run is to be stopped.
 #[inline(always)]
-pub fn go(run: Run<'_>, site: Site<'_>) -> u64 {
-    if run.is_timers() {
-        // It would be called with a context, and the run's, of which there is none.
-        let why = Why::NoContext;
-        violation::bad_call(&run, site, &AuditError { arg: 0, why });
-        return 0;
-    }
+pub fn go(run: Run<'_>, site: Site<'_>, args: &mut [u64; 5]) -> u64 {
     let entry = site.extension();
     if entry == 0 {
         // The function's first instruction does not lead here then.
         violation::no_return(&run);
         return 0;
     }
+    let context = site.context_args();
+    if context != 0 && run.has_no_context() {
+        // It would be called with a context, and the run's, of which there is none.
+        let why = Why::NoContext;
+        violation::bad_call(&run, site, &AuditError { arg: 0, why });
+        return 0;
+    }
+    for (n, arg) in args.iter_mut().enumerate() {
+        if context >> n & 1 != 0 {
+            *arg = run.ctx() as u64;
+        }
+    }
     // From here on there is a deadline, which what it calls is told.
     if run.is_over(site) {
         return 0;
     }
-    run.store();
+    if !run.has_no_context() {
+        run.store();
+    }
     entry
 }
 
@@ -38,8 +47,11 @@ pub fn go(run: Run<'_>, site: Site<'_>) -> u64 {
 /// the run is to be stopped: what is in the place of a function that was stopped has no result.
 #[inline(always)]
 pub fn back(run: Run<'_>, site: Site<'_>) -> u64 {
-    match site.extension_is_dead() {
-        true if !off::ext_result() => 1,
-        _ => super::tail::tail_back(run),
+    if site.extension_is_dead() && !off::ext_result() {
+        return 1;
+    }
+    match run.has_no_context() {
+        true => run.is_over(site).into(),
+        false => super::tail::tail_back(run),
     }
 }

@@ -4,8 +4,9 @@
  * keeps to is in gates.h.
  *
  * It is a run inside of the run, as what a function goes to by a tail call (tail_call.S). The
- * context is the run's own, whatever the program says; the other arguments are numbers, and
- * only a program that is entered as a function takes them for anything.
+ * context is the run's own, whatever the program says, where the function has it; the other
+ * arguments are numbers, and only a program that is entered as a function takes them for
+ * anything.
  */
 #include "gates.h"
 
@@ -17,33 +18,34 @@
  *		on entry		in the other program
  * PKRS		open			open
  * RSP		struct moat_run - 8	below a return address
- * RDI		untrusted		ctx
- * RSI, R8	untrusted		the same
- * R10, R9	untrusted		RDX, RCX
+ * RDI, RSI, R8	untrusted		the same, or the context
+ * R10, R9	untrusted		RDX, RCX: the same, or the context
  * R11		struct moat_site *
  * IF		as before enter		as before enter
  */
 SYM_CODE_START(moat_extension)
 	UNWIND_HINT_EMPTY
-	leaq	RUN(%rsp), %rdi
-	MOAT_ROOT %rdi
-	pushq	%rdi
+	leaq	RUN(%rsp), %rax
+	MOAT_ROOT %rax
+	pushq	%rax
 	pushq	%r11
 	pushq	%r8
 	pushq	%r9
 	pushq	%r10
 	pushq	%rsi
+	pushq	%rdi
+	movq	%rax, %rdi
 	movq	%r11, %rsi
+	movq	%rsp, %rdx
 	call	moat_ext_go
+	movq	%rax, %r11
+	popq	%rdi
 	popq	%rsi
 	popq	%rdx
 	popq	%rcx
 	popq	%r8
-	movq	%rax, %r11
-	testq	%rax, %rax
+	testq	%r11, %r11
 	jz	moat_stop
-	movq	8(%rsp), %rdi			/* the run, behind the site's structure */
-	movq	MOAT_RUN_ctx(%rdi), %rdi
 	CALL_NOSPEC r11
 	popq	%rsi
 	popq	%rdi

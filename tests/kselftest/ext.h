@@ -14,9 +14,11 @@ enum function {
 	ALONE,		/* the same */
 	PAIR,		/* int (ctx, long, long) */
 	FOUR,		/* int (ctx, long, long, long, long) */
-	MEMORY,		/* int (ctx, long *) */
-	NUMBER,		/* int (long) */
-	WIDE,		/* long (ctx) */
+	MIDDLE,		/* int (long, ctx, long) */
+	BEHIND,		/* int (long, long, long, long, ctx) */
+	TWICE,		/* int (ctx, long, ctx) */
+	FIVE,		/* int (long, long, long, long, long) */
+	NOTHING,	/* int () */
 	CALLED,		/* long (), static: what a timer may call */
 	LAST,
 };
