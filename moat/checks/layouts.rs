@@ -54,8 +54,13 @@ same_type! {
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const u64) -> u64) = c::moat_audited_call;
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const [Allegation; 5]) -> u64) =
     hooks::moat_audited_call;
-const _: c_fn!((*mut k::moat_run, *const k::moat_site, *mut u64) -> u64) = c::moat_ext_go;
-const _: c_fn!((*mut k::moat_run, *const k::moat_site, *mut [u64; 5]) -> u64) = hooks::moat_ext_go;
+const _: [c_fn!((*mut k::moat_run, *const k::moat_site, *mut u64) -> u64); 3] =
+    [c::moat_ext_go, c::moat_trace_go, c::moat_traced_go];
+const _: [c_fn!((*mut k::moat_run, *const k::moat_site, *mut [u64; 5]) -> u64); 3] = [
+    hooks::moat_ext_go,
+    hooks::moat_trace_go,
+    hooks::moat_traced_go,
+];
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const u64) -> u64) = c::moat_audited_lock;
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const [Allegation; 5]) -> u64) =
     hooks::moat_audited_lock;

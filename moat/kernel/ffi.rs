@@ -58,6 +58,7 @@ extern "C" {
     pub fn moat_tail_call();
     pub fn moat_tail_nested();
     pub fn moat_extension();
+    pub fn moat_traced();
     // The site to copy, and the places in it.
     pub fn moat_site_begin();
     pub fn moat_site_hole_site();

@@ -29,10 +29,17 @@ pub struct Kept {
     pub writes_fields: bool,
     pub reads_sk: bool,
     pub classic: bool,
-    /// It is an extension, and called with more than the context.
-    pub args: bool,
-    /// It is one, and called without the context.
-    pub bare: bool,
+    pub called_with: CalledWith,
+}
+
+/// What an extension is called with; other programs are with their context.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum CalledWith {
+    Context,
+    /// And with numbers.
+    More,
+    /// With numbers, if with anything.
+    NoContext,
 }
 
 impl Kept {
@@ -50,8 +57,11 @@ impl Kept {
             writes_fields: plan.writes_fields,
             reads_sk: plan.reads_sk,
             classic: plan.classic,
-            args: plan.args,
-            bare: plan.bare,
+            called_with: match (plan.bare, plan.args) {
+                (true, _) => CalledWith::NoContext,
+                (_, true) => CalledWith::More,
+                _ => CalledWith::Context,
+            },
         }
     }
 }

@@ -173,6 +173,8 @@ u64 moat_tail_map(struct moat_run *run, const struct moat_site *site, u64 map);
 u64 moat_tail_back(struct moat_run *run);
 u64 moat_tail_room(void);
 u64 moat_ext_go(struct moat_run *run, const struct moat_site *site, u64 *args);
+u64 moat_trace_go(struct moat_run *run, const struct moat_site *site, u64 *args);
+u64 moat_traced_go(struct moat_run *run, const struct moat_site *site, u64 *args);
 u64 moat_ext_back(struct moat_run *run, const struct moat_site *site);
 void moat_give_back(struct moat_run *run);
 void moat_held_on(struct moat_run *run);

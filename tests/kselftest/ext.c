@@ -59,6 +59,11 @@ void describe(const struct prog_type *type)
 		bail("BTF: %s", strerror(errno));
 }
 
+const char *takes(enum function f)
+{
+	return functions[f].takes;
+}
+
 int function_id(enum function f)
 {
 	return id[f];

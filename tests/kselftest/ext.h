@@ -27,6 +27,8 @@ enum function {
 extern const struct prog_type *t;
 void describe(const struct prog_type *type);
 int function_id(enum function f);
+/* What @f is called with: c for the context, n for a number */
+const char *takes(enum function f);
 
 /* Begins a function; code follows with E(). The first is the target's main. */
 void function(enum function f);

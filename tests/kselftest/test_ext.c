@@ -20,7 +20,6 @@
 static const struct prog_type *const types[] = { &xdp, &sched_cls };
 
 static int words, theirs;	/* the target's, and those of what is in it */
-
 #define TELL(MAP, I, REG) LD_MAP_VALUE(R1, MAP, 8 * (I)), STX(BPF_DW, R1, REG, 0)
 
 /* Two bytes of the packet to R7, or out; clobbers R1, R2. R6: the context. */
@@ -100,8 +99,6 @@ static void place_ext(enum function f)
 	case MIDDLE:
 		E(MOV_REG(R9, R1), ALU64_REG(BPF_SUB, R9, R3), MOV_REG(R6, R2));
 		tell_packet(0);
-		packet();
-		E(ST(BPF_B, R7, 0, 0x42));
 		break;
 	case BEHIND:
 		E(MOV_REG(R9, R1), ALU64_REG(BPF_SUB, R9, R2), ALU64_REG(BPF_ADD, R9, R3),
@@ -111,7 +108,9 @@ static void place_ext(enum function f)
 	case TWICE:
 		E(MOV_REG(R9, R2), MOV_REG(R8, R3), MOV_REG(R6, R1));
 		tell_packet(2);
-		E(MOV_REG(R6, R8));
+		/* Plainly, who writes has to have the context first: tc_cls_act_prologue(). */
+		packet();
+		E(ST(BPF_B, R7, 0, 0x42), MOV_REG(R6, R8));
 		tell_packet(3);
 		break;
 	case FIVE:
@@ -264,13 +263,31 @@ static void all_the_same(void)
 	   "%s: and they did what they are to do", t->name);
 	compare(&sets[1], &plain, &bare);
 	ok(plain.words[4] == 2000 + NOTHING && plain.theirs[0] == A - B + 0x0201 &&
-	   plain.theirs[1] == ((A - B + 3) ^ (u64)-5) + 0x0242 &&
-	   plain.theirs[2] == A + 0x0242 && plain.theirs[3] == plain.theirs[2] &&
+	   plain.theirs[1] == ((A - B + 3) ^ (u64)-5) + 0x0201 &&
+	   plain.theirs[2] == A + 0x0201 && plain.theirs[3] == A + 0x0242 &&
 	   plain.theirs[4] == (((A * 3 + B) * 3 + 3) * 3 - 5) * 3 + A / 7 &&
 	   plain.theirs[5] == 5, "%s: and these, too", t->name);
 }
 
-/* While it runs on other CPUs */
+/* Plainly, tc's prologue would take the number for the context, and the kernel crash. */
+static void writes_elsewhere(void)
+{
+	int target = places_load(2), ext, link;
+	struct result now;
+
+	function(MIDDLE);
+	E(MOV_REG(R6, R2));
+	packet();
+	E(ST(BPF_B, R7, 0, 0x42), MOV_IMM(R0, 5), EXIT());
+	ext = build_for(BPF_PROG_TYPE_EXT, 0, "writer", 2, target, MIDDLE);
+	link = attach(ext, target, MIDDLE);
+	run_it(target, &now);
+	ok(link >= 0 && now.words[0] == 5 && now.out[0] == 0x42,
+	   "%s: isolated, one writes to the packet with the context behind a number", t->name);
+	close(link);
+	close(ext);
+	close(target);
+}
 
 static int racing;
 static volatile bool over;
@@ -293,6 +310,7 @@ static void *runner(void *arg)
 	return NULL;
 }
 
+/* While it runs on other CPUs */
 static void race(void)
 {
 	s64 violations = moat_counter("violations");
@@ -302,7 +320,7 @@ static void race(void)
 
 	function(MAIN);
 	call(ALONE);
-	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
+	E(EXIT());
 	returns(ALONE, 10);
 	racing = build("racing", 2);
 	ext = ext_load(2, racing, ALONE, "racer");
@@ -311,7 +329,7 @@ static void race(void)
 	for (long i = 0; i < 3; i++)
 		pthread_create(&thread[i], NULL, runner, (void *)(i + 1));
 	pin_to_cpu(0);
-	for (end = now_ns() + 4000000000ULL; now_ns() < end; changes++) {
+	for (end = now_ns() + 2500000000ULL; now_ns() < end; changes++) {
 		int link = attach(ext, racing, ALONE);
 
 		failed += link < 0;
@@ -372,6 +390,7 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 		describe(types[i]);
 		all_the_same();
+		writes_elsewhere();
 		traced();
 	}
 	describe(&xdp);

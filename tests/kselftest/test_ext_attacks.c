@@ -19,11 +19,13 @@
 
 static const struct prog_type *const types[] = { &xdp, &sched_cls };
 
-/* Returns @f's result, if it comes to that; what is in R2 and on is for @f. */
+/* Returns @f's result, if it comes to that; calls it with the context and, as numbers, 4 to 8. */
 static int target_load(enum function f, int at)
 {
 	function(MAIN);
-	E(MOV_REG(R6, R1), MOV_IMM(R2, 5), MOV_IMM(R3, 6));
+	E(MOV_REG(R6, R1));
+	for (int i = 0; takes(f)[i]; i++)
+		E(takes(f)[i] == 'c' ? MOV_REG(R1 + i, R6) : MOV_IMM(R1 + i, 4 + i));
 	call(f);
 	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
 	function(f);
@@ -117,7 +119,7 @@ static void forged_context(enum function f, int arg)
 	close(target_fd);
 }
 
-/* What lies above the stack of what replaces @f: its numbers, in @words of them */
+/* What lies above the stack of what replaces @f: numbers where @words has a bit, or nothing */
 static void above_stack(enum function f, int target_level, int words)
 {
 	int target_fd, fd, link, now = level;
@@ -136,12 +138,11 @@ static void above_stack(enum function f, int target_level, int words)
 	loot_clear();
 	ok(prog_run_once(target_fd) == t->pass, "%d: %s: looks at what is above its stack", level,
 	   t->name);
-	/* target_load() has called it with its context, 5 and 6. */
 	for (int i = 0; i < 5; i++) {
 		bool number = words >> i & 1;
 
 		clean &= loot_at(i) >> 40 != 0xffffff;
-		numbers &= number ? loot_at(i) == 5 || loot_at(i) == 6 || !i : !loot_at(i);
+		numbers &= number ? loot_at(i) >= 4 && loot_at(i) <= 8 : !loot_at(i);
 	}
 	if (level)
 		ok(clean && numbers,
@@ -334,6 +335,7 @@ static void attacks(void)
 			above_stack(PAIR, 0, 3);
 		above_stack(MIDDLE, level, 3);
 		above_stack(NOTHING, level, 0);
+		above_stack(FIVE, level, 31);
 		without_context();
 		endless();
 		chain();
