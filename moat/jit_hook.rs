@@ -10,7 +10,7 @@ use crate::admin::sysctl;
 use crate::edge::candidate::{Candidate, Found};
 use crate::edge::lock::Locked;
 use crate::edge::maps::{Gone, Map};
-use crate::edge::plan::Plan;
+use crate::edge::plan::{CalledWith, Plan};
 use crate::edge::prog::{Isolated, Kind, Mine, Prog};
 use crate::helpers::table;
 use crate::load;
@@ -91,7 +91,10 @@ fn known<'a>(candidate: &mut Candidate<'a>, row: &ProgType) -> Tried<Known<'a>> 
     let plan = candidate.take_plan().unwrap_or_else(Plan::none);
     let calls = match plan.classic {
         true => Ok(Calls::default()),
-        false => Calls::check(candidate.prog().insns(), row, |i| candidate.kfunc(i)),
+        false => {
+            let ty = (row, plan.called_with == CalledWith::NoContext);
+            Calls::check(candidate.prog().insns(), ty, |i| candidate.kfunc(i))
+        }
     };
     Ok((plan, calls, maps))
 }
@@ -163,6 +166,12 @@ pub fn extend(func: Isolated<'_>, ext: Option<Prog<'_>>) {
         (ext.entry(), domain.map_or(0, |domain| domain as u64))
     });
     func.program().gates.extend(image, entry, domain);
+}
+
+/// `moat_ops.trace`
+pub fn trace(func: Isolated<'_>, enter: u64, leave: u64) {
+    let (image, _) = func.aux().function();
+    func.program().gates.trace(image, enter, leave);
 }
 
 /// `moat_ops.inner_begin`

@@ -44,7 +44,6 @@ same_type! {
     fn(_, _, _) -> _: hooks::moat_tail_map => c::moat_tail_map;
     fn(_) -> _: hooks::moat_tail_back => c::moat_tail_back;
     fn() -> _: hooks::moat_tail_room => c::moat_tail_room;
-    fn(_, _) -> _: hooks::moat_ext_go => c::moat_ext_go;
     fn(_, _) -> _: hooks::moat_ext_back => c::moat_ext_back;
     fn(_) -> _: hooks::moat_give_back => c::moat_give_back;
     fn(_, _) -> _: hooks::moat_locked_call => c::moat_locked_call;
@@ -55,6 +54,13 @@ same_type! {
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const u64) -> u64) = c::moat_audited_call;
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const [Allegation; 5]) -> u64) =
     hooks::moat_audited_call;
+const _: [c_fn!((*mut k::moat_run, *const k::moat_site, *mut u64) -> u64); 3] =
+    [c::moat_ext_go, c::moat_trace_go, c::moat_traced_go];
+const _: [c_fn!((*mut k::moat_run, *const k::moat_site, *mut [u64; 5]) -> u64); 3] = [
+    hooks::moat_ext_go,
+    hooks::moat_trace_go,
+    hooks::moat_traced_go,
+];
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const u64) -> u64) = c::moat_audited_lock;
 const _: c_fn!((*mut k::moat_run, *const k::moat_site, *const [Allegation; 5]) -> u64) =
     hooks::moat_audited_lock;

@@ -14,6 +14,7 @@ use crate::edge::code::{insn_length, Image};
 use crate::edge::ffi;
 use crate::edge::memory::{Table, Zeroable, Zeroed};
 use crate::edge::off;
+use crate::edge::plan::CalledWith;
 use crate::edge::prog::Prog;
 use crate::helpers::contract::{Arg, Contract, Ret};
 use crate::helpers::table;
@@ -112,8 +113,10 @@ fn may_lock(program: &Program, site: ffi::moat_site) -> ffi::moat_site {
 /// Which enter gate the images of `program` jump to.
 pub fn enter_gate(program: &Program) -> u64 {
     let flags = program.gates.flags().load(Ordering::Relaxed);
-    if program.plan.args != 0 {
-        return ffi::addr(ffi::moat_enter_args);
+    match program.plan.called_with {
+        CalledWith::NoContext => return ffi::addr(ffi::moat_enter_bare_args),
+        CalledWith::More => return ffi::addr(ffi::moat_enter_args),
+        CalledWith::Context => {}
     }
     match flags & bindings::MOAT_DOM_LOAD != 0 {
         false => ffi::addr(ffi::moat_enter_bare),
@@ -139,8 +142,8 @@ impl Loading {
         Call { func, map }: Call,
         ret: ffi::moat_return_t,
     ) -> Coded<usize> {
-        if func == sites::EXT_FUNC {
-            let site = sites::extension(ret);
+        if matches!(func, sites::EXT_FUNC | sites::TRACED_FUNC) {
+            let site = sites::extension(ret, map, func == sites::TRACED_FUNC);
             return self.put_site(program, name, may_lock(program, site));
         }
         let known = self.sites.iter().rev().take(64).find(|s| s.func == func);
@@ -173,6 +176,7 @@ impl Loading {
             contract: contract as *const Contract as u64,
             id: id as u64,
             map,
+            traced: 0,
             unlocked: 0,
         };
         let site = match id as u32 {

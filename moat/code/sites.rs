@@ -19,6 +19,9 @@ pub const SPIN_UNLOCK: u32 = bindings::bpf_func_id_BPF_FUNC_spin_unlock;
 /// The call of what is in a function's place, which the JIT calls `EXT_FUNC`.
 pub const EXT: u32 = bindings::moat_call_MOAT_CALL_EXT;
 pub const EXT_FUNC: u64 = bindings::MOAT_EXT_FUNC as u64;
+/// The same of those who trace the function, when it is done.
+pub const TRACED: u32 = bindings::moat_call_MOAT_CALL_TRACED;
+pub const TRACED_FUNC: u64 = bindings::MOAT_TRACED_FUNC as u64;
 const LOOKUP: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 const UPDATE: u32 = bindings::bpf_func_id_BPF_FUNC_map_update_elem;
 const DELETE: u32 = bindings::bpf_func_id_BPF_FUNC_map_delete_elem;
@@ -74,16 +77,21 @@ pub fn unlocked(site: ffi::moat_site) -> ffi::moat_site {
     }
 }
 
-/// What the site calls of a function that another program may take the place of.  Nothing is
-/// there yet.
-pub fn extension(ret: ffi::moat_return_t) -> ffi::moat_site {
+/// What a site calls of a function that others may take the place of, or trace: at its
+/// beginning, or once it is `done`.  There are none yet.  `args` is `MOAT_ARGS_*`.
+pub fn extension(ret: ffi::moat_return_t, args: u32, done: bool) -> ffi::moat_site {
+    let (entry, id) = match done {
+        false => (addr(ffi::moat_extension), EXT),
+        true => (addr(ffi::moat_traced), TRACED),
+    };
     ffi::moat_site {
         ret,
-        entry: addr(ffi::moat_extension),
+        entry,
         func: 0,
-        contract: 0,
-        id: EXT.into(),
+        contract: args.into(),
+        id: id.into(),
         map: 0,
+        traced: 0,
         unlocked: 0,
     }
 }

@@ -23,6 +23,7 @@ extern "C" {
     pub fn moat_enter_bare();
     pub fn moat_enter_load();
     pub fn moat_enter_args();
+    pub fn moat_enter_bare_args();
     pub fn moat_view_commit();
     pub fn moat_view_jmp();
     pub fn moat_view_jmp_end();
@@ -58,6 +59,7 @@ extern "C" {
     pub fn moat_tail_call();
     pub fn moat_tail_nested();
     pub fn moat_extension();
+    pub fn moat_traced();
     // The site to copy, and the places in it.
     pub fn moat_site_begin();
     pub fn moat_site_hole_site();

@@ -30,6 +30,13 @@ macro_rules! field {
     };
 }
 
+/// What a site calls of what is attached to a function, which changes while programs run.
+struct Attached<'a> {
+    called: &'a AtomicU64,
+    traced: &'a AtomicU64,
+    domain: &'a AtomicU64,
+}
+
 impl Gates {
     #[inline(always)]
     pub const fn new(domain: moat_domain) -> Gates {
@@ -102,6 +109,24 @@ impl Gates {
     /// What is in the place of its function with image number `image` is entered at `entry`,
     /// and has the domain `domain`, or is not isolated; 0: nothing is there.
     pub fn extend(&self, image: u32, entry: u64, domain: u64) {
+        self.each_site(image, bindings::moat_call_MOAT_CALL_EXT, |site| {
+            site.domain.store(domain, Ordering::Relaxed);
+            site.called.store(entry, Ordering::Release);
+        });
+    }
+
+    /// What traces that function has trampolines at `enter` and `leave`; 0: nothing does.
+    pub fn trace(&self, image: u32, enter: u64, leave: u64) {
+        self.each_site(image, bindings::moat_call_MOAT_CALL_EXT, |site| {
+            site.traced.store(enter, Ordering::Release);
+        });
+        self.each_site(image, bindings::moat_call_MOAT_CALL_TRACED, |site| {
+            site.called.store(leave, Ordering::Release);
+        });
+    }
+
+    /// Does `what` with the sites of image `image` that are the call `id`.
+    fn each_site(&self, image: u32, id: u32, what: impl Fn(Attached<'_>)) {
         let image = match self.images().get(image as usize) {
             Some(image) => image,
             None => return,
@@ -109,22 +134,22 @@ impl Gates {
         let sites = *field!(self.sites as u64) as *const moat_site;
         for i in 0..*field!(self.nr_sites as u64) as usize {
             // SAFETY: `set_sites` was called: so many of them, initialised, which are a part
-            // of the program.  Aliasing: these two fields of a site with that id are read
-            // and written by atomic accesses only.
-            let (id, ip, map, func) = unsafe {
+            // of the program.
+            let (of, ip) = unsafe {
                 let site = sites.add(i);
-                (
-                    addr_of!((*site).id).read(),
-                    addr_of!((*site).ret.ip).read(),
-                    &*(addr_of!((*site).map) as *const AtomicU64),
-                    &*(addr_of!((*site).func) as *const AtomicU64),
-                )
+                (addr_of!((*site).id).read(), addr_of!((*site).ret.ip).read())
             };
-            if id == u64::from(bindings::moat_call_MOAT_CALL_EXT)
-                && ip.wrapping_sub(image.start) < image.len
-            {
-                func.store(domain, Ordering::Relaxed);
-                map.store(entry, Ordering::Release);
+            if of == u64::from(id) && ip.wrapping_sub(image.start) < image.len {
+                // SAFETY: as above.  Aliasing: these fields of a site with such an id are read
+                // and written by atomic accesses only.
+                what(unsafe {
+                    let site = sites.add(i);
+                    Attached {
+                        called: &*(addr_of!((*site).map) as *const AtomicU64),
+                        traced: &*(addr_of!((*site).traced) as *const AtomicU64),
+                        domain: &*(addr_of!((*site).func) as *const AtomicU64),
+                    }
+                });
             }
         }
     }

@@ -77,6 +77,15 @@ impl<'a> From<Given<*mut u32>> for &'a mut u32 {
     }
 }
 
+/// Registers that a gate has saved, and is to have anew.
+impl<'a> From<Given<*mut [u64; 5]>> for &'a mut [u64; 5] {
+    #[inline(always)]
+    fn from(given: Given<*mut [u64; 5]>) -> &'a mut [u64; 5] {
+        // SAFETY: by contract of `Given::new`; they are the gate's, which waits.
+        unsafe { &mut *given.0 }
+    }
+}
+
 /// A variable that is the hook's to set; it need not be initialised.
 pub struct Out<'a, T>(*mut T, PhantomData<&'a mut T>);
 

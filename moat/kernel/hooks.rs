@@ -71,6 +71,12 @@ hooks! {
         func: *mut bpf_prog as Isolated<'_>,
         ext: *const bpf_prog as Option<Prog<'_>>
     ) => jit_hook::extend;
+    /// `moat_ops.trace`
+    fn trace(
+        func: *mut bpf_prog as Isolated<'_>,
+        enter: *const c_void as u64,
+        leave: *const c_void as u64
+    ) => jit_hook::trace;
     /// `moat_ops.direct_value`
     fn direct_value(
         prog: *mut bpf_prog as Isolated<'_>,
@@ -217,8 +223,25 @@ hooks! {
     fn moat_tail_room() -> u64 => tail::tail_room;
     /// See [`ext::go`].
     #[no_mangle]
-    fn moat_ext_go(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>) -> u64
-        => ext::go;
+    fn moat_ext_go(
+        run: *mut moat_run as Run<'_>,
+        site: *const moat_site as Site<'_>,
+        args: *mut [u64; 5] as &mut [u64; 5]
+    ) -> u64 => ext::go;
+    /// See [`ext::trace`].
+    #[no_mangle]
+    fn moat_trace_go(
+        run: *mut moat_run as Run<'_>,
+        site: *const moat_site as Site<'_>,
+        args: *mut [u64; 5] as &mut [u64; 5]
+    ) -> u64 => ext::trace;
+    /// See [`ext::traced`].
+    #[no_mangle]
+    fn moat_traced_go(
+        run: *mut moat_run as Run<'_>,
+        site: *const moat_site as Site<'_>,
+        args: *mut [u64; 5] as &mut [u64; 5]
+    ) -> u64 => ext::traced;
     /// See [`ext::back`].
     #[no_mangle]
     fn moat_ext_back(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>) -> u64
@@ -305,6 +328,7 @@ impl Hooks {
             admit: Some(admit),
             attach: Some(attach),
             extend: Some(extend),
+            trace: Some(trace),
             direct_value: Some(direct_value),
             release: Some(release),
             jit_gates: Some(jit_gates),

@@ -140,7 +140,13 @@ impl Run<'_> {
         self.flags().get() & u64::from(bindings::MOAT_RUN_TIMER) != 0 && !off::no_context()
     }
 
-    /// What the kernel called the program with, or null: a timer has.
+    /// Whether that is so, or it is an extension that is not called with one.
+    #[inline(always)]
+    pub fn has_no_context(&self) -> bool {
+        self.is_timers() || self.ctx().is_null() && !off::no_context()
+    }
+
+    /// What the kernel called the program with, or null.
     #[inline(always)]
     pub fn ctx(&self) -> *mut c_void {
         self.kernel_context().get() as *mut c_void

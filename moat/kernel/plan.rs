@@ -29,8 +29,17 @@ pub struct Kept {
     pub writes_fields: bool,
     pub reads_sk: bool,
     pub classic: bool,
-    /// Numbers that follow the context, of an extension; at most `MOAT_EXT_ARGS`.
-    pub args: u8,
+    pub called_with: CalledWith,
+}
+
+/// What an extension is called with; other programs are with their context.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum CalledWith {
+    Context,
+    /// And with numbers.
+    More,
+    /// With numbers, if with anything.
+    NoContext,
 }
 
 impl Kept {
@@ -48,7 +57,11 @@ impl Kept {
             writes_fields: plan.writes_fields,
             reads_sk: plan.reads_sk,
             classic: plan.classic,
-            args: plan.args as u8,
+            called_with: match (plan.bare, plan.args) {
+                (true, _) => CalledWith::NoContext,
+                (_, true) => CalledWith::More,
+                _ => CalledWith::Context,
+            },
         }
     }
 }

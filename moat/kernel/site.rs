@@ -79,6 +79,27 @@ impl Registers {
     }
 }
 
+/// What a function is called with: `MOAT_ARGS_*`.
+#[derive(Clone, Copy)]
+pub struct Args(u32);
+
+impl Args {
+    /// Whether argument `n` is the context.
+    pub fn is_context(self, n: usize) -> bool {
+        (self.0 & bindings::MOAT_ARGS_CTX) >> n & 1 != 0
+    }
+
+    /// Whether one is.
+    pub fn has_context(self) -> bool {
+        self.0 & bindings::MOAT_ARGS_CTX != 0
+    }
+
+    /// Whether any may be, and nobody takes them for more than numbers.
+    pub fn are_unknown(self) -> bool {
+        self.0 == bindings::MOAT_ARGS_ANY
+    }
+}
+
 /// Where the key is that is looked up.
 #[derive(Clone, Copy)]
 pub struct Key<'a>(u64, PhantomData<&'a u32>);
@@ -125,11 +146,25 @@ impl<'a> Site<'a> {
         unsafe { &*(self.0.contract as *const Contract) }
     }
 
-    /// Of what is in a function's place: where it is entered, or 0.
+    /// Of a function: what its arguments are.
+    #[inline(always)]
+    pub fn args(self) -> Args {
+        Args(self.0.contract as u32)
+    }
+
+    /// Of what is in a function's place, or traces it when it is done: where it is entered,
+    /// or 0.
     #[inline(always)]
     pub fn extension(self) -> u64 {
         // SAFETY: liveness as `self`; such a field is written by atomic stores only.
         unsafe { &*(addr_of!(self.0.map) as *const AtomicU64) }.load(Ordering::Acquire)
+    }
+
+    /// The same of what traces it when it begins.
+    #[inline(always)]
+    pub fn trace(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { &*(addr_of!(self.0.traced) as *const AtomicU64) }.load(Ordering::Acquire)
     }
 
     /// Whether that is an isolated program which was stopped for good.

@@ -25,6 +25,15 @@ fn helper_refused(insn: u32, contract: Option<&'static Contract>) -> Failure {
     })
 }
 
+/// Why an extension is not isolated that is not called with the context, but calls this.
+fn no_context(insn: u32, contract: &Contract) -> Failure {
+    Failure::Refused(Reason {
+        insn: Some(insn),
+        subject: Subject::Helper(contract.name),
+        why: "is for a packet, and the function that it replaces does not take the context",
+    })
+}
+
 /// A function of the kernel's that is no helper, which a program calls.
 pub struct Kfunc<'a> {
     pub name: &'a str,
@@ -89,10 +98,10 @@ pub struct Calls {
 
 impl Calls {
     /// Every helper that a program of type `ty` calls must have a contract; before fix-ups
-    /// the number is still there.
+    /// the number is still there.  If it is `bare`, it has no context to call one with.
     pub fn check<'a>(
         insns: &[bindings::bpf_insn],
-        ty: &ProgType,
+        (ty, bare): (&ProgType, bool),
         kfunc: impl Fn(usize) -> Option<Kfunc<'a>>,
     ) -> Tried<Calls> {
         let mut calls = Calls::default();
@@ -109,6 +118,9 @@ impl Calls {
             }
             if u32::from(insn.src_reg()) == bindings::BPF_PSEUDO_KFUNC_CALL {
                 let (contract, func) = kfunc_contract(i as u32, kfunc(i), ty)?;
+                if bare && contract.for_packet {
+                    return Err(no_context(i as u32, contract));
+                }
                 if let Some(to) = calls.kfuncs.get_mut((contract.id - KFUNC_BASE) as usize) {
                     *to = func;
                 }
@@ -121,6 +133,9 @@ impl Calls {
                 continue;
             }
             match table::contract(insn.imm as u32) {
+                Some(contract) if bare && contract.for_packet => {
+                    return Err(no_context(i as u32, contract));
+                }
                 Some(contract)
                     if contract.refused.is_none() && contract.types.contains(ty.number) =>
                 {

@@ -12,6 +12,7 @@ use crate::edge::calls;
 use crate::edge::ffi;
 use crate::edge::maps::Map;
 use crate::edge::memory::{try_box, Slots, Zeroed};
+use crate::edge::plan::CalledWith;
 use crate::edge::plan::Plan;
 use crate::helpers::grants::{Entry, CONN_COPY, SOCKET_COPY};
 use crate::load::reason::Failure::{NoMemory, Refused};
@@ -25,7 +26,10 @@ use kernel::bindings;
 /// Bytes of stack of programs with local calls, whose frames add up to
 /// `MAX_BPF_STACK` at most; for each of up to eight frames its return address,
 /// frame pointer and four saved registers.
-const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u64;
+const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u64 + WAYS;
+/// And for each function what its way to those who trace it pushes (`emit_moat_way()`): eight
+/// words, of which three are in the above.
+const WAYS: u64 = (ffi::MAX_CALL_FRAMES * 5 * 8) as u64;
 /// What the kernel adds to that where it inlines `bpf_loop`, and a loop over an array: for each
 /// frame three registers, and four with a key, both rounded up.
 const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 10 * 8) as u64;
@@ -71,7 +75,7 @@ struct Sizes {
     packet: u64,
     records: Records,
     stack: u64,
-    /// Above it: what an extension is called with beside its context.
+    /// Above it: what an extension is called with that is not the context.
     args: u64,
 }
 
@@ -244,8 +248,8 @@ impl Program {
                 true => STACK + saved(calls),
                 false => round_up(facts.stack_depth.into(), 8) + saved(calls),
             },
-            args: match plan.args {
-                0 => 0,
+            args: match plan.called_with {
+                CalledWith::Context => 0,
                 _ => 8 * u64::from(bindings::MOAT_EXT_ARGS),
             },
         })

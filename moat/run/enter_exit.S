@@ -34,8 +34,11 @@
 	CALL_NOSPEC rdx
 .endm
 
-/* With \args what an extension is called with goes to above its stack: RSI, R9, R10, R8. */
-.macro MOAT_BEGIN args=0
+/*
+ * With \args what an extension is called with goes to above its stack: RSI, R9, R10, R8; if
+ * it is \bare, RDI, too, since that is not the context, and there is none.
+ */
+.macro MOAT_BEGIN args=0 bare=0
 	MOAT_BEGIN_RUN .Ltoo_deep
 .if \args
 	movq	MOAT_SLOT_rsp(%rcx), %rax
@@ -43,6 +46,10 @@
 	movq	%r9, 8(%rax)
 	movq	%r10, 16(%rax)
 	movq	%r8, 24(%rax)
+.endif
+.if \bare
+	movq	%rdi, 32(%rax)
+	movq	$0, MOAT_RUN_ctx(%rsp)
 .endif
 	testl	$MOAT_DOM_SLOW_IN, MOAT_DOM_flags(%r11)
 	jnz	.Lslow_in
@@ -105,6 +112,15 @@ SYM_INNER_LABEL(moat_enter_load, SYM_L_GLOBAL)
 	decq	%rax				/* 1 + the verdict */
 	cli
 	jmp	.Lleave_early
+
+/* enter, for extensions that are not called with the context: RDI, RSI, RDX, RCX, R8 */
+SYM_INNER_LABEL(moat_enter_bare_args, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	UNWIND_HINT_FUNC
+	movq	%rdx, %r9
+	movq	%rcx, %r10
+	MOAT_BEGIN args=1 bare=1
+	jmp	.Lenter
 
 /* enter, for extensions that are called with more than the context: RSI, RDX, RCX, R8 */
 SYM_INNER_LABEL(moat_enter_args, SYM_L_GLOBAL)

@@ -4,7 +4,7 @@
  * exceptions (arch/x86/entry/moat_64.S in the kernel): in and out of a run is
  * enter_exit.S, calls and their returns are call_return.S, calls that need no audit
  * map_calls.S, functions of a program that helpers call callback.S, those that timers
- * call timer.S.
+ * call timer.S; other programs in the place of functions, or tracing them, extension.S.
  *
  * They are in .noinstr.text, so that no probe may come between: an INT3 here would be
  * taken for the program's.

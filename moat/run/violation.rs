@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::admin::report;
-use crate::code::sites::EXT;
+use crate::code::sites::{EXT, TRACED};
 use crate::code::walk::{Bad, Found};
 use crate::edge::counters::{moat_refused, moat_violations};
 use crate::edge::ffi::{self, moat_fault};
@@ -168,6 +168,7 @@ pub fn bad_call(run: &Run<'_>, site: Site<'_>, error: &AuditError) {
     }
     let name = match site.helper() {
         EXT => "a function that another program may take the place of",
+        TRACED => "a function that other programs may trace",
         id => table::contract(id).map_or("?", |contract| contract.name),
     };
     let why = match error.why {

@@ -51,10 +51,11 @@ load is also refused for
 - records of ring buffers of more than 1 MiB, or more at once, sockets and connections among them;
   samples of user ring buffers that, once for each function which helpers call, take more than that;
 - sleepable programs;
-- programs that replace a function (`freplace`) which takes anything but the context and then
-  numbers, or returns more than 32 bits; and, with or without `strict`, those that are
-  attached to such a function of an isolated program, or trace another one than its first
-  (`fentry`, `fexit`). Load what is to be changed with `kernel.moat.<type>=0`;
+- programs that replace a function (`freplace`) which takes anything but the context and
+  numbers, or returns more than 32 bits, or, if it takes no context, that call what is for a
+  packet; and, with or without `strict`, those that are attached to such a function of an
+  isolated program, or trace (`fentry`, `fexit`) one, not its first, that takes or returns other
+  pointers. Load what is to be changed with `kernel.moat.<type>=0`;
 - more than 96 context fields; and callbacks in a program that uses a map with keys of more
   than 4096 bytes.
 
@@ -120,10 +121,14 @@ What is isolated differs from a plain program in this:
   ([0040](decisions/0040-room-on-the-kernels-stack.md)).
 - A function that `bpf_for_each_map_elem` calls is given a copy of the key
   ([0034](decisions/0034-functions-that-helpers-call.md)). For each such function, up to
-  seven, a program takes 1.3 KiB more for each of its runs, and for the longest key.
+  seven, a program takes 1.6 KiB more for each of its runs, and for the longest key.
 - What replaces a function is isolated as the type is that it extends, each of the two by what
   was set when it was loaded. When it is stopped the program that calls it gets no result, and
-  its run the verdict of a stopped one; it has the time of that run
+  its run the verdict of a stopped one; it has the time of that run. If the function does not
+  take the context, it may call nothing that is for a packet.
+  Who traces a function is told what the program passes and returns, and the run's context in
+  place of what it says that is; at most 32 programs trace one (E2BIG). Of a function in which
+  the run is stopped `fexit` programs are not called
   ([0037](decisions/0037-programs-in-the-place-of-functions.md)).
 - Preemption is off while it runs. A run that began with interrupts off, on the CPU that
   counts jiffies, has no budget where the tick is periodic

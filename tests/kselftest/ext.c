@@ -9,8 +9,21 @@
 
 static struct btf *btf;
 static int id[LAST];
-static const char *const names[] = {
-	"start", "alone", "pair", "four", "memory", "number", "wide", "called",
+/* What each takes: the context, numbers; and whether it is static, or returns a long */
+static const struct {
+	const char *name, *takes;
+	bool local, wide;
+} functions[LAST] = {
+	[MAIN] = { "start", "c" },
+	[ALONE] = { "alone", "c" },
+	[PAIR] = { "pair", "cnn" },
+	[FOUR] = { "four", "cnnnn" },
+	[MIDDLE] = { "middle", "ncn" },
+	[BEHIND] = { "behind", "nnnnc" },
+	[TWICE] = { "twice", "cnc" },
+	[FIVE] = { "five", "nnnnn" },
+	[NOTHING] = { "nothing", "" },
+	[CALLED] = { "called", "", .local = true, .wide = true },
 };
 
 static struct {
@@ -26,7 +39,7 @@ static void param(int type)
 
 void describe(const struct prog_type *type)
 {
-	int integer, number, ctx, memory, proto[LAST];
+	int integer, number, ctx, proto[LAST];
 
 	t = type;
 	btf__free(btf);
@@ -34,23 +47,21 @@ void describe(const struct prog_type *type)
 	integer = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
 	number = btf__add_int(btf, "long", 8, BTF_INT_SIGNED);
 	ctx = btf__add_ptr(btf, btf__add_struct(btf, type == &xdp ? "xdp_md" : "__sk_buff", 0));
-	memory = btf__add_ptr(btf, number);
 	for (int f = 0; f < LAST; f++) {
-		static const int scalars[LAST] = { [PAIR] = 2, [FOUR] = 4, [NUMBER] = 1 };
-
-		proto[f] = btf__add_func_proto(btf, f >= WIDE ? number : integer);
-		if (f != NUMBER && f != CALLED)
-			param(ctx);
-		for (int i = 0; i < scalars[f]; i++)
-			param(number);
-		if (f == MEMORY)
-			param(memory);
+		proto[f] = btf__add_func_proto(btf, functions[f].wide ? number : integer);
+		for (const char *c = functions[f].takes; *c; c++)
+			param(*c == 'c' ? ctx : number);
 	}
 	for (int f = 0; f < LAST; f++)
-		id[f] = btf__add_func(btf, names[f],
-				      f == CALLED ? BTF_FUNC_STATIC : BTF_FUNC_GLOBAL, proto[f]);
+		id[f] = btf__add_func(btf, functions[f].name, functions[f].local ?
+				      BTF_FUNC_STATIC : BTF_FUNC_GLOBAL, proto[f]);
 	if (id[LAST - 1] < 0 || btf__load_into_kernel(btf))
 		bail("BTF: %s", strerror(errno));
+}
+
+const char *takes(enum function f)
+{
+	return functions[f].takes;
 }
 
 int function_id(enum function f)

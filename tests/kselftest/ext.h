@@ -14,9 +14,11 @@ enum function {
 	ALONE,		/* the same */
 	PAIR,		/* int (ctx, long, long) */
 	FOUR,		/* int (ctx, long, long, long, long) */
-	MEMORY,		/* int (ctx, long *) */
-	NUMBER,		/* int (long) */
-	WIDE,		/* long (ctx) */
+	MIDDLE,		/* int (long, ctx, long) */
+	BEHIND,		/* int (long, long, long, long, ctx) */
+	TWICE,		/* int (ctx, long, ctx) */
+	FIVE,		/* int (long, long, long, long, long) */
+	NOTHING,	/* int () */
 	CALLED,		/* long (), static: what a timer may call */
 	LAST,
 };
@@ -25,6 +27,8 @@ enum function {
 extern const struct prog_type *t;
 void describe(const struct prog_type *type);
 int function_id(enum function f);
+/* What @f is called with: c for the context, n for a number */
+const char *takes(enum function f);
 
 /* Begins a function; code follows with E(). The first is the target's main. */
 void function(enum function f);

@@ -20,7 +20,6 @@
 static const struct prog_type *const types[] = { &xdp, &sched_cls };
 
 static int words, theirs;	/* the target's, and those of what is in it */
-
 #define TELL(MAP, I, REG) LD_MAP_VALUE(R1, MAP, 8 * (I)), STX(BPF_DW, R1, REG, 0)
 
 /* Two bytes of the packet to R7, or out; clobbers R1, R2. R6: the context. */
@@ -65,13 +64,78 @@ static int target_load(int level)
 	return build("target", level);
 }
 
+/* The same of functions that take the context elsewhere, or not at all */
+static int places_load(int level)
+{
+	function(MAIN);
+	E(MOV_REG(R6, R1), MOV_REG(R2, R1), LD_IMM64(R1, A), LD_IMM64(R3, B));
+	call(MIDDLE);
+	E(TELL(words, 0, R0), LD_IMM64(R1, A), LD_IMM64(R2, B), MOV_IMM(R3, 3), MOV_IMM(R4, -5),
+	  MOV_REG(R5, R6));
+	call(BEHIND);
+	E(TELL(words, 1, R0), MOV_REG(R1, R6), LD_IMM64(R2, A), MOV_REG(R3, R6));
+	call(TWICE);
+	E(TELL(words, 2, R0), LD_IMM64(R1, A), LD_IMM64(R2, B), MOV_IMM(R3, 3), MOV_IMM(R4, -5),
+	  LD_IMM64(R5, A / 7));
+	call(FIVE);
+	E(TELL(words, 3, R0));
+	call(NOTHING);
+	E(TELL(words, 4, R0), MOV_IMM(R0, t->pass), EXIT());
+	for (int f = MIDDLE; f <= NOTHING; f++)
+		returns(f, 20 + f);
+	return build("places", level);
+}
+
+/* Word @i of theirs: what the packet begins with, R6 being the context, and what is in R9 */
+static void tell_packet(int i)
+{
+	packet();
+	E(LDX(BPF_H, R7, R7, 0), ALU64_REG(BPF_ADD, R7, R9), TELL(theirs, i, R7));
+}
+
+static void place_ext(enum function f)
+{
+	switch (f) {
+	case MIDDLE:
+		E(MOV_REG(R9, R1), ALU64_REG(BPF_SUB, R9, R3), MOV_REG(R6, R2));
+		tell_packet(0);
+		break;
+	case BEHIND:
+		E(MOV_REG(R9, R1), ALU64_REG(BPF_SUB, R9, R2), ALU64_REG(BPF_ADD, R9, R3),
+		  ALU64_REG(BPF_XOR, R9, R4), MOV_REG(R6, R5));
+		tell_packet(1);
+		break;
+	case TWICE:
+		E(MOV_REG(R9, R2), MOV_REG(R8, R3), MOV_REG(R6, R1));
+		tell_packet(2);
+		/* Plainly, who writes has to have the context first: tc_cls_act_prologue(). */
+		packet();
+		E(ST(BPF_B, R7, 0, 0x42), MOV_REG(R6, R8));
+		tell_packet(3);
+		break;
+	case FIVE:
+		E(MOV_REG(R6, R1));
+		for (int reg = R2; reg <= R5; reg++)
+			E(ALU64_IMM(BPF_MUL, R6, 3), ALU64_REG(BPF_ADD, R6, reg));
+		E(TELL(theirs, 4, R6));
+		break;
+	default:
+		E(MOV_IMM(R6, 5), TELL(theirs, 5, R6));
+	}
+	E(MOV_IMM(R0, 2000 + f), EXIT());
+}
+
 static int ext_load(int level, int target, enum function f, const char *name)
 {
 	int fd;
 
 	function(f);
-	E(MOV_REG(R6, R1));
+	if (f < MIDDLE)
+		E(MOV_REG(R6, R1));
 	switch (f) {
+	case MIDDLE ... NOTHING:
+		place_ext(f);
+		break;
 	case ALONE:
 		packet();
 		E(LDX(BPF_H, R8, R7, 0), TELL(theirs, 0, R8), ST(BPF_B, R7, 0, 0x42));
@@ -140,46 +204,90 @@ static const char *const mixes[] = {
 	"both isolated",
 };
 
-static void compare(void)
+/* What is replaced of which program, and the first word before and after */
+static const struct set {
+	const char *what;
+	int (*load)(int level);
+	enum function from, to;
+	u64 bare, replaced;
+} sets[] = {
+	{ "three", target_load, ALONE, FOUR, 10, 1000 },
+	{ "five that take the context anywhere", places_load, MIDDLE, NOTHING, 20 + MIDDLE,
+	  2000 + MIDDLE },
+};
+
+static void compare(const struct set *set, struct result *plain, struct result *bare)
 {
-	static const enum function replaced[] = { ALONE, PAIR, FOUR };
-	struct result plain = {}, bare = {}, now = {};
+	struct result now = {};
 
 	for (int mix = 0; mix < 4; mix++) {
-		int target = target_load(mix & 1 ? 2 : 0), ext[3], link[3];
+		int target = set->load(mix & 1 ? 2 : 0), ext[LAST], link[LAST];
 		bool good = true;
 
-		run_it(target, mix ? &now : &bare);
-		good &= !mix || same(&bare, &now, "before");
-		for (int i = 0; i < 3; i++) {
-			ext[i] = ext_load(mix & 2 ? 2 : 0, target, replaced[i], "part");
-			link[i] = attach(ext[i], target, replaced[i]);
-			if (link[i] < 0)
+		run_it(target, mix ? &now : bare);
+		good &= !mix || same(bare, &now, "before");
+		for (int f = set->from; f <= (int)set->to; f++) {
+			ext[f] = ext_load(mix & 2 ? 2 : 0, target, f, "part");
+			link[f] = attach(ext[f], target, f);
+			if (link[f] < 0)
 				bail("%s: attach: %s", mixes[mix], strerror(errno));
 		}
-		run_it(target, mix ? &now : &plain);
-		good &= !mix || same(&plain, &now, "attached");
-		for (int i = 0; i < 3; i++)
-			close(link[i]);
+		run_it(target, mix ? &now : plain);
+		good &= !mix || same(plain, &now, "attached");
+		for (int f = set->from; f <= (int)set->to; f++)
+			close(link[f]);
 		run_it(target, &now);
-		good &= same(&bare, &now, "detached");
-		link[0] = attach(ext[0], target, ALONE);
+		good &= same(bare, &now, "detached");
+		link[0] = attach(ext[set->from], target, set->from);
 		run_it(target, &now);
-		good &= link[0] >= 0 && now.words[0] == 1000 && now.words[1] == 11;
-		ok(good, "%s: %s: the same before, with three replaced, without, with one",
-		   t->name, mixes[mix]);
+		good &= link[0] >= 0 && now.words[0] == set->replaced &&
+			now.words[1] == bare->words[1];
+		ok(good && bare->words[0] == set->bare,
+		   "%s: %s: the same before, with %s replaced, without, with one", t->name,
+		   mixes[mix], set->what);
 		close(link[0]);
-		for (int i = 0; i < 3; i++)
-			close(ext[i]);
+		for (int f = set->from; f <= (int)set->to; f++)
+			close(ext[f]);
 		close(target);
 	}
+}
+
+static void all_the_same(void)
+{
+	struct result plain = {}, bare = {};
+
+	compare(&sets[0], &plain, &bare);
 	ok(plain.words[0] == 1000 && plain.words[2] == 1234 && plain.theirs[1] == A &&
 	   plain.theirs[2] == B && plain.theirs[6] == B / 3 && plain.theirs[5] == (u64)-3 &&
 	   plain.words[3] == 0x5542 && bare.words[3] == 0x5501,
 	   "%s: and they did what they are to do", t->name);
+	compare(&sets[1], &plain, &bare);
+	ok(plain.words[4] == 2000 + NOTHING && plain.theirs[0] == A - B + 0x0201 &&
+	   plain.theirs[1] == ((A - B + 3) ^ (u64)-5) + 0x0201 &&
+	   plain.theirs[2] == A + 0x0201 && plain.theirs[3] == A + 0x0242 &&
+	   plain.theirs[4] == (((A * 3 + B) * 3 + 3) * 3 - 5) * 3 + A / 7 &&
+	   plain.theirs[5] == 5, "%s: and these, too", t->name);
 }
 
-/* While it runs on other CPUs */
+/* Plainly, tc's prologue would take the number for the context, and the kernel crash. */
+static void writes_elsewhere(void)
+{
+	int target = places_load(2), ext, link;
+	struct result now;
+
+	function(MIDDLE);
+	E(MOV_REG(R6, R2));
+	packet();
+	E(ST(BPF_B, R7, 0, 0x42), MOV_IMM(R0, 5), EXIT());
+	ext = build_for(BPF_PROG_TYPE_EXT, 0, "writer", 2, target, MIDDLE);
+	link = attach(ext, target, MIDDLE);
+	run_it(target, &now);
+	ok(link >= 0 && now.words[0] == 5 && now.out[0] == 0x42,
+	   "%s: isolated, one writes to the packet with the context behind a number", t->name);
+	close(link);
+	close(ext);
+	close(target);
+}
 
 static int racing;
 static volatile bool over;
@@ -202,6 +310,7 @@ static void *runner(void *arg)
 	return NULL;
 }
 
+/* While it runs on other CPUs */
 static void race(void)
 {
 	s64 violations = moat_counter("violations");
@@ -211,7 +320,7 @@ static void race(void)
 
 	function(MAIN);
 	call(ALONE);
-	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
+	E(EXIT());
 	returns(ALONE, 10);
 	racing = build("racing", 2);
 	ext = ext_load(2, racing, ALONE, "racer");
@@ -220,7 +329,7 @@ static void race(void)
 	for (long i = 0; i < 3; i++)
 		pthread_create(&thread[i], NULL, runner, (void *)(i + 1));
 	pin_to_cpu(0);
-	for (end = now_ns() + 4000000000ULL; now_ns() < end; changes++) {
+	for (end = now_ns() + 2500000000ULL; now_ns() < end; changes++) {
 		int link = attach(ext, racing, ALONE);
 
 		failed += link < 0;
@@ -280,7 +389,8 @@ int main(void)
 	theirs = map_of_words(0);
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 		describe(types[i]);
-		compare();
+		all_the_same();
+		writes_elsewhere();
 		traced();
 	}
 	describe(&xdp);

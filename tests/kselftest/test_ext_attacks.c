@@ -19,11 +19,13 @@
 
 static const struct prog_type *const types[] = { &xdp, &sched_cls };
 
-/* Returns @f's result, if it comes to that; what is in R2 and on is for @f. */
+/* Returns @f's result, if it comes to that; calls it with the context and, as numbers, 4 to 8. */
 static int target_load(enum function f, int at)
 {
 	function(MAIN);
-	E(MOV_REG(R6, R1), MOV_IMM(R2, 5), MOV_IMM(R3, 6));
+	E(MOV_REG(R6, R1));
+	for (int i = 0; takes(f)[i]; i++)
+		E(takes(f)[i] == 'c' ? MOV_REG(R1 + i, R6) : MOV_IMM(R1 + i, 4 + i));
 	call(f);
 	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
 	function(f);
@@ -82,10 +84,10 @@ static void writer(void)
 }
 
 /*
- * The context that it passes is another's memory. That is where a struct xdp_buff would have the
- * address of the packet.
+ * The context that it passes, as argument @arg of @f, is another's memory. That is where a struct
+ * xdp_buff would have the address of the packet.
  */
-static void forged_context(void)
+static void forged_context(enum function f, int arg)
 {
 	int target_fd, fd, link;
 	s64 ret;
@@ -96,20 +98,20 @@ static void forged_context(void)
 	function(MAIN);
 	/* Nobody looks at what follows what is wrong: zero, as it happens */
 	E(LD_MAP_VALUE(R7, loot, 24), LDX(BPF_DW, R3, R7, 0), ALU64_REG(BPF_ADD, R1, R3),
-	  LD_IMM64(R1, target("data")));
-	call(ALONE);
+	  LD_IMM64(arg, target("data")), MOV_IMM(R3, 7));
+	call(f);
 	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
-	function(ALONE);
+	function(f);
 	E(MOV_IMM(R0, 10), EXIT());
 	loot_clear();
 	target_fd = build("rogue_caller", level);
-	function(ALONE);
-	E(LDX(BPF_W, R0, R1, offsetof(struct xdp_md, data)), EXIT());
-	fd = ext(target_fd, ALONE, "reader");
-	link = attached(fd, target_fd, ALONE);
+	function(f);
+	E(LDX(BPF_W, R0, arg, offsetof(struct xdp_md, data)), EXIT());
+	fd = ext(target_fd, f, "reader");
+	link = attached(fd, target_fd, f);
 	ret = prog_run_once(target_fd);
 	ok(((u32)ret == (u32)canary("data")) == !level && ret,
-	   "%d: what is passed as the context is %s (%lx)", level,
+	   "%d: what is passed as the context in R%d is %s (%lx)", level, arg,
 	   level ? "the context" : "another's memory", ret);
 	diag("%lx is there", canary("data"));
 	close(link);
@@ -117,31 +119,35 @@ static void forged_context(void)
 	close(target_fd);
 }
 
-/* What lies above its stack: with one argument three words that are none */
-static void above_stack(int target_level)
+/* What lies above the stack of what replaces @f: numbers where @words has a bit, or nothing */
+static void above_stack(enum function f, int target_level, int words)
 {
 	int target_fd, fd, link, now = level;
-	bool clean = true;
+	bool clean = true, numbers = true;
 
 	level = target_level;
-	target_fd = target_load(PAIR, target_level);
+	target_fd = target_load(f, target_level);
 	level = now;
-	function(PAIR);
-	for (int i = 0; i < 4; i++)
+	function(f);
+	for (int i = 0; i < 5; i++)
 		E(LDX(BPF_DW, R3, R10, 8 * i), LD_MAP_VALUE(R7, loot, 8 * i),
 		  STX(BPF_DW, R7, R3, 0));
 	E(MOV_IMM(R0, t->pass), EXIT());
-	fd = ext(target_fd, PAIR, "looks_up");
-	link = attached(fd, target_fd, PAIR);
+	fd = ext(target_fd, f, "looks_up");
+	link = attached(fd, target_fd, f);
 	loot_clear();
 	ok(prog_run_once(target_fd) == t->pass, "%d: %s: looks at what is above its stack", level,
 	   t->name);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++) {
+		bool number = words >> i & 1;
+
 		clean &= loot_at(i) >> 40 != 0xffffff;
+		numbers &= number ? loot_at(i) >= 4 && loot_at(i) <= 8 : !loot_at(i);
+	}
 	if (level)
-		ok(clean && loot_at(0) == 5 && loot_at(1) == 6 && !loot_at(2) && !loot_at(3),
-		   "2: %s: its arguments are there, and nothing else (%lx %lx %lx %lx)", t->name,
-		   loot_at(0), loot_at(1), loot_at(2), loot_at(3));
+		ok(clean && numbers,
+		   "2: %s: its arguments are there, and nothing else (%lx %lx %lx %lx %lx)",
+		   t->name, loot_at(0), loot_at(1), loot_at(2), loot_at(3), loot_at(4));
 	else
 		ok(!clean, "0: %s: addresses of the kernel are there", t->name);
 	close(link);
@@ -210,8 +216,11 @@ static void chain(void)
 	close(array);
 }
 
-/* A function that a timer calls, without a context, calls one that is replaced. */
-static void in_a_timer(void)
+/*
+ * A function that a timer calls, without a context, calls one that is replaced: of which it is
+ * called if it takes none.
+ */
+static void in_a_timer(enum function f)
 {
 	int target_fd, fd, link, map;
 	const char *line;
@@ -229,29 +238,52 @@ static void in_a_timer(void)
 	/* As above */
 	E(LD_MAP_VALUE(R7, loot, 24), LDX(BPF_DW, R3, R7, 0), ALU64_REG(BPF_ADD, R1, R3),
 	  LD_IMM64(R1, target("data")));
-	call(ALONE);
+	call(f);
 	E(LD_MAP_VALUE(R7, map, FIRED_AT), MOV_IMM(R3, 1), ATOMIC(BPF_DW, BPF_ADD, R7, R3, 0),
-	  MOV_IMM(R0, 0), EXIT());
-	function(ALONE);
+	  LD_MAP_VALUE(R7, loot, 0), STX(BPF_DW, R7, R0, 0), MOV_IMM(R0, 0), EXIT());
+	function(f);
 	E(MOV_IMM(R0, 10), EXIT());
 	target_fd = build("rogue_timer", level);
 	ok(prog_run_once(target_fd) == t->pass && timed_fires(map, 0, 1),
 	   "2: %s: what a timer calls calls a function", t->name);
-	function(ALONE);
+	function(f);
 	E(MOV_IMM(R0, 7), EXIT());
-	fd = ext(target_fd, ALONE, "part");
-	link = attached(fd, target_fd, ALONE);
+	fd = ext(target_fd, f, "part");
+	link = attached(fd, target_fd, f);
 	kmsg_mark();
 	prog_run_once(target_fd);
-	line = kmsg_stopped_later(target_fd, "rogue_timer");
-	diag("%s", line ?: "nothing in the log");
-	ok(line && strstr(line, "a timer has called it and there is no packet") &&
-	   timed_value(map, 0).fired == 1, "2: %s: what replaces that is not called there",
-	   t->name);
+	if (f == NOTHING) {
+		ok(timed_fires(map, 0, 2) && loot_at(0) == 7,
+		   "2: %s: what replaces one without a context is called there", t->name);
+	} else {
+		line = kmsg_stopped_later(target_fd, "rogue_timer");
+		diag("%s", line ?: "nothing in the log");
+		ok(line && strstr(line, "a timer has called it and there is no packet") &&
+		   timed_value(map, 0).fired == 1,
+		   "2: %s: what replaces one with a context is not called there", t->name);
+	}
 	close(link);
 	close(fd);
 	close(target_fd);
 	close(map);
+}
+
+/* What is not called with the context has none to give to a helper. */
+static void without_context(void)
+{
+	int target_fd = target_load(FIVE, level), fd;
+
+	function(FIVE);
+	E(MOV_IMM(R2, 0), CALL(redirect), EXIT());
+	kmsg_mark();
+	fd = build_for(BPF_PROG_TYPE_EXT, 0, "no_packet", level, target_fd, FIVE);
+	if (level)
+		ok(fd < 0 && kmsg_find("no_packet (", "helper bpf_redirect: is for a packet"),
+		   "2: %s: what has no context calls what is for a packet: refused", t->name);
+	else
+		ok(fd >= 0, "0: %s: what has no context calls what is for a packet", t->name);
+	close(fd);
+	close(target_fd);
 }
 
 /*
@@ -296,13 +328,19 @@ static void attacks(void)
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 		describe(types[i]);
 		writer();
-		forged_context();
-		above_stack(level);
+		forged_context(ALONE, R1);
+		forged_context(MIDDLE, R2);
+		above_stack(PAIR, level, 3);
 		if (level)
-			above_stack(0);
+			above_stack(PAIR, 0, 3);
+		above_stack(MIDDLE, level, 3);
+		above_stack(NOTHING, level, 0);
+		above_stack(FIVE, level, 31);
+		without_context();
 		endless();
 		chain();
-		in_a_timer();
+		in_a_timer(ALONE);
+		in_a_timer(NOTHING);
 		images();
 		if (level)
 			ok(others_run(), "2: %s: other programs run as before", t->name);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* moat-test: kernel=test levels=2 keys=13,0 full=1 timeout=120 */
 /*
- * Who would replace a function of an isolated program that takes more than numbers beside
- * the context, or trace one that is not its first, is told that it cannot be done, and so is
- * the administrator. At level 0 it can be done. What can be done at 2 is in test_ext.
+ * Who would replace a function of an isolated program that takes memory, or trace one, is told
+ * that it cannot be done, and so is the administrator. At level 0 it can be done. What can be
+ * done at 2 is in test_ext and test_traced.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,12 +15,12 @@
 
 static char log_buf[1 << 14];
 static struct btf *btf;
-static int main_id, hole_id, taker_id;
+static int main_id, hole_id, taker_id, wide_id;
 
 /* int main(struct xdp_md *ctx), and functions for others to fill in */
 static void describe(void)
 {
-	int integer, ctx, memory, proto, takes;
+	int integer, ctx, memory, proto, takes, wide;
 
 	btf = btf__new_empty();
 	integer = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
@@ -36,19 +36,24 @@ static void describe(void)
 	btf__add_func_param(btf, "ctx", ctx);
 	btf__add_func_param(btf, "memory", memory);
 	taker_id = btf__add_func(btf, "taker", BTF_FUNC_GLOBAL, takes);
-	if (taker_id < 0 || btf__load_into_kernel(btf))
+	wide = btf__add_func_proto(btf, btf__add_int(btf, "long", 8, BTF_INT_SIGNED));
+	btf__add_func_param(btf, "ctx", ctx);
+	wide_id = btf__add_func(btf, "wide", BTF_FUNC_GLOBAL, wide);
+	if (wide_id < 0 || btf__load_into_kernel(btf))
 		bail("BTF: %s", strerror(errno));
 }
 
 static int load(enum bpf_prog_type type, const char *name, const struct bpf_insn *insns,
 		size_t cnt, struct bpf_prog_load_opts *opts)
 {
-	struct bpf_func_info target[] = { { 0, main_id }, { 10, hole_id }, { 12, taker_id } };
+	struct bpf_func_info target[] = {
+		{ 0, main_id }, { 13, hole_id }, { 15, taker_id }, { 17, wide_id },
+	};
 	struct bpf_func_info other[] = { { 0, opts->attach_btf_id ?: (u32)main_id } };
 
 	opts->prog_btf_fd = btf__fd(btf);
 	opts->func_info = cnt > 3 ? target : other;
-	opts->func_info_cnt = cnt > 3 ? 3 : 1;
+	opts->func_info_cnt = cnt > 3 ? ARRAY_SIZE(target) : 1;
 	opts->func_info_rec_size = sizeof(other[0]);
 	return bpf_prog_load(type, name, "GPL", insns, cnt, opts);
 }
@@ -58,16 +63,21 @@ static int target_load(void)
 	LIBBPF_OPTS(bpf_prog_load_opts, opts);
 	const struct bpf_insn insns[] = {
 		MOV_REG(R6, R1),
-		CALL_REL(8),
+		CALL_REL(11),
 		MOV_REG(R7, R0),
 		MOV_REG(R1, R6),
 		MOV_REG(R2, R10),
 		ALU64_IMM(BPF_ADD, R2, -4),
 		ST(BPF_W, R10, -4, 0),
-		CALL_REL(4),
+		CALL_REL(7),
+		ALU64_REG(BPF_ADD, R7, R0),
+		MOV_REG(R1, R6),
+		CALL_REL(6),
 		ALU64_REG(BPF_ADD, R0, R7),
 		EXIT(),
 		MOV_IMM(R0, 2),
+		EXIT(),
+		MOV_IMM(R0, 0),
 		EXIT(),
 		MOV_IMM(R0, 0),
 		EXIT(),
@@ -166,8 +176,9 @@ int main(void)
 	moat_set_level(2);
 	cannot_load(BPF_PROG_TYPE_EXT, "filler", taker_id,
 		    "the function takes a pointer to memory");
-	cannot_load(BPF_PROG_TYPE_TRACING, "tracer", hole_id,
-		    "only the first function can be traced");
+	cannot_load(BPF_PROG_TYPE_EXT, "wide", wide_id, "the function returns more than 32 bits");
+	cannot_load(BPF_PROG_TYPE_TRACING, "tracer", taker_id,
+		    "the function takes a pointer to memory");
 	cannot_attach();
 	return finish();
 }

@@ -169,7 +169,7 @@ const XDP_ADJUST_META: i32 = 54;
 #[test]
 fn what_calls_mean() {
     let flags = |insns: &[bpf_insn], ty| {
-        let calls = Calls::check(insns, row(ty), |_| None).expect("all have contracts");
+        let calls = Calls::check(insns, (row(ty), false), |_| None).expect("all have contracts");
         (calls.local, calls.uncover)
     };
     assert_eq!(flags(&load_64(), XDP), (false, false));
@@ -182,7 +182,7 @@ fn what_calls_mean() {
 
 #[test]
 fn calls_without_a_contract_are_refused() {
-    let refused = |insns: &[bpf_insn], ty| match Calls::check(insns, row(ty), |_| None) {
+    let refused = |insns: &[bpf_insn], ty| match Calls::check(insns, (row(ty), false), |_| None) {
         Err(Failure::Refused(reason)) => reason.insn,
         other => panic!("not refused: {}", other.is_ok()),
     };
@@ -196,10 +196,19 @@ fn calls_without_a_contract_are_refused() {
 }
 
 #[test]
+fn what_is_for_a_packet_takes_a_context() {
+    let check = |id, bare| Calls::check(&[call(0, id)], (row(SCHED_CLS), bare), |_| None);
+    for (id, for_packet) in [(KTIME_GET_NS, false), (SKB_STORE_BYTES, true), (12, true)] {
+        assert!(check(id, false).is_ok());
+        assert_eq!(check(id, true).is_err(), for_packet);
+    }
+}
+
+#[test]
 fn functions_of_the_kernel_are_known_by_name() {
     let check = |name, ty| {
         let kfunc = |_| Some(Kfunc { name, func: 0x1000 });
-        Calls::check(&[call(2, 1)], row(ty), kfunc)
+        Calls::check(&[call(2, 1)], (row(ty), false), kfunc)
     };
     let calls = check("bpf_xdp_ct_lookup", XDP).expect("has a contract");
     assert!(calls.conns && calls.grants && !calls.local);

@@ -26,8 +26,9 @@ pub const MOAT_DOM_LOAD: u32 = 0x8;
 pub const MOAT_DOM_LEAF: u32 = 0x10;
 pub const MOAT_DOM_VIEW: u32 = 0x20;
 pub const MOAT_DOM_GRANTS: u32 = 0x80;
-pub const MOAT_EXT_ARGS: u32 = 4;
-pub const moat_call_MOAT_CALL_EXT: u32 = 0x100b;
+pub const MOAT_EXT_ARGS: u32 = 5;
+pub const moat_call_MOAT_CALL_EXT: u32 = 0x100c;
+pub const moat_call_MOAT_CALL_TRACED: u32 = 0x100d;
 pub const MAX_BPF_STACK: u32 = 512;
 pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 pub const BPF_LD: u32 = 0x00;
@@ -113,7 +114,8 @@ pub struct moat_ctx_plan {
     pub writes_fields: bool,
     pub reads_sk: bool,
     pub classic: bool,
-    pub args: u32,
+    pub bare: bool,
+    pub args: bool,
 }
 
 impl Default for moat_ctx_plan {
@@ -159,6 +161,7 @@ pub struct moat_site {
     pub contract: u64,
     pub id: u64,
     pub map: u64,
+    pub traced: u64,
 }
 
 #[repr(C)]
