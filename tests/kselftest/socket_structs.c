@@ -29,6 +29,19 @@ static bool is_socket(const char *type)
 	       (len >= 4 && !strcmp(type + len - 4, "sock"));
 }
 
+/*
+ * The verifier looks for a member of a union in the first one alone: into a structure, or at
+ * any part of a number. Of the others only pointers are of interest.
+ */
+static bool is_hidden(const struct btf_type *t, int i)
+{
+	const struct btf_member *m = btf_members(t);
+	const struct btf_type *first = btf__type_by_id(btf, btf__resolve_type(btf, m[0].type));
+
+	return btf_is_union(t) && i &&
+	       !(btf_is_int(first) && btf__resolve_size(btf, m[i].type) <= first->size);
+}
+
 static void walk(u32 id, u32 at, const char *name, bool wide)
 {
 	const struct btf_type *t = btf__type_by_id(btf, btf__resolve_type(btf, id));
@@ -50,6 +63,7 @@ static void walk(u32 id, u32 at, const char *name, bool wide)
 		if (own[0])
 			wide = is_socket(own);
 		for (int i = 0; i < btf_vlen(t); i++, m++) {
+			int before = nr, kept = nr;
 			u32 bit = btf_member_bit_offset(t, i);
 			u32 bits = btf_member_bitfield_size(t, i);
 			const char *its = btf__name_by_offset(btf, m->name_off);
@@ -60,6 +74,11 @@ static void walk(u32 id, u32 at, const char *name, bool wide)
 				walk(m->type, at + bit / 8, its, wide);
 			else if (bit % 8 + bits <= 8)
 				add(its, at + bit / 8, 1, true);
+			for (; is_hidden(t, i) && before < nr; before++)
+				if (!all[before].number)
+					all[kept++] = all[before];
+			if (is_hidden(t, i))
+				nr = kept;
 		}
 	}
 }

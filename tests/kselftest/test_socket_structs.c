@@ -153,6 +153,17 @@ static int numbers(const struct kind *k, int *from, u64 *is)
 	return n;
 }
 
+/* A request has a timer, that goes off. */
+static bool changes(const struct kind *k, const struct member *m)
+{
+	static const char *const names[] = { "num_timeout", "syncookie", "num_retrans", "flags" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (k->cast == BPF_FUNC_skc_to_tcp_request_sock && !strcmp(m->name, names[i]))
+			return true;
+	return false;
+}
+
 static void same(const struct kind *k)
 {
 	static u64 was[ARRAY_SIZE(kinds)][2][MEMBERS];
@@ -178,7 +189,7 @@ static void same(const struct kind *k)
 	for (i = 0; i < n; i++) {
 		for (m++; !members[m].number; m++)
 			;
-		if (is[i] == at[0][i] && is[i] == at[1][i])
+		if ((is[i] == at[0][i] && is[i] == at[1][i]) || changes(k, &members[m]))
 			continue;
 		diag("%s.%s, %d bytes at %d: %lx, %lx at 1, %lx at 2", k->type, members[m].name,
 		     members[m].size, members[m].off, is[i], at[0][i], at[1][i]);
@@ -214,7 +225,9 @@ static void pointers(const struct kind *k)
 		/* The verifier itself looks at the first of a union. */
 		if (m->number || m->size != 8 || (i && members[i - 1].off >= m->off))
 			continue;
-		n++;
+		/* Each takes a load, and is one at other levels as well. */
+		if (n++ % 8 && level != 2)
+			continue;
 		wrong += !is_refused(k, m, WHY);
 	}
 	ok(n > 5 && !wrong, "%d: %s: %d pointers, and what may be one, are %s", level, k->type, n,
