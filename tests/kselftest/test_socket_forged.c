@@ -93,19 +93,20 @@ static void structs(void)
 	jump = cnt - 1;
 	socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
 	E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 3), EXIT(), MOV_REG(R7, R0), MOV_REG(R1, R0),
-	  CALL(skc_to_tcp_sock), STX(BPF_DW, R8, R0, 24), JMP_IMM(BPF_JEQ, R0, 0, 2),
-	  LDX(BPF_W, R1, R0, off), STX(BPF_DW, R8, R1, 32));
+	  CALL(skc_to_tcp_sock), STX(BPF_DW, R8, R0, 24), JMP_IMM(BPF_JEQ, R0, 0, 1),
+	  /* The verifier gets as far as this, so that it is in the copy. */
+	  LDX(BPF_W, R1, R0, off));
 	socket_release(R7);
 	E(MOV_IMM(R0, 1), EXIT());
 	insns[jump].off = cnt - jump - 1;
 	E(LDX(BPF_W, R3, R9, off + (level ? COPY : 0)), STX(BPF_DW, R8, R3, 0), MOV_IMM(R0, 2),
 	  EXIT());
 	fd = load(&sched_cls, "keeps", insns, cnt);
-	ok(prog_run_once(fd) == 1 && loot_at(4) == 5, "%d: a member is loaded", level);
+	ok(prog_run_once(fd) == 1, "%d: a socket is given back", level);
 	had = loot_at(3);
 	set_priority(now);
-	ok(prog_run_once(fd) == 2 && (loot_at(0) == now) == !level,
-	   "%d: what it is after the release is %sseen", level, level ? "not " : "");
+	ok(prog_run_once(fd) == 2 && loot_at(0) == (level ? 5 : now),
+	   "%d: what becomes of it then is %sseen", level, level ? "not " : "");
 	diag("%lx, from %lx", loot_at(0), had);
 
 	cnt = 0;
