@@ -85,6 +85,7 @@ static void walk(u32 id, u32 at, const char *name, bool wide)
 
 int members_of(const char *type, struct member members[MEMBERS])
 {
+	static bool other[MEMBERS];
 	s32 id;
 
 	if (!btf)
@@ -98,9 +99,11 @@ int members_of(const char *type, struct member members[MEMBERS])
 	nr = 0;
 	walk(id, 0, type, false);
 	/* Unions */
-	for (int i = 0; i < nr; i++)
-		for (int k = 0; k < nr; k++)
-			if (!all[k].number && all[i].off < all[k].off + all[k].size &&
+	for (int k = 0; k < nr; k++)
+		other[k] = !all[k].number;
+	for (int k = 0; k < nr; k++)
+		for (int i = 0; other[k] && i < nr; i++)
+			if (all[i].off < all[k].off + all[k].size &&
 			    all[k].off < all[i].off + all[i].size)
 				all[i].number = false;
 	return nr;
