@@ -242,6 +242,28 @@ static void pointers(const struct kind *k)
 	}
 }
 
+/* The first byte of each number that has more: a piece each */
+static void many(const struct kind *k, int pieces)
+{
+	int skip = begin(k), n = 0, fd;
+
+	for (int i = 0; i < nr_members && n < pieces; i++)
+		if (members[i].number && members[i].size == 4 &&
+		    (!i || members[i].off > members[i - 1].off)) {
+			E(LDX(BPF_B, R1, R9, members[i].off));
+			n++;
+		}
+	end(k, skip);
+	fd = prog_load(k->t->type, "many", insns, cnt);
+	if (level && pieces > 96)
+		ok(fd < 0 && errno == EACCES &&
+		   strstr(prog_log, "more than 96 pieces of the kernel's structures"),
+		   "%d: %s: %d pieces are refused", level, k->type, n);
+	else
+		ok(fd >= 0 && n == pieces, "%d: %s: %d pieces are read", level, k->type, n);
+	close(fd);
+}
+
 static void each(void)
 {
 	static struct member all[ARRAY_SIZE(kinds)][MEMBERS];
@@ -255,6 +277,10 @@ static void each(void)
 		nr_members = nr[i];
 		same(&kinds[i]);
 		pointers(&kinds[i]);
+		if (kinds[i].cast == BPF_FUNC_skc_to_tcp6_sock) {
+			many(&kinds[i], 96);
+			many(&kinds[i], 97);
+		}
 	}
 	bypass_verifier(true);
 }
