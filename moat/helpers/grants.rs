@@ -376,7 +376,10 @@ impl<'a> Grants<'a> {
 
     /// The context's socket is `object` now.  None if there is none, or no room.
     pub fn set_context(&self, object: Option<Object>) -> Option<Held> {
-        let before = self.sockets().filter(|cell| cell.get().size & CONTEXT != 0);
+        let before = self.sockets().filter(|cell| {
+            let entry = cell.get();
+            entry.size & CONTEXT != 0 && Object::returned(entry.object) != object
+        });
         for cell in before {
             self.keep(cell, cell.get().size & !CONTEXT);
         }
