@@ -172,6 +172,15 @@ same! {
     grants::CONN_COPY => k::MOAT_CONN_COPY;
     grants::TCP_COPY => c::BINDINGS_SOCK_LEN;
     grants::SOCKET_COPY - grants::TCP_COPY => c::BINDINGS_TCP_SOCK_LEN;
+    grants::SOCKET_COPY => k::MOAT_SOCKET_COPY;
+    grants::Struct::ALL.len() => k::moat_struct_MOAT_NR_STRUCTS;
+    grants::Struct::Tcp as u32 => k::moat_struct_MOAT_TCP_SOCK;
+    grants::Struct::Tcp6 as u32 => k::moat_struct_MOAT_TCP6_SOCK;
+    grants::Struct::TcpTimewait as u32 => k::moat_struct_MOAT_TCP_TIMEWAIT_SOCK;
+    grants::Struct::TcpRequest as u32 => k::moat_struct_MOAT_TCP_REQUEST_SOCK;
+    grants::Struct::Udp6 as u32 => k::moat_struct_MOAT_UDP6_SOCK;
+    grants::Struct::Unix as u32 => k::moat_struct_MOAT_UNIX_SOCK;
+    grants::Struct::Mptcp as u32 => k::moat_struct_MOAT_MPTCP_SOCK;
     sockets::SK => c::BINDINGS_SKB_SK;
     contract::GFP_ATOMIC => c::BINDINGS_GFP_ATOMIC;
     net_both::FIB_LOOKUP => size_of::<k::bpf_fib_lookup>();

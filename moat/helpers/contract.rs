@@ -10,7 +10,7 @@
 //! does not say what the verifier adds by hand.
 
 use super::geometry::Shape;
-use super::grants::Kind;
+use super::grants::{Kind, Struct};
 use crate::maps::types::MapTypes;
 
 pub use crate::prog_types::{ProgTypes, CGROUP_SKB, SCHED_ACT, SCHED_CLS, SOCKET_FILTER, XDP};
@@ -144,6 +144,9 @@ pub enum Ret {
     SameOrNull,
     /// The same, and what there is of TCP's.
     TcpOrNull,
+    /// NULL, or that socket as a structure of the kernel's; of MPTCP, the one that it is a part
+    /// of.
+    StructOrNull(Struct),
     /// NULL, or a socket that is there for the run.
     ListenerOrNull,
     /// NULL, or an object of this kind, to be given back.
@@ -166,7 +169,11 @@ impl Ret {
     pub const fn is_socket(self) -> bool {
         matches!(
             self,
-            Ret::SocketOrNull | Ret::SameOrNull | Ret::TcpOrNull | Ret::ListenerOrNull
+            Ret::SocketOrNull
+                | Ret::SameOrNull
+                | Ret::TcpOrNull
+                | Ret::StructOrNull(_)
+                | Ret::ListenerOrNull
         )
     }
 }
@@ -252,6 +259,8 @@ pub struct Contract {
     pub sends: Option<Sends>,
     /// Whether it changes which socket the context has.
     pub sets_socket: bool,
+    /// Whether it may change a socket that it is given.
+    pub takes_socket: bool,
     /// Whether it is about the packet that its context stands for, also if it does not take
     /// that: no call of it in a run without.
     pub for_packet: bool,
@@ -313,12 +322,14 @@ pub(super) const fn helper(
 ) -> Contract {
     let mut checked = 0;
     let mut for_packet = false;
+    let mut takes_socket = false;
     let mut i = 0;
     while i < 5 {
         if !args[i].is_plain() {
             checked |= 1 << i;
         }
         for_packet |= matches!(args[i], Arg::Ctx | Arg::PktData | Arg::Headlen);
+        takes_socket |= matches!(args[i], Arg::Socket | Arg::SocketBack);
         i += 1;
     }
     Contract {
@@ -336,6 +347,7 @@ pub(super) const fn helper(
         bounce: None,
         sends: None,
         sets_socket: false,
+        takes_socket,
         for_packet,
         prints: None,
         shape: None,
@@ -384,6 +396,8 @@ impl Contract {
 
     pub(super) const fn returns(mut self, ret: Ret) -> Contract {
         self.ret = ret;
+        // It only says what a socket is.
+        self.takes_socket &= !ret.is_socket();
         self
     }
 

@@ -38,15 +38,51 @@ pub enum Has {
     Context,
     /// It listens, and is not freed before the run ends.
     Listener,
+    /// Something that it has is a part of it, for now.  Its memory is of one such socket or
+    /// another until the run ends: it is for reading, and no helper is given it.
+    Part,
 }
 
-/// In the size of a socket: how many references, and what else keeps it.
-const REFS: u32 = LISTENER - 1;
+/// A structure of the kernel's that a program takes a socket for: `enum moat_struct`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Struct {
+    Tcp = 0,
+    Tcp6 = 1,
+    TcpTimewait = 2,
+    TcpRequest = 3,
+    Udp6 = 4,
+    Unix = 5,
+    Mptcp = 6,
+}
+
+impl Struct {
+    pub const ALL: [Struct; 7] = [
+        Struct::Tcp,
+        Struct::Tcp6,
+        Struct::TcpTimewait,
+        Struct::TcpRequest,
+        Struct::Udp6,
+        Struct::Unix,
+        Struct::Mptcp,
+    ];
+
+    const fn bit(self) -> u32 {
+        STRUCT << self as u32
+    }
+}
+
+/// In the size of a socket: how many references, what else keeps it, and which structures the
+/// program has taken it for, a bit each.
+const REFS: u32 = STRUCT - 1;
 const CONTEXT: u32 = 1 << 31;
 const LISTENER: u32 = 1 << 30;
+const PART: u32 = 1 << 29;
+const STRUCT: u32 = 1 << 20;
+const STRUCTS: u32 = 0x7f << 20;
 
 /// Bytes from the copy of a socket, `struct bpf_sock`, to what there is more of TCP's,
-/// `struct bpf_tcp_sock`, and of both.
+/// `struct bpf_tcp_sock`, and of both; behind that is what it reads of the kernel's structures.
 pub const TCP_COPY: u64 = 80;
 pub const SOCKET_COPY: u64 = TCP_COPY + 112;
 
@@ -160,6 +196,11 @@ impl Held {
     #[inline(always)]
     pub const fn tcp_name(&self) -> u64 {
         self.entry.name.wrapping_add(TCP_COPY)
+    }
+
+    /// Whether the program has taken it for such a structure.
+    pub const fn is_taken_for(&self, what: Struct) -> bool {
+        self.entry.is(Kind::Socket) && self.entry.size & what.bit() != 0
     }
 
     /// How often it is to be given back.
@@ -286,9 +327,26 @@ impl<'a> Grants<'a> {
             }
             Has::Context => entry.size |= CONTEXT,
             Has::Listener => entry.size |= LISTENER,
+            Has::Part => entry.size |= PART,
         }
         cell.set(entry);
         Some(Held { entry })
+    }
+
+    /// The program takes the kernel's `object`, which it has, for such a structure.
+    pub fn take_for(&self, object: Object, what: Struct) -> Option<Held> {
+        let cell = self.sockets().find(|cell| cell.get().object == object.0)?;
+        let mut entry = cell.get();
+        entry.size |= what.bit();
+        cell.set(entry);
+        Some(Held { entry })
+    }
+
+    /// Those that it has taken for any.
+    pub fn taken(&self) -> impl Iterator<Item = Held> + 'a {
+        let taken = |entry: &Entry| entry.size & STRUCTS != 0;
+        let entries = self.sockets().map(Cell::get).filter(taken);
+        entries.map(|entry| Held { entry })
     }
 
     /// The socket that the program has under `name`.
@@ -318,7 +376,10 @@ impl<'a> Grants<'a> {
 
     /// The context's socket is `object` now.  None if there is none, or no room.
     pub fn set_context(&self, object: Option<Object>) -> Option<Held> {
-        let before = self.sockets().filter(|cell| cell.get().size & CONTEXT != 0);
+        let before = self.sockets().filter(|cell| {
+            let entry = cell.get();
+            entry.size & CONTEXT != 0 && Object::returned(entry.object) != object
+        });
         for cell in before {
             self.keep(cell, cell.get().size & !CONTEXT);
         }
@@ -338,7 +399,10 @@ impl<'a> Grants<'a> {
     }
 
     fn socket_cell(&self, name: u64) -> Option<&'a Cell<Entry>> {
-        self.sockets().find(|cell| {
+        let mut held = self
+            .sockets()
+            .filter(|cell| cell.get().size & !(PART | STRUCTS) != 0);
+        held.find(|cell| {
             let its = cell.get().name;
             its == name || its.wrapping_add(TCP_COPY) == name || off::names()
         })
@@ -394,9 +458,9 @@ impl<'a> Grants<'a> {
     /// What keeps the object in `cell` is `size`, if anything.
     fn keep(&self, cell: &Cell<Entry>, size: u32) {
         let entry = cell.get();
-        cell.set(match size {
+        cell.set(match size & !STRUCTS {
             0 => Entry::at(entry.place),
-            size => Entry { size, ..entry },
+            _ => Entry { size, ..entry },
         });
     }
 

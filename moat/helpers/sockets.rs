@@ -3,9 +3,8 @@
 //!
 //! Source: `net/core/filter.c`, `net/core/bpf_sk_storage.c`.
 
-use super::contract::{
-    helper, mem, refuse, Access::*, Arg, Contract, ProgTypes, Ret, ANY, CTX, NO, SIZE,
-};
+use super::contract::{helper, mem, Access::*, Arg, Contract, ProgTypes, Ret, ANY, CTX, NO, SIZE};
+use super::grants::Struct;
 use crate::maps::types::{MapTypes, CGROUP_STORAGE, PERCPU_CGROUP_STORAGE, SK_STORAGE};
 
 const ALL: ProgTypes = ProgTypes::ALL;
@@ -16,7 +15,6 @@ const XDP_TC_CGROUP: ProgTypes = ProgTypes::XDP_TC_CGROUP;
 const CGROUP: ProgTypes = ProgTypes::CGROUP_SKB_ONLY;
 const STORAGES: Arg = Arg::MapPtr(MapTypes::of(&[SK_STORAGE]));
 const CGROUP_STORAGES: Arg = Arg::MapPtr(MapTypes::of(&[CGROUP_STORAGE, PERCPU_CGROUP_STORAGE]));
-const NOT_HELD: &str = "returns a socket on which the program has no reference";
 
 /// Bytes of the longest TCP header.
 const TCP: u16 = 15 * 4;
@@ -25,8 +23,8 @@ const LOOKUP: [Arg; 5] = [CTX, mem(Read, 2), SIZE, ANY, ANY];
 const SOCKET: [Arg; 5] = [Arg::Socket, NO, NO, NO, NO];
 const SOCKET_AND_HEADERS: [Arg; 5] = [Arg::Socket, mem(Read, 2), SIZE, mem(Read, 4), SIZE];
 
-const fn cast(id: u32, name: &'static str) -> Contract {
-    helper(id, name, ALL, SOCKET).returns(Ret::SameOrNull)
+const fn cast(id: u32, name: &'static str, to: Struct) -> Contract {
+    helper(id, name, ALL, SOCKET).returns(Ret::StructOrNull(to))
 }
 
 pub(super) const CONTRACTS: &[Contract] = &[
@@ -82,13 +80,11 @@ pub(super) const CONTRACTS: &[Contract] = &[
         CGROUP,
         [Arg::Socket, ANY, NO, NO, NO],
     ),
-    // These are pointers to structures of the kernel's: who looks into one is refused.
-    cast(136, "skc_to_tcp6_sock"),
-    cast(137, "skc_to_tcp_sock"),
-    cast(138, "skc_to_tcp_timewait_sock"),
-    cast(139, "skc_to_tcp_request_sock"),
-    cast(140, "skc_to_udp6_sock"),
-    cast(178, "skc_to_unix_sock"),
-    // The connection that it is a part of, which can be freed before it.
-    refuse(196, "skc_to_mptcp_sock", ALL, NOT_HELD),
+    cast(136, "skc_to_tcp6_sock", Struct::Tcp6),
+    cast(137, "skc_to_tcp_sock", Struct::Tcp),
+    cast(138, "skc_to_tcp_timewait_sock", Struct::TcpTimewait),
+    cast(139, "skc_to_tcp_request_sock", Struct::TcpRequest),
+    cast(140, "skc_to_udp6_sock", Struct::Udp6),
+    cast(178, "skc_to_unix_sock", Struct::Unix),
+    cast(196, "skc_to_mptcp_sock", Struct::Mptcp),
 ];

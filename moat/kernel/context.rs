@@ -8,8 +8,9 @@
 
 use super::invocation::Run;
 use crate::edge::ffi::{self, bpf_prog};
-use crate::helpers::grants::Held;
+use crate::helpers::grants::{Held, Struct, SOCKET_COPY};
 use core::ffi::c_void;
+use kernel::bindings;
 
 impl Run<'_> {
     /// Loads the context and the packet.  0, or 1 + the verdict to end with.
@@ -33,7 +34,24 @@ impl Run<'_> {
     /// and, of TCP, `struct bpf_tcp_sock`.
     #[inline(always)]
     pub fn copy_socket(&self, held: &Held) {
-        self.run_plan_on(self.program.plan.sock, held.object().addr(), held.name());
+        if let Some(sockets) = self.program.plan.sockets() {
+            self.run_plan_on(sockets.copy, held.object().addr(), held.name());
+        }
+    }
+
+    /// The same of what it reads of it as such a structure of the kernel's, which it was for a
+    /// helper.
+    pub fn copy_struct(&self, held: &Held, what: Struct) {
+        let sockets = self.program.plan.sockets;
+        if sockets.is_null() {
+            return;
+        }
+        let copy = (held.name() + SOCKET_COPY) as *mut c_void;
+        let object = held.object().addr() as *const c_void;
+        // SAFETY: liveness: the plan's; the run holds the socket, or somebody does for it, or
+        // its memory is of one such socket or another.  The slot was laid out for the plan,
+        // and what the program makes of this memory decides nothing.
+        unsafe { bindings::moat_copy_struct(sockets, what as u32, copy, object) };
     }
 
     #[inline(always)]

@@ -7,10 +7,11 @@ use super::anywhere::anywhere;
 use super::given::Given;
 use super::prog_aux::read;
 use super::shims::given_back;
-use crate::edge::ffi::moat_ctx_plan;
+use crate::edge::ffi::{self, moat_ctx_plan};
+use core::ffi::c_void;
 use core::ops::Deref;
-use core::ptr::NonNull;
-use kernel::bindings::{self, bpf_prog};
+use core::ptr::{null_mut, NonNull};
+use kernel::bindings::{self, bpf_prog, moat_sockets};
 
 /// What a program's context accesses need; the programs of it are gone with this.
 pub struct Plan(Kept);
@@ -19,7 +20,7 @@ pub struct Plan(Kept);
 pub struct Kept {
     pub load: *mut bpf_prog,
     pub store: *mut bpf_prog,
-    pub sock: *mut bpf_prog,
+    pub sockets: *mut moat_sockets,
     pub snap_size: u32,
     pub max_pkt_offset: u32,
     pub leaf: bool,
@@ -47,7 +48,7 @@ impl Kept {
         Kept {
             load: plan.load,
             store: plan.store,
-            sock: plan.sock,
+            sockets: plan.sockets,
             snap_size: plan.snap_size,
             max_pkt_offset: plan.max_pkt_offset,
             leaf: plan.leaf,
@@ -72,6 +73,17 @@ impl Plan {
     /// For a program that has none yet.
     pub fn none() -> Plan {
         Plan(Kept::of(moat_ctx_plan::default()))
+    }
+
+    /// Bytes of the copy of a socket as structures of the kernel's.
+    pub fn struct_size(&self) -> u64 {
+        self.sockets().map_or(0, |sockets| sockets.size.into())
+    }
+
+    /// What it reads of sockets.
+    pub fn sockets(&self) -> Option<&moat_sockets> {
+        // SAFETY: liveness: ours, with us, or null.  Nobody writes there any more.
+        unsafe { self.0.sockets.as_ref() }
     }
 
     /// Where the code of the program is that loads, and of the one that stores; 0 if there is
@@ -103,15 +115,21 @@ impl Deref for Plan {
 /// A program of a plan.
 struct Own(NonNull<bpf_prog>);
 
+/// What it reads of sockets.
+struct Sockets(NonNull<moat_sockets>);
+
 given_back! {
     Own => bindings::bpf_prog_free, |prog| prog.0.as_ptr();
+    Sockets => ffi::moat_shim_free, |sockets| sockets.0.as_ptr() as *mut c_void;
 }
 
 /// Context: process.  Nobody runs them any more.
 impl Drop for Plan {
     fn drop(&mut self) {
-        for prog in [self.0.load, self.0.store, self.0.sock] {
+        let copy = self.sockets().map_or(null_mut(), |sockets| sockets.copy);
+        for prog in [self.0.load, self.0.store, copy] {
             drop(NonNull::new(prog).map(Own));
         }
+        drop(NonNull::new(self.0.sockets).map(Sockets));
     }
 }

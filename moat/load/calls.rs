@@ -5,6 +5,7 @@
 
 use crate::helpers::contract::{Arg, Contract, Ret, Uncovers};
 use crate::helpers::dynptrs::USER_RINGBUF_DRAIN;
+use crate::helpers::grants::Struct;
 use crate::helpers::table;
 use crate::helpers::table::{KFUNCS, KFUNC_BASE};
 use crate::load::reason::{Failure, Reason, Subject, Text, Tried};
@@ -89,6 +90,8 @@ pub struct Calls {
     pub sockets: bool,
     /// One that it does not give back.
     pub listener: bool,
+    /// One that a socket is a part of.
+    pub mptcp: bool,
     /// One may give it a connection.
     pub conns: bool,
     /// Where those functions begin that it calls by name, by their numbers from
@@ -148,6 +151,7 @@ impl Calls {
                     calls.drains |= contract.id == USER_RINGBUF_DRAIN;
                     calls.sockets |= contract.ret.is_socket();
                     calls.listener |= matches!(contract.ret, Ret::ListenerOrNull);
+                    calls.mptcp |= matches!(contract.ret, Ret::StructOrNull(Struct::Mptcp));
                     calls.uncover |= match ty.context {
                         Context::XdpBuff => contract.uncovers != Uncovers::Nothing,
                         // Others see no metadata, and what keeps it may be somebody else's.

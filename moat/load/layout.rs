@@ -51,8 +51,8 @@ const MAX_RECORDS: u64 = 1 << 20;
 /// Bytes of a record that a program has by a dynptr, at most: their size is known only when they
 /// are reserved.
 const MAX_DYNPTR: u64 = 1 << 16;
-/// Sockets that a run has without a reference, at most, if it asks for listeners: those that
-/// differ.  The context has one.
+/// Sockets that a run has without a reference, at most, if it asks for listeners, or for those
+/// of MPTCP: those that differ.  The context has one.
 const LISTENERS: u64 = 16;
 const LANDING: u64 = bindings::MOAT_LANDING_SIZE as u64;
 const NR_IST: usize = bindings::MOAT_NR_IST as usize;
@@ -210,11 +210,12 @@ impl Program {
                 false => None,
             },
             // Two that are held have two names.
-            size: round_up(self.record.max(1).into(), 8).max(match calls.sockets {
-                _ if calls.conns => CONN_COPY,
-                sockets if sockets || plan.reads_sk => SOCKET_COPY,
-                _ => 0,
-            }),
+            size: round_up(self.record.max(1).into(), 8)
+                .max(if calls.conns { CONN_COPY } else { 0 })
+                .max(match calls.sockets || plan.reads_sk {
+                    true => SOCKET_COPY + round_up(plan.struct_size(), 8),
+                    false => 0,
+                }),
         };
         if records.bytes() > MAX_RECORDS {
             return Err(refused(
@@ -288,8 +289,8 @@ fn saved(calls: &Calls) -> u64 {
 
 /// How many sockets a run may have that others keep for it.
 fn kept(plan: &Plan, calls: &Calls) -> u64 {
-    let listeners = if calls.listener { LISTENERS } else { 0 };
-    listeners + u64::from(plan.reads_sk)
+    let kept = u64::from(calls.listener) + u64::from(calls.mptcp);
+    kept * LISTENERS + u64::from(plan.reads_sk)
 }
 
 /// How much a run may hold at once, with `kept` sockets.

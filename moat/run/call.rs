@@ -150,8 +150,8 @@ impl Run<'_> {
         {
             self.stop();
         }
-        if contract.sets_socket {
-            self.load_socket();
+        if contract.takes_socket {
+            self.after_socket(contract);
         }
         match contract.ret {
             Ret::Scalar => ret,
@@ -159,7 +159,7 @@ impl Run<'_> {
             Ret::Void => 0,
             Ret::MapValueOrNull => self.value(ret, map),
             Ret::SocketOrNull => self.hold_socket(ret),
-            Ret::SameOrNull | Ret::TcpOrNull | Ret::ListenerOrNull => {
+            Ret::SameOrNull | Ret::TcpOrNull | Ret::StructOrNull(_) | Ret::ListenerOrNull => {
                 self.name_socket(ret, contract.ret)
             }
             Ret::ObjectOrNull(kind) => self.hold_conn(kind, ret),

@@ -11,8 +11,8 @@
 use super::{violation, Run};
 use crate::edge::program_memory::Words;
 use crate::helpers::audit;
-use crate::helpers::contract::Ret;
-use crate::helpers::grants::{Has, Held, Object};
+use crate::helpers::contract::{Contract, Ret};
+use crate::helpers::grants::{Has, Held, Object, Struct};
 
 /// `offsetof(struct __sk_buff, sk)`
 pub const SK: u64 = 168;
@@ -26,7 +26,7 @@ impl Run<'_> {
             .and_then(|(socket, grants)| grants.hold_socket(socket, Has::Reference));
         held.map_or(0, |held| {
             self.look_on_exit();
-            self.copy_socket(&held);
+            self.copy_all_of(&held);
             held.name()
         })
     }
@@ -39,7 +39,11 @@ impl Run<'_> {
         };
         let held = match how {
             Ret::ListenerOrNull => grants.hold_socket(socket, Has::Listener),
+            Ret::StructOrNull(Struct::Mptcp) => grants
+                .hold_socket(socket, Has::Part)
+                .and_then(|_| grants.take_for(socket, Struct::Mptcp)),
             // The one that the helper was given.
+            Ret::StructOrNull(what) => grants.take_for(socket, what),
             _ => grants.socket_of(socket),
         };
         let held = match held {
@@ -50,10 +54,39 @@ impl Run<'_> {
                 return 0;
             }
         };
-        self.copy_socket(&held);
+        self.copy_all_of(&held);
         match how {
             Ret::TcpOrNull => held.tcp_name(),
             _ => held.name(),
+        }
+    }
+
+    /// What the program reads of it: also as the structures that it has taken it for.
+    fn copy_all_of(&self, held: &Held) {
+        self.copy_socket(held);
+        self.copy_structs(held);
+    }
+
+    fn copy_structs(&self, held: &Held) {
+        if self.program.plan.struct_size() == 0 {
+            return;
+        }
+        for what in Struct::ALL {
+            if held.is_taken_for(what) {
+                self.copy_struct(held, what);
+            }
+        }
+    }
+
+    /// A helper was given a socket, or the context has another one: what can be read of them
+    /// may have changed.
+    #[cold]
+    pub(super) fn after_socket(&self, contract: &Contract) {
+        if contract.sets_socket {
+            self.load_socket();
+        }
+        if let Some(grants) = self.grants() {
+            grants.taken().for_each(|held| self.copy_structs(&held));
         }
     }
 

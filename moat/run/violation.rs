@@ -328,7 +328,7 @@ pub fn too_many(program: &Program) {
 pub fn too_many_sockets(program: &Program) {
     if stop(program, 0, 0, 0x500) {
         pr_err!(
-            "{}: asked for more sockets that listen than it can have in one run; stopped\n",
+            "{}: asked for more sockets that nobody gives back than it can have in one run; stopped\n",
             Who(program)
         );
     }

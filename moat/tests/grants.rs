@@ -152,6 +152,8 @@ enum Get {
     Put(u64, bool),
     Context(Option<u64>),
     Listener(u64),
+    Part(u64),
+    Take(u64, usize),
     Begin,
 }
 
@@ -161,26 +163,39 @@ fn get() -> impl Strategy<Value = Get> {
         4 => (1..4_u64, any::<bool>()).prop_map(|(socket, tcp)| Get::Put(socket, tcp)),
         2 => prop::option::of(1..4_u64).prop_map(Get::Context),
         2 => (1..4_u64).prop_map(Get::Listener),
+        1 => (1..4_u64).prop_map(Get::Part),
+        2 => (1..4_u64, 0..Struct::ALL.len()).prop_map(|(socket, what)| Get::Take(socket, what)),
         1 => Just(Get::Begin),
     ]
 }
 
-/// Who keeps a socket: references, the context, the run.
-type Kept = (u64, bool, bool);
+/// Who keeps a socket: references, the context, the run, what it is a part of.
+type Kept = (u64, bool, bool, bool);
 
 proptest! {
     /// A socket has one name while anybody keeps it, and none afterwards; references are counted.
+    /// One that only something else is a part of no helper is given.  What it was taken for is
+    /// known for as long.
     #[test]
     fn sockets_are_counted(nr in 0..4_usize, steps in prop::collection::vec(get(), 0..60)) {
         let table = Table::new(nr);
         let grants = table.grants();
         let mut kept: [Kept; 4] = Default::default();
         let mut names = [0; 4];
+        let mut taken = [0_u32; 4];
         let count = |kept: &[Kept; 4]| kept.iter().filter(|k| **k != Kept::default()).count();
         for step in steps {
             let (got, socket) = match step {
                 Get::Reference(s) => (grants.hold_socket(object(s << 8), Has::Reference), s),
                 Get::Listener(s) => (grants.hold_socket(object(s << 8), Has::Listener), s),
+                Get::Part(s) => (grants.hold_socket(object(s << 8), Has::Part), s),
+                Get::Take(s, what) => {
+                    let got = grants.take_for(object(s << 8), Struct::ALL[what]);
+                    let had = kept[s as usize] != Kept::default();
+                    prop_assert_eq!(got.is_some(), had);
+                    taken[s as usize] |= u32::from(had) << what;
+                    (None, 0)
+                }
                 Get::Context(s) => {
                     kept.iter_mut().for_each(|k| k.1 = false);
                     (grants.set_context(s.map(|s| object(s << 8))), s.unwrap_or(0))
@@ -194,7 +209,7 @@ proptest! {
                 }
                 Get::Begin => {
                     grants.forget_kept();
-                    kept.iter_mut().for_each(|k| *k = (k.0, false, false));
+                    kept.iter_mut().for_each(|k| *k = (k.0, false, false, false));
                     (None, 0)
                 }
             };
@@ -207,6 +222,7 @@ proptest! {
                 match step {
                     Get::Reference(_) => k.0 += 1,
                     Get::Context(_) => k.1 = true,
+                    Get::Part(_) => k.3 = true,
                     _ => k.2 = true,
                 }
                 prop_assert_eq!(u64::from(held.times()), k.0);
@@ -216,13 +232,24 @@ proptest! {
                 let found = grants.socket_of(object((s as u64) << 8));
                 prop_assert_eq!(found.is_some(), kept[s] != Kept::default());
                 let named = found.and_then(|held| grants.socket(held.tcp_name()));
-                prop_assert_eq!(named, found);
+                let (refs, context, listens, _) = kept[s];
+                let is_held = refs > 0 || context || listens;
+                prop_assert_eq!(named, found.filter(|_| is_held));
+                if found.is_none() || matches!(step, Get::Begin) {
+                    taken[s] = 0;
+                }
+                for (i, what) in Struct::ALL.into_iter().enumerate() {
+                    let is = found.map_or(false, |held| held.is_taken_for(what));
+                    prop_assert_eq!(is, taken[s] & 1 << i != 0);
+                }
                 match found {
                     Some(held) => names[s] = held.name(),
                     None => names[s] = 0,
                 }
             }
             let held: u64 = kept.iter().map(|k| k.0).sum();
+            let all = taken.iter().filter(|bits| **bits != 0).count();
+            prop_assert_eq!(grants.taken().count(), all);
             prop_assert_eq!(grants.held(), held);
             prop_assert_eq!(grants.has_room(), held < nr as u64 && count(&kept) < nr);
         }

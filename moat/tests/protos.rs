@@ -6,6 +6,7 @@
 
 use moat_logic::helpers::contract::*;
 use moat_logic::helpers::geometry::Shape;
+use moat_logic::helpers::grants::Struct;
 use moat_logic::helpers::table::*;
 use moat_logic::prog_types::{OWN, ROWS};
 use std::collections::{BTreeMap, BTreeSet};
@@ -262,7 +263,21 @@ fn same_ret(proto: &Fields, ret: Ret) -> bool {
         ),
         "RET_PTR_TO_SOCK_COMMON_OR_NULL" => ret == Ret::SocketOrNull,
         "RET_PTR_TO_TCP_SOCK_OR_NULL" => ret == Ret::TcpOrNull,
-        "RET_PTR_TO_BTF_ID_OR_NULL" => ret == Ret::SameOrNull,
+        "RET_PTR_TO_BTF_ID_OR_NULL" => match ret {
+            Ret::StructOrNull(what) => {
+                let ty = match what {
+                    Struct::Tcp => "TCP",
+                    Struct::Tcp6 => "TCP6",
+                    Struct::TcpTimewait => "TCP_TW",
+                    Struct::TcpRequest => "TCP_REQ",
+                    Struct::Udp6 => "UDP6",
+                    Struct::Unix => "UNIX",
+                    Struct::Mptcp => "MPTCP",
+                };
+                proto["ret_btf_id"] == format!("&btf_sock_ids[BTF_SOCK_TYPE_{ty}]")
+            }
+            _ => false,
+        },
         _ => false,
     }
 }

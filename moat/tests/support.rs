@@ -46,8 +46,10 @@ load is also refused for
   ([0036](decisions/0036-locks-apart-from-their-values.md));
 - kfuncs but those of the connection tracker, loads of other fields of a connection than
   tuples, status, mark and timeout, and atomic instructions on its mark; tail calls in functions that helpers call, and
-  loads through pointers to AF_XDP sockets, BTF objects (what `skc_to_tcp_sock` and its kin
-  return), flow keys or maps;
+  loads through pointers to AF_XDP sockets, flow keys, maps, or the kernel's objects, but for numbers
+  of what `skc_to_tcp_sock` and its kin return: no pointers, nor what shares its bytes with one or
+  may be one with flags in it, and at most 96 pieces of these
+  ([0045](decisions/0045-sockets-as-structures.md));
 - records of ring buffers of more than 1 MiB, or more at once, sockets and connections among them;
   samples of user ring buffers that, once for each function which helpers call, take more than that;
 - sleepable programs;
@@ -144,6 +146,11 @@ What is isolated differs from a plain program in this:
   context, or another helper that takes one; a run has room for 16 that `get_listener_sock`
   returned, and is stopped if it needs more. The socket that the context had before
   `sk_assign` is nothing to it any more ([0038](decisions/0038-copies-of-sockets.md)).
+- Members of a socket that is a structure of the kernel's are what they were when that was
+  returned, or the last helper was given a socket; of a raw socket with TCP's number there is
+  nothing behind `struct sock`. What `skc_to_mptcp_sock` returns can be looked into, 16 that differ
+  in a run, and compared; a helper that is given it stops the run
+  ([0045](decisions/0045-sockets-as-structures.md)).
 - Fields of a connection, an entry of the connection tracker, are what they were when the
   program got it, or changed it; what it stores to the mark is there for others at once. A second `bpf_ct_set_nat_info` of one kind for an entry is
   answered as plainly (ENOMEM), without the kernel's warning

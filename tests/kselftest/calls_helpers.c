@@ -59,6 +59,7 @@ const struct helper helpers[] = {
 	H(skc_to_tcp_sock, NOTHING, SOCK), H(skc_to_tcp6_sock, NOTHING, SOCK),
 	H(skc_to_tcp_timewait_sock, NOTHING, SOCK), H(skc_to_tcp_request_sock, NOTHING, SOCK),
 	H(skc_to_udp6_sock, NOTHING, SOCK), H(skc_to_unix_sock, NOTHING, SOCK),
+	H(skc_to_mptcp_sock, NOTHING, SOCK),
 	H(sk_assign, NOTHING, CTX, SOCK, FLAGS),
 	H(tcp_check_syncookie, NOTHING, SOCK, MEM, SIZE, MEM, SIZE),
 	H(tcp_gen_syncookie, NOTHING, SOCK, MEM, SIZE, MEM, SIZE),

@@ -19,17 +19,33 @@ static u16 port_of(int fd)
 	return a.sin_port;
 }
 
-void socket_connect(const struct ends *to, struct ends *ends)
+void socket_listen(struct ends *ends, int protocol)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	ends->listener = socket(AF_INET, SOCK_STREAM, protocol);
+	if (bind(ends->listener, (void *)&a, sizeof(a)) || listen(ends->listener, 4))
+		bail("listen: %s", strerror(errno));
+	ends->port = port_of(ends->listener);
+}
+
+void socket_begin(struct ends *ends, int protocol)
 {
 	struct sockaddr_in a = {
-		.sin_family = AF_INET, .sin_port = to->port,
+		.sin_family = AF_INET, .sin_port = ends->port,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 
-	ends->client = socket(AF_INET, SOCK_STREAM, 0);
+	ends->client = socket(AF_INET, SOCK_STREAM, protocol);
 	if (connect(ends->client, (void *)&a, sizeof(a)))
 		bail("connect: %s", strerror(errno));
 	ends->peer = port_of(ends->client);
+}
+
+void socket_connect(const struct ends *to, struct ends *ends)
+{
+	ends->port = to->port;
+	socket_begin(ends, 0);
 	ends->end = accept(to->listener, NULL, NULL);
 }
 
@@ -39,12 +55,10 @@ void socket_ends(struct ends *ends)
 
 	if (system("ip link set lo up"))
 		diag("lo is not up");
-	ends->listener = socket(AF_INET, SOCK_STREAM, 0);
+	socket_listen(ends, 0);
 	ends->udp = socket(AF_INET, SOCK_DGRAM, 0);
-	if (bind(ends->listener, (void *)&a, sizeof(a)) || listen(ends->listener, 4) ||
-	    bind(ends->udp, (void *)&a, sizeof(a)))
+	if (bind(ends->udp, (void *)&a, sizeof(a)))
 		bail("bind: %s", strerror(errno));
-	ends->port = port_of(ends->listener);
 	ends->udp_port = port_of(ends->udp);
 	socket_connect(ends, ends);
 }

@@ -13,7 +13,10 @@ struct ends {
 
 /* Ends the test if there are none. */
 void socket_ends(struct ends *ends);
-/* One more connection to the listener of @to; only client, end, peer of @ends are set. */
+/* The parts of that, of any protocol of streams: a listener; a connection to it, not accepted */
+void socket_listen(struct ends *ends, int protocol);
+void socket_begin(struct ends *ends, int protocol);
+/* One more connection to the listener of @to; only client, end, port, peer of @ends are set. */
 void socket_connect(const struct ends *to, struct ends *ends);
 /* References on the end that was accepted; -1: there is no such socket. */
 int socket_references(const struct ends *ends);

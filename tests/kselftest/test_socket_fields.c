@@ -292,35 +292,11 @@ static void same(void)
 	   socket_references(&ends));
 }
 
-/* Refused: a structure of the kernel's, and with the reason. */
-static void refused(void)
-{
-	int fd, jump;
-
-	begin_telling();
-	socket_lookup(BPF_FUNC_skc_lookup_tcp, ends.peer, ends.port);
-	or_end();
-	jump = made(BPF_FUNC_skc_to_tcp_sock);
-	field(BPF_W, R9, 0);
-	to_here(jump);
-	socket_release(R7);
-	end_telling(1);
-	fd = prog_load(xdp.type, "btf", insns, cnt);
-	if (fd < 0 && strstr(prog_log, "BTF"))
-		skip("no BTF", "%d: fields of the kernel's structures", level);
-	else
-		ok(level ? fd < 0 && strstr(prog_log, "pointer to a kernel object") : fd >= 0,
-		   "%d: fields of the kernel's own structures are %s", level,
-		   level ? "refused with that reason" : "read");
-	close(fd);
-}
-
 /* What is verified, by the verifier as it is */
 static void each(void)
 {
 	bypass_verifier(false);
 	same();
-	refused();
 	bypass_verifier(true);
 }
 

@@ -99,11 +99,17 @@ pub struct bpf_prog {
 }
 
 #[repr(C)]
+pub struct moat_sockets {
+    pub copy: *mut bpf_prog,
+    pub size: u32,
+}
+
+#[repr(C)]
 #[derive(Clone, Copy)]
 pub struct moat_ctx_plan {
     pub load: *mut bpf_prog,
     pub store: *mut bpf_prog,
-    pub sock: *mut bpf_prog,
+    pub sockets: *mut moat_sockets,
     pub snap_size: u32,
     pub pkt_off: u32,
     pub max_pkt_offset: u32,
