@@ -319,6 +319,7 @@ impl<'a> Grants<'a> {
             entry.name = entry.place;
             entry.object = object.0;
             entry.kind = Kind::Socket as u32;
+            entry.size = 0;
         }
         match has {
             Has::Reference => {
@@ -420,6 +421,7 @@ impl<'a> Grants<'a> {
             entry.name = entry.place;
             entry.object = object.0;
             entry.kind = kind as u32;
+            entry.size = 0;
         }
         entry.size += 1;
         self.held.set(self.held.get().wrapping_add(1));

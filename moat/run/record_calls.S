@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A record of a ring buffer, while the run holds nothing else: reserved and given back by
- * sites straight away. Every other call is audited (records.rs), and so is all that is not
- * as expected here, with the registers as they were. Sites come here only if the program's
- * table has an entry, and the room of each is 4 KiB at most.
+ * A record of a ring buffer, reserved by its site straight away while the run holds nothing
+ * else, and given back in the same way if it is the first entry of the table. Every other call
+ * is audited (records.rs), and so is all that is not as expected here, with the registers as
+ * they were. Sites come here only if the program's table has an entry, and the room of each is
+ * 4 KiB at most.
  */
 #include "gates.h"
 
@@ -60,7 +61,11 @@ SYM_CODE_START(moat_record_reserve)
 	orl	$MOAT_RUN_STORE, MOAT_RUN_flags + 8(%rsp)
 	movl	FIRST(size)(%rcx), %ecx
 	MOAT_COPY
+	RET
+
 .Lno_record:
+	/* A free entry has no size: of other kinds it counts references. */
+	movl	%eax, FIRST(size)(%rcx)
 	RET
 SYM_CODE_END(moat_record_reserve)
 

@@ -318,6 +318,24 @@ static void arrays_in_arrays(void)
 	  MOV_IMM(R0, 0), EXIT());
 }
 
+/* The verifier removes the first function, whose call is never made: the next one is the first. */
+static void behind_a_dead_one(void)
+{
+	int array = new_map(BPF_MAP_TYPE_ARRAY, 4, 24, 6);
+	int percpu = new_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 24, 6);
+
+	begin();
+	E(MOV_IMM(R1, 0), JMP_IMM(BPF_JEQ, R1, 0, 1));
+	emit_call(1);
+	walk(array, 100, 2);
+	walk(percpu, 100, 3);
+	end_with(t->pass);
+	begin_function(1);
+	E(MOV_IMM(R0, 1), EXIT());
+	element(2, BPF_W, 0, false, array);
+	element(3, BPF_W, 0, false, percpu);
+}
+
 /* More than a function returns to by itself; and helpers call it, too. */
 static void many_calls(void)
 {
@@ -391,6 +409,7 @@ static const struct result_case cases[] = {
 	{ "of an LRU hash, which deletes them", lru, true, true, true },
 	{ "of a per-CPU LRU hash", lru_percpu, true, true, true },
 	{ "of arrays in one another, in a function", arrays_in_arrays, true, true, true },
+	{ "of arrays, by functions behind a dead one", behind_a_dead_one, true, true, true },
 	{ "a function that is called from many places", many_calls, true, true, true },
 	{ "a callback that changes the packet", changes_packet, false, true, false },
 };

@@ -15,6 +15,7 @@
 #include "attack.h"
 #include "build.h"
 #include "socket_structs.h"
+#include "records.h"
 #include "sockets.h"
 
 /* From a program's name for a socket to what it loads of structures: MOAT_SOCKET_COPY */
@@ -170,6 +171,48 @@ static void raw(void)
 	close(fd);
 }
 
+/*
+ * A record that there was none of leaves nothing behind in the entry that a socket gets: it is
+ * given back once, by the program or, if it is stopped, for it.
+ */
+static void no_record(void)
+{
+	struct ring ring = ring_open(4096);
+	int refs = socket_references(&ends);
+
+	for (int releases = 0; level && releases <= 2; releases++) {
+		s64 given = moat_counter("given_back"), is;
+		bool good = releases == 1;
+		int fd;
+
+		cnt = 0;
+		E(MOV_REG(R6, R1), LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 64), MOV_IMM(R3, 1),
+		  CALL(ringbuf_reserve), JMP_IMM(BPF_JEQ, R0, 0, 3), MOV_REG(R1, R0),
+		  MOV_IMM(R2, 0), CALL(ringbuf_discard));
+		socket_lookup(BPF_FUNC_sk_lookup_tcp, ends.peer, ends.port);
+		E(JMP_IMM(BPF_JNE, R0, 0, 2), MOV_IMM(R0, 7), EXIT(), MOV_REG(R7, R0));
+		for (int i = 0; i < releases; i++)
+			socket_release(R7);
+		if (!releases)
+			E(MOV_IMM(R1, 0), ST(BPF_DW, R1, 0, 1));
+		E(MOV_IMM(R0, sched_cls.pass), EXIT());
+		bypass_verifier(!good);
+		fd = load(&sched_cls, "no_record", insns, cnt);
+		bypass_verifier(true);
+		for (int runs = 0; runs < 2; runs++) {
+			is = prog_run_once(fd);
+			if (!ok(is == (good ? sched_cls.pass : sched_cls.safe),
+				"%d: no record, then a socket, %d times released: %s", level,
+				releases, good ? "as it may" : "stopped"))
+				diag("%lld", (long long)is);
+		}
+		close(fd);
+		ok(moat_counter("given_back") - given == !releases && socket_references(&ends) == refs,
+		   "%d: and %d references, as before", level, refs);
+	}
+	ring_close(&ring);
+}
+
 static void attacks(void)
 {
 	const int of_maps[] = { BPF_FUNC_sk_fullsock, BPF_FUNC_tcp_sock,
@@ -243,6 +286,7 @@ static void attacks(void)
 	E(LD_IMM64(R1, addr), LDX(BPF_DW, R3, R1, 16), TAKE_R3(), FINISH(&sched_cls));
 	ATTACKS("rogue_field", "read", loot_is_done, NULL, "a field of the kernel's socket");
 
+	no_record();
 	structs();
 	raw();
 	addr = socket_keep(&ends);
