@@ -348,7 +348,7 @@ static void stopped(void)
 /* The way when nobody traces it, and its middle, where the function returns to */
 static void astray(void)
 {
-	static const char *const to[] = { "1 eb15", "1 eb4f" };
+	static const char *const to[] = { "1 eb22", "1 eb5c" };
 
 	if (!level)
 		return;
