@@ -21,6 +21,7 @@ use crate::helpers::table;
 use crate::prog_types::Context;
 use crate::run::program::Program;
 use crate::run::violation;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
 
@@ -54,6 +55,12 @@ fn put<N: Zeroable + Ord, T: Zeroable>(
             Ok(at)
         }
     }
+}
+
+/// Those of `names`, which are sorted, that are of image `image`.
+fn own<N>(names: &[N], image_of: impl Fn(&N) -> u32, image: u32) -> Range<usize> {
+    let first = names.partition_point(|name| image_of(name) < image);
+    first..names.partition_point(|name| image_of(name) <= image)
 }
 
 /// Where in a site the image enters it.
@@ -369,12 +376,10 @@ impl Loading {
         };
         // A forged frame can lead to any site, and a forged number to any return.
         let lost = |at: &u64| !marks.is_boundary_ip(start, *at);
-        let own = self.site_names.iter().zip(self.sites.iter());
-        let mut sites = own.filter(|(name, _)| name.0 == image);
-        let own = self.local_calls.iter().zip(self.returns.iter());
-        let mut calls = own.filter(|(call, _)| call.0 == image);
-        let astray = sites.find_map(|(_, site)| Some(site.ret.ip).filter(lost));
-        let astray = astray.or_else(|| calls.find_map(|(_, ret)| Some(ret.ip).filter(lost)));
+        let sites = &self.sites[own(&self.site_names, |name| name.0, image)];
+        let calls = &self.returns[own(&self.local_calls, |call| call.0, image)];
+        let astray = sites.iter().map(|site| site.ret.ip).find(lost);
+        let astray = astray.or_else(|| calls.iter().map(|ret| ret.ip).find(lost));
         if let Some(to) = astray {
             let found = (to.wrapping_sub(start) as usize, Bad::Between);
             return Err(violation::bad_image(program, image, found));

@@ -157,3 +157,15 @@ int attach(int prog, int target, enum function of)
 
 	return bpf_link_create(prog, target, 0, &opts);
 }
+
+int ext_spoilt(const char *with)
+{
+	if (write_file(SPOIL, "%s", with))
+		bail("%s: %s", SPOIL, strerror(errno));
+	function(MAIN);
+	call(ALONE);
+	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
+	function(ALONE);
+	E(LD_IMM64(R1, SPOIL_ME), MOV_IMM(R0, 10), EXIT());
+	return try_build("image", 2);
+}

@@ -39,6 +39,8 @@ void address(int reg, enum function f);
 /* What was built, as a program of type t or of @type for function @of of program @target */
 int build(const char *name, int level);
 int try_build(const char *name, int level);	/* or -1 with errno */
+/* A program that calls ALONE, into which the code @with (moat_test_image.c) is put; or -1. */
+int ext_spoilt(const char *with);
 int build_for(enum bpf_prog_type type, enum bpf_attach_type attach, const char *name, int level,
 	      int target, enum function of);
 

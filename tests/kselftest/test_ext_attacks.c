@@ -290,18 +290,6 @@ static void without_context(void)
  * A jump to the middle of the instruction that is changed, or to the way out with nothing
  * there: an image that the JIT did not make.
  */
-static int spoilt(const char *with)
-{
-	if (write_file(SPOIL, "%s", with))
-		bail("%s: %s", SPOIL, strerror(errno));
-	function(MAIN);
-	call(ALONE);
-	E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
-	function(ALONE);
-	E(LD_IMM64(R1, SPOIL_ME), MOV_IMM(R0, 10), EXIT());
-	return try_build("image", 2);
-}
-
 static void images(void)
 {
 	int fd;
@@ -310,12 +298,12 @@ static void images(void)
 		return;
 	kmsg_mark();
 	/* Behind NOP, NOP, push rbp, mov rbp, rsp: back to the second byte of the first NOP */
-	fd = spoilt("1 ebf4");
+	fd = ext_spoilt("1 ebf4");
 	ok(kmsg_find("image (", "refused"),
 	   "2: a jump to the middle of what an attach changes: refused");
 	close(fd);
 	/* Over MOV, LEAVE, POP, CMP, JE and the jump to the gate, to the way behind: nothing is there */
-	fd = spoilt("1 eb22");
+	fd = ext_spoilt("1 eb22");
 	kmsg_mark();
 	ok(fd >= 0 && prog_run_once(fd) == t->safe && kmsg_find("image (", RETURN),
 	   "2: a jump to the way out with nothing there: stopped");

@@ -356,14 +356,7 @@ static void astray(void)
 		s64 ret;
 		int fd;
 
-		if (write_file(SPOIL, "%s", to[i]))
-			bail("%s: %s", SPOIL, strerror(errno));
-		function(MAIN);
-		call(ALONE);
-		E(ALU64_IMM(BPF_ADD, R0, 0), EXIT());
-		function(ALONE);
-		E(LD_IMM64(R1, SPOIL_ME), MOV_IMM(R0, 10), EXIT());
-		fd = try_build("image", 2);
+		fd = ext_spoilt(to[i]);
 		kmsg_mark();
 		ret = fd < 0 ? -1 : prog_run_once(fd);
 		ok(fd >= 0 && !!kmsg_find("image (", RETURN) == !i && (i || ret == t->safe),
