@@ -74,6 +74,11 @@ refused "too many CPUs" 'CPUS=99: ' \
 	env CMD=true CPUS=99 QUIET=1 "$top/scripts/in-guest" product
 refused "cycles that are no number" 'PKRS_CYCLES=few: not a number of cycles' \
 	env PKRS_CYCLES=few "$top/tests/bench/run"
+for t in run bochs mutants; do
+	refused "an option that tests/$t does not have" "$t: '--help' is not understood" \
+		"$top/tests/$t" --help
+done
+refused "two patterns" "run: 'inner' is not understood" "$top/tests/run" stack inner
 
 echo "1..$n"
 echo "$passed passed, $failed failed, 0 skipped"
