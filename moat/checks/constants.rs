@@ -194,6 +194,7 @@ same! {
     table::INTERNAL_BASE + 9 => k::moat_call_MOAT_CALL_USER_RND;
     table::INTERNAL_BASE + 10 => k::moat_call_MOAT_CALL_RAW_CPU_ID;
     table::STORE_MARK => k::moat_call_MOAT_CALL_STORE_MARK;
+    table::NEXT_ELEMS => k::moat_call_MOAT_CALL_NEXT_ELEMS;
 }
 
 // Our own are none that the kernel may come to have.

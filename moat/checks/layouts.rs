@@ -47,6 +47,7 @@ same_type! {
     fn(_, _) -> _: hooks::moat_ext_back => c::moat_ext_back;
     fn(_) -> _: hooks::moat_give_back => c::moat_give_back;
     fn(_, _) -> _: hooks::moat_locked_call => c::moat_locked_call;
+    fn(_, _) -> _: hooks::moat_took_long => c::moat_took_long;
     fn(_) -> _: hooks::moat_held_on => c::moat_held_on;
 }
 

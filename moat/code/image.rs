@@ -176,6 +176,10 @@ impl Loading {
             id if table::is_kfunc(id) => entry_for(program, contract, id, func, 0),
             id => entry_for(program, contract, id, func, map),
         };
+        // Whoever writes such calls has asked for the same of the map.
+        if id as u32 == table::NEXT_ELEMS && entry != ffi::addr(ffi::moat_map_next_elems) {
+            return Err(INVAL);
+        }
         let site = ffi::moat_site {
             ret,
             entry,

@@ -7,6 +7,7 @@
 use crate::edge::code::site_template;
 use crate::edge::ffi::{self, addr};
 use crate::helpers::audit::MapInfo;
+use crate::helpers::table;
 use crate::maps::types;
 use core::sync::atomic::AtomicU32;
 use kernel::bindings;
@@ -25,6 +26,7 @@ pub const TRACED_FUNC: u64 = bindings::MOAT_TRACED_FUNC as u64;
 const LOOKUP: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 const UPDATE: u32 = bindings::bpf_func_id_BPF_FUNC_map_update_elem;
 const DELETE: u32 = bindings::bpf_func_id_BPF_FUNC_map_delete_elem;
+const NEXT_ELEMS: u32 = table::NEXT_ELEMS;
 const RESERVE: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_reserve;
 const SUBMIT: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_submit;
 const DISCARD: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_discard;
@@ -53,6 +55,7 @@ pub fn map_entry(id: u32, info: &MapInfo, call: &ffi::moat_map_call) -> Option<u
         LOOKUP if call.cpu_size != 0 => ffi::moat_map_lookup_percpu,
         LOOKUP if call.lookup != 0 => ffi::moat_map_lookup,
         RESERVE if info.ty == types::RINGBUF => ffi::moat_record_reserve,
+        NEXT_ELEMS if call.last_elems != 0 => ffi::moat_map_next_elems,
         UPDATE if call.update != 0 => ffi::moat_map_update,
         DELETE if call.delete != 0 => ffi::moat_map_delete,
         _ => return None,

@@ -4,13 +4,15 @@
 //!
 //! Source: `bpf_convert_filter()`, `convert_bpf_extensions()` and
 //! `bpf_gen_ld_abs()` in `net/core/filter.c`; `bpf_user_rnd_u32()` in
-//! `kernel/bpf/core.c`; `moat_convert_store()` in `kernel/bpf/moat_conn.c`.  The numbers are
-//! MOAT's own.
+//! `kernel/bpf/core.c`; `moat_convert_store()` in `kernel/bpf/moat_conn.c`;
+//! `moat_loop_elems()` in `kernel/bpf/moat_elems.c`.  The numbers are MOAT's own.
 
-use super::contract::{helper, Arg, Arg::*, Contract, ProgTypes, Ret, ANY, CTX, NO};
+use super::contract::{helper, Access, Arg, Arg::*, Contract, ProgTypes, Ret, ANY, CTX, NO};
 use super::grants::Kind;
-use super::table::{INTERNAL_BASE, STORE_MARK};
+use super::maps::WALKED;
+use super::table::{INTERNAL_BASE, NEXT_ELEMS, STORE_MARK};
 
+const ALL: ProgTypes = ProgTypes::ALL;
 const SKB: ProgTypes = ProgTypes::SKB;
 const SF: ProgTypes = ProgTypes::SOCKET_FILTER_ONLY;
 
@@ -35,6 +37,22 @@ pub(super) const CONTRACTS: &[Contract] = &[
         [Object(Kind::Conn), ANY, NO, NO, NO],
     )
     .returns(Ret::Void),
+    // Never made from here, for the site does or nobody: `run/map_calls.S`.
+    helper(
+        NEXT_ELEMS,
+        "next_elems",
+        ALL,
+        [
+            WALKED,
+            FixedMem {
+                access: Access::Write,
+                bytes: 8,
+            },
+            ANY,
+            NO,
+            NO,
+        ],
+    ),
 ];
 
 /// BPF_LD_ABS and BPF_LD_IND: `offset` may be negative and is checked.

@@ -18,7 +18,7 @@ const PERCPU: Arg = Arg::MapPtr(MapTypes::PERCPU);
 const FIFO: Arg = Arg::MapPtr(MapTypes::FIFO);
 const FIFO_OR_BLOOM: Arg = Arg::MapPtr(MapTypes::FIFO.or(MapTypes::of(&[BLOOM_FILTER])));
 const PROGRAMS: Arg = Arg::MapPtr(MapTypes::PROGRAMS);
-const WALKED: Arg = Arg::MapPtr(MapTypes::WALKED);
+pub(super) const WALKED: Arg = Arg::MapPtr(MapTypes::WALKED);
 const RING: Arg = Arg::MapPtr(RINGS);
 const TIMED: Arg = Arg::MapPtr(MapTypes::TIMED);
 

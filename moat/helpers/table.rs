@@ -18,10 +18,13 @@ pub const KFUNCS: usize = 11;
 pub const MAX_ID: usize = 210;
 
 /// How many internal functions there are.
-pub const INTERNALS: usize = 12;
+pub const INTERNALS: usize = 13;
 
 /// What a program calls when it has stored to its copy of a connection's mark.
 pub const STORE_MARK: u32 = INTERNAL_BASE + 11;
+
+/// What a loop over a hash map calls for a batch of its elements.
+pub const NEXT_ELEMS: u32 = INTERNAL_BASE + 12;
 
 const GROUPS: [&[Contract]; 9] = [
     super::common::CONTRACTS,

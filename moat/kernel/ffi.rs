@@ -50,6 +50,7 @@ extern "C" {
     pub fn moat_map_lookup_percpu();
     pub fn moat_map_lookup_outer();
     pub fn moat_map_lookup_outer_array();
+    pub fn moat_map_next_elems();
     pub fn moat_map_update();
     pub fn moat_map_delete();
     pub fn moat_record_reserve();

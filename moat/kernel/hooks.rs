@@ -195,6 +195,10 @@ hooks! {
     #[no_mangle]
     fn moat_name_of_map(run: *mut moat_run as Run<'_>, found: u64 as u64) -> u64
         => run::name_of_map;
+    /// See [`run::took_long`].
+    #[no_mangle]
+    fn moat_took_long(run: *mut moat_run as Run<'_>, site: *const moat_site as Site<'_>)
+        => run::took_long;
     /// See [`records::give_back`].
     #[no_mangle]
     fn moat_give_back(run: *mut moat_run as Run<'_>) => records::give_back;

@@ -173,6 +173,11 @@ impl<'a> Map<'a> {
         unsafe { ffi::moat_shim_map_call(self.map.as_ptr(), &mut call) }.then_some(call)
     }
 
+    /// Bytes of a batch of its elements, if programs get some.
+    pub fn batch(self) -> u64 {
+        self.call().map_or(0, |call| call.last_elems)
+    }
+
     /// Because of it.
     pub fn refused(self, why: &'static str) -> Failure {
         let name = field!(self.name).get();

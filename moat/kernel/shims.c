@@ -214,16 +214,15 @@ bool moat_shim_map_call(const struct bpf_map *map, struct moat_map_call *call)
 	case BPF_MAP_TYPE_LPM_TRIE:
 	case BPF_MAP_TYPE_PERCPU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
-		if (!map->moat.blocks) {
-			call->to_window = -(u64)map->moat.base;
-			call->cpu_size = 0;
-			break;
-		}
-		/* More blocks would have to be told apart. */
-		if (map->moat.nr_blocks != 1)
+		/* What is more than one block would have to be told apart. */
+		if (map->moat.blocks && map->moat.nr_blocks != 1)
 			return false;
-		call->to_window = -(__force u64)map->moat.blocks[0];
-		call->cpu_size = map->moat.size;
+		call->to_window = map->moat.blocks ? -(__force u64)map->moat.blocks[0] :
+						     -(u64)map->moat.base;
+		call->cpu_size = map->moat.blocks ? map->moat.size : 0;
+		if (map->map_type != BPF_MAP_TYPE_LPM_TRIE && map->key_size <= MOAT_ELEMS_KEY &&
+		    map->value_size <= MOAT_ELEMS_VALUE)
+			call->last_elems = moat_elems_size(map->key_size);
 		break;
 	case BPF_MAP_TYPE_RINGBUF:
 		/* It has none of these operations. */

@@ -167,6 +167,7 @@ extern u64 moat_unlogged;
 /* In Rust, for gates */
 u64 moat_prepare(struct moat_run *run);
 u64 moat_name_of_map(struct moat_run *run, u64 found);
+void moat_took_long(struct moat_run *run, const struct moat_site *site);
 u64 moat_value_of_map(struct moat_run *run, u64 map, u64 value);
 void moat_no_return(struct moat_run *run);
 u64 moat_tail_map(struct moat_run *run, const struct moat_site *site, u64 map);

@@ -14,6 +14,8 @@ use kernel::bindings;
 
 /// `BPF_FUNC_map_lookup_elem`
 const MAP_LOOKUP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
+/// `BPF_FUNC_for_each_map_elem`
+const FOR_EACH_MAP_ELEM: u32 = bindings::bpf_func_id_BPF_FUNC_for_each_map_elem;
 
 /// Because of a call of a helper, which is instruction number `insn` now.
 fn helper_refused(insn: u32, contract: Option<&'static Contract>) -> Failure {
@@ -72,7 +74,9 @@ pub struct Calls {
     pub local: bool,
     /// Helpers call functions of it.
     pub calls_back: bool,
-    /// One of these for samples of user ring buffers.
+    /// How many of these calls are for the elements of maps.
+    pub walks: u64,
+    /// One of them is for samples of user ring buffers.
     pub drains: bool,
     /// One may move the start of the packet, or of its metadata, down to old kernel memory.
     pub uncover: bool,
@@ -148,6 +152,7 @@ impl Calls {
                     calls.dynptrs |= contract.fills_dynptr();
                     calls.grants |= contract.ret.is_held() || calls.locks || calls.dynptrs;
                     calls.calls_back |= contract.calls_back();
+                    calls.walks += u64::from(contract.id == FOR_EACH_MAP_ELEM);
                     calls.drains |= contract.id == USER_RINGBUF_DRAIN;
                     calls.sockets |= contract.ret.is_socket();
                     calls.listener |= matches!(contract.ret, Ret::ListenerOrNull);

@@ -194,8 +194,11 @@ impl Program {
 
     fn sizes(&self, calls: &Calls, facts: &Facts) -> Tried<Sizes> {
         // What only helpers call, they call inlined, too.
-        let callbacks = self.callbacks().map_or(0, |all| all.bytes());
         let inlined = facts.callbacks.iter().any(|word| *word != 0);
+        let with_loops = match self.callbacks() {
+            Some(all) => u64::from(all.stack) + all.bytes(),
+            None => STACK + INLINED + saved(calls),
+        };
         let plan = &self.plan;
         let refused = |why| {
             Refused(Reason {
@@ -245,7 +248,7 @@ impl Program {
             },
             records,
             stack: match plan.classic || calls.local {
-                true if inlined => STACK + INLINED + saved(calls) + callbacks,
+                true if inlined => with_loops,
                 true => STACK + saved(calls),
                 false => round_up(facts.stack_depth.into(), 8) + saved(calls),
             },
@@ -330,15 +333,22 @@ fn callbacks(calls: &Calls, facts: &Facts, maps: &[Map<'_>]) -> Tried<Callbacks>
     }
     // The program has a frame, and each function has one of its own.
     let levels = ffi::MAX_CALL_FRAMES - 1;
-    let stack = (STACK + INLINED + saved(calls)) as u32;
-    let new = |key| Callbacks::new(facts.callbacks, levels, stack, key);
+    let stack = STACK + INLINED + saved(calls);
+    let new = |key, more| Callbacks::new(facts.callbacks, levels, (stack + more) as u32, key);
     for map in maps.iter().filter(|_| calls.drains) {
         most = most.max(map.sample());
-        if map.sample() != 0 && new(most).bytes() > MAX_SAMPLES {
+        if map.sample() != 0 && new(most, 0).bytes() > MAX_SAMPLES {
             return Err(map.refused("has samples too large to be copied for callbacks"));
         }
     }
-    Ok(new(most))
+    Ok(new(most, batches(calls, maps)))
+}
+
+/// What the kernel adds for the elements of hash maps, where it has a loop over these: a batch in
+/// the frame of each function that has one.
+fn batches(calls: &Calls, maps: &[Map<'_>]) -> u64 {
+    let batch = maps.iter().map(|map| map.batch()).max().unwrap_or(0);
+    calls.walks.min(ffi::MAX_CALL_FRAMES as u64) * batch
 }
 
 /// Says where each CPU's slots are in the area at `base`.

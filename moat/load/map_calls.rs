@@ -47,9 +47,15 @@ fn complete(
     call.area = area;
     call.last_key = len.checked_sub(key)?;
     call.last_value = len.checked_sub(value)?;
+    // What it has for now is how long they are.
+    call.last_elems = match call.last_elems {
+        0 => 0,
+        elems => len.saturating_sub(elems),
+    };
     if off::map_calls() {
         call.last_key = u64::MAX;
         call.last_value = u64::MAX;
+        call.last_elems |= u64::MAX * u64::from(call.last_elems != 0);
     }
     match values {
         Some(values) => call.to_window = call.to_window.wrapping_add(values.base),

@@ -125,6 +125,11 @@ impl Run<'_> {
         match site.helper() {
             id if table::is_kfunc(id) => self.call_kfunc(site, raw),
             table::STORE_MARK => self.store_mark(site, raw),
+            // Map or memory are not what they were to be.
+            table::NEXT_ELEMS => audit::audit(site.contract(), raw, self).and(Err(AuditError {
+                arg: 0,
+                why: Why::NotItsMap,
+            })),
             _ => self.call_apart(site, raw),
         }
     }

@@ -8,15 +8,18 @@
 /* R9, R10: what the program had in RCX and RDX; R11: struct moat_site *. As moat_audit_nested. */
 .section .noinstr.text, "ax"
 
-/* RAX: the map's struct moat_map_call; for this map, and with its key in RSI? */
-.macro MOAT_KNOWN
+/*
+ * RAX: the map's struct moat_map_call; for this map, and with its key in RSI, or what else
+ * \last is for?
+ */
+.macro MOAT_KNOWN last=MOAT_MAP_last_key
 	UNWIND_HINT_EMPTY
 	movq	MOAT_SITE_map(%r11), %rax
 	cmpq	MOAT_MAP_map(%rax), %rdi
 	jne	moat_audit_nested
 	movq	%rsi, %rdx
 	subq	MOAT_MAP_area(%rax), %rdx
-	cmpq	MOAT_MAP_last_key(%rax), %rdx
+	cmpq	\last(%rax), %rdx
 	ja	moat_audit_nested
 .endm
 
@@ -77,6 +80,40 @@ SYM_CODE_START(moat_map_lookup_outer_array)
 	popq	%rdx
 	MOAT_NAME
 SYM_CODE_END(moat_map_lookup_outer_array)
+
+/* moat_next_elems(): RSI is where the program wants them, R10 the cursor. */
+SYM_CODE_START(moat_map_next_elems)
+	MOAT_KNOWN MOAT_MAP_last_elems
+	movq	MOAT_MAP_to_window(%rax), %rcx
+	movq	MOAT_MAP_cpu_size(%rax), %rdx
+	testq	%rdx, %rdx
+	jz	.Lelems
+	/* As moat_map_lookup_percpu */
+	movl	PER_CPU_VAR(cpu_number), %eax
+	imulq	%rax, %rdx
+	addq	%rdx, %rcx
+	subq	PER_CPU_VAR(this_cpu_off), %rcx
+.Lelems:
+	movq	%r10, %rdx
+	pushq	%r11
+	call	moat_next_elems
+	popq	%rsi				/* struct moat_site * */
+	testq	%rdx, %rdx
+	jz	.Llast_elems
+	/* A large map: all of its batches may take long. As moat_audit_nested. */
+	leaq	8(%rsp), %rdi
+	MOAT_ROOT %rdi
+	movq	$0, MOAT_RUN_stop(%rdi)
+	pushq	%rdi
+	pushq	%rax
+	call	moat_took_long
+	popq	%rax
+	popq	%rcx
+	cmpq	$0, MOAT_RUN_stop(%rcx)
+	jne	moat_stop
+.Llast_elems:
+	RET
+SYM_CODE_END(moat_map_next_elems)
 
 SYM_CODE_START(moat_map_update)
 	MOAT_KNOWN

@@ -201,6 +201,14 @@ pub fn name_of_map(run: Run<'_>, found: u64) -> u64 {
     run.name_of_map(found)
 }
 
+/// Called by `moat_map_next_elems`, which sees whether the run is to end.
+#[inline(always)]
+pub fn took_long(run: Run<'_>, site: Site<'_>) {
+    if run.is_over(site) {
+        run.stop();
+    }
+}
+
 /// Called by `moat_callback_element` for a value of `map`, where that is not known beforehand.
 #[inline(always)]
 pub fn value_of_map(run: Run<'_>, map: u64, value: u64) -> u64 {

@@ -121,7 +121,8 @@ What is isolated differs from a plain program in this:
   33rd, `clone_redirect` returns -ENETDOWN, and a helper that calls back stops the run; counted
   (`too_deep`). Plainly the kernel may die of it
   ([0040](decisions/0040-room-on-the-kernels-stack.md)).
-- A function that `bpf_for_each_map_elem` calls is given a copy of the key
+- A function that `bpf_for_each_map_elem` calls is given a copy of the key, in loops over hash
+  maps some of them ahead of time ([0047](decisions/0047-elements-in-batches.md)), otherwise one
   ([0034](decisions/0034-functions-that-helpers-call.md)). For each such function, up to
   seven, a program takes 1.6 KiB more for each of its runs, and for the longest key.
 - What replaces a function is isolated as the type is that it extends, each of the two by what
@@ -378,7 +379,7 @@ fn document() -> String {
     helper_table(&mut out, |c| c.id < INTERNAL_BASE);
     out.push_str("\n## Functions only the kernel puts into programs\n");
     // What a store becomes is no function to anybody.
-    helper_table(&mut out, |c| c.id >= INTERNAL_BASE && c.id != STORE_MARK);
+    helper_table(&mut out, |c| (INTERNAL_BASE..STORE_MARK).contains(&c.id));
     out.push_str("\n## Kernel functions (kfuncs)\n\nAll others are refused.\n");
     out.push_str("\n| function | programs |\n|---|---|\n");
     for c in kfuncs() {

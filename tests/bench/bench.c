@@ -160,6 +160,8 @@ static void check_parts(struct cost (*costs)[LAYERS])
 	const struct cost *tail = find(costs, "tail call"), *local = find(costs, "local call");
 	const struct cost *loop = find(costs, "a callback of bpf_loop()");
 	const struct cost *loops = find(costs, "eleven callbacks of it");
+	const struct cost *elem = find(costs, "an element of a hash");
+	const struct cost *elems = find(costs, "eleven elements of a hash");
 
 	printf("\nadded instructions and PKRS writes\n");
 	limit("an empty run", added(empty), 80);
@@ -172,6 +174,8 @@ static void check_parts(struct cost (*costs)[LAYERS])
 	limit("a tail call, PKRS writes", tail[KEYED].pkrs - empty[KEYED].pkrs, 2);
 	limit("a callback through a gate", (added(loops) - added(loop)) / 10, 91);
 	limit("such a callback, PKRS writes", (loops[KEYED].pkrs - loop[KEYED].pkrs) / 10, 2);
+	limit("an element of a hash", (added(elems) - added(elem)) / 10, 43);
+	limit("an element of a hash, PKRS writes", (elems[KEYED].pkrs - elem[KEYED].pkrs) / 10, 0);
 	limit("a context field", (added(ctx) - added(empty)) / 2, 10);
 	limit("a view, beyond a key", empty[VIEW].insns - empty[KEYED].insns, 30);
 	limit("a view, CR3 writes", empty[VIEW].cr3, 2);

@@ -30,6 +30,7 @@ struct program {
 	enum bpf_map_type map;
 	unsigned int verdict;
 	bool on_demand;		/* elements of the map are made when they are needed */
+	int elements;		/* that it has; 0: one */
 };
 
 /* What is measured is in one table, with what it may cost: rows.c. */

@@ -21,8 +21,10 @@ int map_for(const struct program *prog)
 	int entries = prog->map == BPF_MAP_TYPE_LRU_HASH ? 1024 : 16;
 	unsigned long long value[8] = { 0 };	/* one for each CPU there may be */
 	bool trie = prog->map == BPF_MAP_TYPE_LPM_TRIE;
+	/* Elements are to be in the same buckets each time. */
 	LIBBPF_OPTS(bpf_map_create_opts, opts,
-		    .map_flags = trie || prog->on_demand ? BPF_F_NO_PREALLOC : 0);
+		    .map_flags = (trie || prog->on_demand ? BPF_F_NO_PREALLOC : 0) |
+				 (prog->elements ? BPF_F_ZERO_SEED : 0));
 	unsigned long long key = trie ? 32 : 0;
 	int map;
 
@@ -38,8 +40,9 @@ int map_for(const struct program *prog)
 	}
 	if (map < 0)
 		die("map");
-	if (prog->map != BPF_MAP_TYPE_RINGBUF && bpf_map_update_elem(map, &key, value, BPF_ANY))
-		die("map update");
+	for (int i = 0; prog->map != BPF_MAP_TYPE_RINGBUF && i < (prog->elements ?: 1); i++, key++)
+		if (bpf_map_update_elem(map, &key, value, BPF_ANY))
+			die("map update");
 	return map;
 }
 

@@ -59,8 +59,11 @@ void end_with(u32 verdict)
 
 int new_map(enum bpf_map_type type, u32 key, u32 value, u32 entries)
 {
-	int fd = map_create(type, key, value, entries);
+	return compare_map(map_create(type, key, value, entries), type);
+}
 
+int compare_map(int fd, enum bpf_map_type type)
+{
 	if (fd < 0 || n_maps == MAX_MAPS)
 		bail("map: %s", strerror(errno));
 	map_types[n_maps] = type;

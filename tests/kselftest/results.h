@@ -49,6 +49,8 @@ void end_with(u32 verdict);
 
 /* One more whose contents are compared */
 int new_map(enum bpf_map_type type, u32 key, u32 value, u32 entries);
+/* The same of one that is made in another way; ends the test if there is none. */
+int compare_map(int fd, enum bpf_map_type type);
 
 /* R7 = data, R8 = data_end */
 void packet(void);

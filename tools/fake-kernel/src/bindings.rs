@@ -35,6 +35,7 @@ pub const BPF_LD: u32 = 0x00;
 pub const BPF_IMM: u32 = 0x00;
 pub const BPF_DW: u32 = 0x18;
 pub const bpf_func_id_BPF_FUNC_map_lookup_elem: u32 = 1;
+pub const bpf_func_id_BPF_FUNC_for_each_map_elem: u32 = 164;
 pub const ENOMEM: u32 = 12;
 pub const BPF_JMP: u32 = 0x05;
 pub const BPF_CALL: u32 = 0x80;
@@ -177,6 +178,7 @@ pub struct moat_map_call {
     pub area: u64,
     pub last_key: u64,
     pub last_value: u64,
+    pub last_elems: u64,
     pub lookup: u64,
     pub update: u64,
     pub delete: u64,

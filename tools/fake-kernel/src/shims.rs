@@ -88,6 +88,8 @@ pub unsafe fn moat_shim_map_call(map: *const bpf_map, call: *mut moat_map_call) 
         }
         (*call).map = map as u64;
         (*call).to_window = (map as u64).wrapping_neg();
+        // A word, and 16 elements with a value's address and the key, in words
+        (*call).last_elems = 8 + 16 * (8 + u64::from((*map).key_size + 7) / 8 * 8);
         (*call).lookup = 1;
         (*call).update = 2;
         (*call).delete = 3;
