@@ -12,7 +12,7 @@ use crate::edge::{counters, hooks};
 use crate::helpers::audit::Allegation;
 use crate::helpers::dynptr::Dynptr;
 use crate::helpers::geometry::Geometry;
-use crate::helpers::grants::{Entry, Kind};
+use crate::helpers::grants::Entry;
 use core::mem::{size_of, transmute};
 use core::sync::atomic::AtomicU64;
 use kernel::bindings as k;
@@ -200,9 +200,6 @@ word! {
     // The head of the list is what `moat_domain.slots` points at.
     moat_cpu_slots.head == 0;
 }
-
-// `run/record_calls.S`
-const _: () = assert!(Kind::Record as u32 == 1);
 
 // One is the other, and follows the head of the table.
 const _: () = assert!(size_of::<k::moat_grant>() == size_of::<Entry>());

@@ -63,11 +63,6 @@ fn own<N>(names: &[N], image_of: impl Fn(&N) -> u32, image: u32) -> Range<usize>
     first..names.partition_point(|name| image_of(name) <= image)
 }
 
-/// Where in a site the image enters it.
-fn entry_of(site: &ffi::moat_site) -> usize {
-    sites::entry(site.entry == site.func)
-}
-
 /// Whether a site of `program` can call the helper straight away; then it does not keep
 /// the third argument and those after it.
 fn is_unaudited(program: &Program, contract: &Contract) -> bool {
@@ -94,7 +89,7 @@ fn entry_for(
         _ => program.map_call(number),
     };
     let known = map.and_then(|(info, call)| sites::map_entry(id, info, call));
-    let known = known.or_else(|| sites::commit_entry(id));
+    let known = known.or_else(|| sites::commit_entry(id, program.stores()));
     let entry = match known {
         Some(entry) if !contract.is_held() || program.has_small_records() => entry,
         _ if is_unaudited(program, contract) => func,
@@ -199,7 +194,7 @@ impl Loading {
     }
 
     fn put_site(&mut self, program: &Program, name: Name, site: ffi::moat_site) -> Coded<usize> {
-        let entry = entry_of(&site);
+        let entry = sites::entry(&site);
         let before = self.sites.len();
         put(&mut self.site_names, &mut self.sites, name, site)?;
         if self.sites.len() > before && !self.images.is_empty() {
@@ -349,7 +344,7 @@ impl Loading {
                 let n = off as usize / sites::SIZE;
                 return match names.binary_search(&(image, n as u32)) {
                     Ok(i) => {
-                        off as usize % sites::SIZE == entry_of(&sites[i])
+                        off as usize % sites::SIZE == sites::entry(&sites[i])
                             && sites[i].ret.ip == start + next as u64
                     }
                     Err(_) => false,

@@ -36,14 +36,17 @@ fn offset(label: u64) -> usize {
     (label - addr(ffi::moat_site_begin)) as usize
 }
 
-/// Where an image enters the site, as an offset: `lean` skips what keeps the
-/// third and fourth argument.
-pub fn entry(lean: bool) -> usize {
-    if lean {
-        offset(addr(ffi::moat_site_lean))
-    } else {
-        0
-    }
+/// Where an image enters `site`, as an offset: behind what nobody asks for, of its address and
+/// the third and fourth argument.
+pub fn entry(site: &ffi::moat_site) -> usize {
+    let commits = |stores| commit_entry(site.id as u32, stores) == Some(site.entry);
+    let label = match site.entry {
+        entry if entry == site.func => ffi::moat_site_lean,
+        entry if entry == addr(ffi::moat_record_reserve) => ffi::moat_site_three,
+        _ if commits(false) || commits(true) => ffi::moat_site_two,
+        _ => ffi::moat_site_begin,
+    };
+    offset(addr(label))
 }
 
 /// What the site of a call of helper `id` for the map `info` with `call` calls straight away;
@@ -99,14 +102,17 @@ pub fn extension(ret: ffi::moat_return_t, args: u32, done: bool) -> ffi::moat_si
     }
 }
 
-/// What the site of a call of helper `id` that gives back a record calls straight away; none
-/// of another helper.
-pub fn commit_entry(id: u32) -> Option<u64> {
-    match id {
-        SUBMIT => Some(addr(ffi::moat_record_submit)),
-        DISCARD => Some(addr(ffi::moat_record_discard)),
-        _ => None,
-    }
+/// What the site of a call of helper `id` that gives back a record calls straight away, in
+/// programs of which something is stored at the end or not; none of another helper.
+pub fn commit_entry(id: u32, stores: bool) -> Option<u64> {
+    let entry = match (id, stores) {
+        (SUBMIT, false) => ffi::moat_record_submit,
+        (DISCARD, false) => ffi::moat_record_discard,
+        (SUBMIT, true) => ffi::moat_record_submit_stores,
+        (DISCARD, true) => ffi::moat_record_discard_stores,
+        _ => return None,
+    };
+    Some(addr(entry))
 }
 
 /// Offsets that entry code has to know: open, commit, jmp.

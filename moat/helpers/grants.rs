@@ -5,6 +5,9 @@
 //! each, an address that it may lose or forge: only what is found here under that name, and
 //! is of the right kind, reaches a helper (I3), and what is left when a run is stopped is
 //! given back from here (I6).  Only the run's CPU touches it; nothing is kept across calls.
+//!
+//! One record and nothing else need not be listed: `run/record_calls.S` has it where the run
+//! is, and it gets here once anything else asks what the run holds.
 
 #![forbid(unsafe_code)]
 
@@ -210,9 +213,40 @@ impl Held {
     }
 }
 
+/// What `moat_run.holds` is while anything is listed.
+const LISTED: i32 = -1;
+
+/// How many are listed, and `moat_run.holds`, by which gates know whether any are.
+#[derive(Clone, Copy)]
+struct Count<'a> {
+    held: &'a Cell<u64>,
+    holds: &'a Cell<i32>,
+}
+
+impl Count<'_> {
+    #[inline(always)]
+    fn set(self, held: u64) {
+        self.held.set(held);
+        self.holds.set(match held {
+            0 => 0,
+            _ => LISTED,
+        });
+    }
+
+    #[inline(always)]
+    fn add(self, more: u64) {
+        self.set(self.held.get().wrapping_add(more));
+    }
+
+    #[inline(always)]
+    fn take(self, less: u64) {
+        self.set(self.held.get().wrapping_sub(less));
+    }
+}
+
 /// A place that is free.
 pub struct Room<'a> {
-    held: &'a Cell<u64>,
+    count: Count<'a>,
     entry: &'a Cell<Entry>,
 }
 
@@ -247,29 +281,48 @@ impl Room<'_> {
     #[inline(always)]
     fn hold(self, entry: Entry) -> Held {
         self.entry.set(entry);
-        self.held
-            .set(self.held.get().wrapping_add(entry.counts_as()));
+        self.count.add(entry.counts_as());
         Held { entry }
     }
 }
 
 /// See the module documentation.
 pub struct Grants<'a> {
-    held: &'a Cell<u64>,
+    count: Count<'a>,
     entries: &'a [Cell<Entry>],
 }
 
 impl<'a> Grants<'a> {
-    /// `held` is how many of `entries` are not free.
+    /// `held` is how many of `entries` are not free.  If a record is not listed, as `holds`
+    /// has it, then none is, and that becomes the first: `record` is the kernel's address.
     #[inline(always)]
-    pub fn new(held: &'a Cell<u64>, entries: &'a [Cell<Entry>]) -> Grants<'a> {
-        Grants { held, entries }
+    pub fn new(
+        held: &'a Cell<u64>,
+        holds: &'a Cell<i32>,
+        entries: &'a [Cell<Entry>],
+        record: impl FnOnce() -> u64,
+    ) -> Grants<'a> {
+        let count = Count { held, holds };
+        let grants = Grants { count, entries };
+        if let Ok(words @ 1..) = u32::try_from(holds.get()) {
+            grants.list(record(), 8 * (words - 1));
+        }
+        grants
+    }
+
+    /// The program has been told that the record is where the first has its place.
+    #[inline(never)]
+    fn list(&self, object: u64, size: u32) {
+        if let (Some(entry), Some(object)) = (self.entries.first(), Object::returned(object)) {
+            let count = self.count;
+            Room { count, entry }.hold_record(object, size);
+        }
     }
 
     /// How many are held.
     #[inline(always)]
     pub fn held(&self) -> u64 {
-        let held = self.held.get();
+        let held = self.count.held.get();
         (held & u64::from(u32::MAX)) + (held >> 32)
     }
 
@@ -279,7 +332,7 @@ impl<'a> Grants<'a> {
         let free = |entry: &&Cell<Entry>| entry.get().object == 0;
         let entry = self.entries.iter().find(free)?;
         Some(Room {
-            held: self.held,
+            count: self.count,
             entry,
         })
     }
@@ -324,7 +377,7 @@ impl<'a> Grants<'a> {
         match has {
             Has::Reference => {
                 entry.size += 1;
-                self.held.set(self.held.get().wrapping_add(1));
+                self.count.add(1);
             }
             Has::Context => entry.size |= CONTEXT,
             Has::Listener => entry.size |= LISTENER,
@@ -370,7 +423,7 @@ impl<'a> Grants<'a> {
         if entry.times() == 0 {
             return None;
         }
-        self.held.set(self.held.get().wrapping_sub(1));
+        self.count.take(1);
         self.keep(cell, entry.size - 1);
         Some(Held { entry })
     }
@@ -424,7 +477,7 @@ impl<'a> Grants<'a> {
             entry.size = 0;
         }
         entry.size += 1;
-        self.held.set(self.held.get().wrapping_add(1));
+        self.count.add(1);
         cell.set(entry);
         Some(Held { entry })
     }
@@ -452,7 +505,7 @@ impl<'a> Grants<'a> {
     pub fn put_conn(&self, name: u64) -> Option<Held> {
         let cell = self.entry_of(Kind::Conn, name)?;
         let entry = cell.get();
-        self.held.set(self.held.get().wrapping_sub(1));
+        self.count.take(1);
         self.keep(cell, entry.size - 1);
         Some(Held { entry })
     }
@@ -479,8 +532,7 @@ impl<'a> Grants<'a> {
     fn free(&self, cell: &Cell<Entry>) -> Held {
         let entry = cell.get();
         cell.set(Entry::at(entry.place));
-        self.held
-            .set(self.held.get().wrapping_sub(entry.counts_as()));
+        self.count.take(entry.counts_as());
         Held { entry }
     }
 }

@@ -13,8 +13,8 @@ use crate::maps::types::USER_RINGBUF;
 use core::ptr::addr_of_mut;
 use kernel::bindings;
 
-const CALLBACK: u64 = bindings::MOAT_RUN_CALLBACK as u64;
-const STORE: u64 = bindings::MOAT_RUN_STORE as u64;
+const CALLBACK: u32 = bindings::MOAT_RUN_CALLBACK;
+const STORE: u32 = bindings::MOAT_RUN_STORE;
 
 /// What the gate has to know of such a call.
 pub struct Calling {
@@ -93,7 +93,7 @@ impl Run<'_> {
     #[inline(always)]
     fn calling(
         &self,
-        flags: u64,
+        flags: u32,
         outer: u64,
         entry: u64,
         map: Option<&MapInfo>,
@@ -104,7 +104,8 @@ impl Run<'_> {
         let sp = self.slot.rsp - u64::from(below);
         Some(moat_calling {
             root: self.as_ptr() as u64,
-            flags: flags | CALLBACK | STORE,
+            // And it holds nothing: what it does is the run's.
+            flags: u64::from(flags | CALLBACK | STORE),
             entry,
             sp,
             level: outer + 1,

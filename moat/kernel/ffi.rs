@@ -56,6 +56,8 @@ extern "C" {
     pub fn moat_record_reserve();
     pub fn moat_record_submit();
     pub fn moat_record_discard();
+    pub fn moat_record_submit_stores();
+    pub fn moat_record_discard_stores();
     pub fn moat_stop();
     pub fn moat_tail_call();
     pub fn moat_tail_nested();
@@ -63,6 +65,8 @@ extern "C" {
     pub fn moat_traced();
     // The site to copy, and the places in it.
     pub fn moat_site_begin();
+    pub fn moat_site_three();
+    pub fn moat_site_two();
     pub fn moat_site_hole_site();
     pub fn moat_site_lean();
     pub fn moat_site_open();

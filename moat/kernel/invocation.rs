@@ -82,11 +82,11 @@ fn there(map: &UsedMap) -> u64 {
 
 /// Fields that Rust has to do with.
 macro_rules! fields {
-    ($($(#[$doc:meta])* $vis:vis fn $name:ident = $field:ident;)*) => {
-        impl Run<'_> {$(
+    ($($(#[$doc:meta])* $vis:vis fn $name:ident = $field:ident as $type:ty;)*) => {
+        impl<'a> Run<'a> {$(
             $(#[$doc])*
             #[inline(always)]
-            $vis fn $name(&self) -> &Cell<u64> {
+            $vis fn $name(&self) -> &'a Cell<$type> {
                 // SAFETY: see the module documentation.
                 unsafe { &*addr_of_mut!((*self.run).$field).cast() }
             }
@@ -95,12 +95,16 @@ macro_rules! fields {
 }
 
 fields! {
-    fn kernel_context = ctx;
-    fn stopped = stop;
+    fn kernel_context = ctx as u64;
+    fn stopped = stop as u64;
     /// `MOAT_RUN_*`
-    pub(super) fn flags = flags;
+    pub(super) fn flags = flags as u32;
+    /// Whether it holds anything: `helpers/grants.rs`.
+    pub(super) fn holds = holds as i32;
+    /// The kernel's address of the record that it holds, if it is one that is not listed.
+    pub(super) fn unlisted = r0 as u64;
     /// Where it begins that the packet's head is not old kernel memory.
-    pub(super) fn covered = covered;
+    pub(super) fn covered = covered as u64;
 }
 
 /// Functions of C that take the current invocation.
@@ -131,13 +135,13 @@ impl Run<'_> {
     /// Whether it is a function that a helper calls: a run in the run.
     #[inline(always)]
     pub fn is_called_back(&self) -> bool {
-        self.flags().get() & u64::from(bindings::MOAT_RUN_CALLBACK) != 0
+        self.flags().get() & bindings::MOAT_RUN_CALLBACK != 0
     }
 
     /// Whether a timer has called it: it has no context.
     #[inline(always)]
     pub fn is_timers(&self) -> bool {
-        self.flags().get() & u64::from(bindings::MOAT_RUN_TIMER) != 0 && !off::no_context()
+        self.flags().get() & bindings::MOAT_RUN_TIMER != 0 && !off::no_context()
     }
 
     /// Whether that is so, or it is an extension that is not called with one.

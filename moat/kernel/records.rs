@@ -31,7 +31,9 @@ impl<'a> Run<'a> {
             let held = &*(addr_of!((*grants).held) as *const Cell<u64>);
             let entries = addr_of!((*grants).grant) as *const Cell<Entry>;
             let entries = core::slice::from_raw_parts(entries, (*grants).nr as usize);
-            Some(Grants::new(held, entries))
+            // Of the run itself, no callback in it: that is what gates pass.
+            let record = || self.unlisted().get();
+            Some(Grants::new(held, self.holds(), entries, record))
         }
     }
 
@@ -39,7 +41,7 @@ impl<'a> Run<'a> {
     #[inline(always)]
     pub fn look_on_exit(&self) {
         let flags = self.flags();
-        flags.set(flags.get() | u64::from(bindings::MOAT_RUN_STORE));
+        flags.set(flags.get() | bindings::MOAT_RUN_STORE);
     }
 }
 
@@ -58,9 +60,9 @@ pub fn copy_out(held: &Held) {
 
 #[inline(always)]
 fn copy(held: &Held, from: u64, to: u64) {
-    // SAFETY: both have `size` bytes: what was reserved, whose record is the kernel's until it
-    // is given back, and a place that has room for the largest.  They are apart, and what is
-    // written is no Rust object: the ring's pages, or a slot's.
+    // SAFETY: both have `size` bytes: what was reserved, or the next multiple of 8, whose record
+    // is the kernel's until it is given back, and a place that has room for the largest.  They
+    // are apart, and what is written is no Rust object: the ring's pages, or a slot's.
     unsafe { Copying::new(from, to, held.size().into()) }.all();
 }
 

@@ -321,7 +321,7 @@ struct moat_cpu_slots *moat_shim_this_slots(u64 slots)
 }
 
 /* In the flags of a run, beyond RFLAGS: it has been given more time. */
-#define RUN_IS_DEFERRED BIT_ULL(32)
+#define RUN_IS_DEFERRED BIT(28)
 
 /*
  * A run that sends a packet waits for all that this starts: give it twice the

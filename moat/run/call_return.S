@@ -199,11 +199,13 @@ moat_site_\name:
 
 SITE_LABEL begin
 	movq	%rcx, %r9
+SITE_LABEL three				/* here if RCX is no argument */
 	movq	%rdx, %r10
+SITE_LABEL two					/* nor RDX */
 	.byte	0x49, 0xbb			/* movabsq $site, %r11 */
 SITE_LABEL hole_site
 	.quad	0
-SITE_LABEL lean					/* here if RCX, RDX are no arguments */
+SITE_LABEL lean					/* nor does anybody look at the site */
 	cli
 	leaq	moat_site_open(%rip), %r12
 SITE_LABEL open

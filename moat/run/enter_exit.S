@@ -285,9 +285,7 @@ SYM_INNER_LABEL(moat_exit_open, SYM_L_GLOBAL)
 	/* ZF: nothing is stored, nor held. EAX is the verdict still. */
 .Lmay_hold:
 	jz	.Lstored
-	movq	MOAT_RUN_slot(%rsp), %rcx
-	movq	MOAT_SLOT_grants(%rcx), %rcx
-	cmpq	$0, MOAT_GRANTS_held(%rcx)
+	cmpl	$0, MOAT_RUN_holds(%rsp)
 	jne	.Lholds
 	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%r11)
 	jnz	.Lstores

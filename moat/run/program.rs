@@ -318,6 +318,11 @@ impl Program {
             && self.callbacks().is_none()
     }
 
+    /// Whether something is stored at the end of its runs.
+    pub fn stores(&self) -> bool {
+        self.gates.flags().load(Ordering::Relaxed) & bindings::MOAT_DOM_STORE != 0
+    }
+
     /// What of it helpers may call, if they call any of it.
     pub fn callbacks(&self) -> Option<&Callbacks> {
         self.rare.as_ref()?.callbacks.as_ref()

@@ -1,39 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A record of a ring buffer, reserved by its site straight away while the run holds nothing
- * else, and given back in the same way if it is the first entry of the table. Every other call
- * is audited (records.rs), and so is all that is not as expected here, with the registers as
- * they were. Sites come here only if the program's table has an entry, and the room of each is
- * 4 KiB at most.
+ * else, and given back in the same way if it still does not. It is not listed (grants.rs): the
+ * kernel's address and the length are in struct moat_run, and the program has it where the
+ * first entry of the table has its place. Whoever asks for the table has it listed, and then
+ * this does no more.
+ *
+ * Every other call is audited (records.rs), and so is all that is not as expected here, with
+ * the registers as they were. Sites come here only if the program's table has an entry, if the
+ * room of each is 4 KiB at most, and if there are no callbacks: RSP is where the run is.
  */
 #include "gates.h"
 
-/* R9, R10: what the program had in RCX and RDX; R11: struct moat_site *. As moat_audit. */
+/*
+ * R10: what the program had in RDX, if that is an argument; R11: struct moat_site *. As
+ * moat_audit, but that R9, and R10, too, of what takes two arguments, are anything.
+ *
+ * R12 is a register as any while RSP and the IST vectors are the kernel's, as they are here;
+ * helpers preserve it, and sites set it before they point the vectors elsewhere.
+ */
 .section .noinstr.text, "ax"
 
-/* Kind::Record of helpers/grants.rs */
-#define RECORD 1
+/* struct moat_run, from where a site calls */
+#define RUN(field)	(8 + MOAT_RUN_##field)
+/* The kernel's address of the record: see struct moat_run */
+#define RECORD		RUN(r0)
 
-/* The fields of the first entry of a table */
-#define FIRST(field) (MOAT_GRANTS_grant + MOAT_GRANT_##field)
-
-/* RCX: the table of the run's slot */
-.macro MOAT_TABLE
-	movq	MOAT_RUN_slot + 8(%rsp), %rcx
-	movq	MOAT_SLOT_grants(%rcx), %rcx
+/* \reg: where the program has the record, which follows from kernel memory alone */
+.macro MOAT_PLACE reg:req
+	movq	RUN(slot)(%rsp), \reg
+	movq	MOAT_SLOT_grants(\reg), \reg
 .endm
+#define PLACE		(MOAT_GRANTS_grant + MOAT_GRANT_place)
 
 /*
- * ECX bytes from RSI to RDI, and what there is up to the next 8: the ring and the slot have
- * as much for each record.
+ * bpf_ringbuf_reserve(): RDI is the map, RSI the size, R10 the flags. Of the record the program
+ * gets what is in there, up to the next 8 bytes: the ring and the slot have as much for each.
  */
-.macro MOAT_COPY
-	addl	$7, %ecx
-	shrl	$3, %ecx
-	rep movsq
-.endm
-
-/* bpf_ringbuf_reserve(): RDI is the map, RSI the size, R10 the flags. */
 SYM_CODE_START(moat_record_reserve)
 	UNWIND_HINT_EMPTY
 	movq	MOAT_SITE_map(%r11), %rax
@@ -41,61 +44,48 @@ SYM_CODE_START(moat_record_reserve)
 	jne	moat_audit
 	cmpq	MOAT_MAP_last_value(%rax), %rsi
 	ja	moat_audit
-	MOAT_TABLE
-	cmpq	$0, MOAT_GRANTS_held(%rcx)
+	cmpl	$0, RUN(holds)(%rsp)
 	jne	moat_audit
-	movl	%esi, FIRST(size)(%rcx)
-	pushq	%rcx
 	movq	%r10, %rdx
+	leal	8 + 7(%rsi), %r12d
+	shrl	$3, %r12d			/* 1 + words */
 	call	bpf_ringbuf_reserve
-	popq	%rcx
 	testq	%rax, %rax
 	jz	.Lno_record
-	movq	%rax, FIRST(object)(%rcx)
+	movl	%r12d, RUN(holds)(%rsp)
+	orl	$MOAT_RUN_STORE, RUN(flags)(%rsp)
+	movq	%rax, RECORD(%rsp)
 	movq	%rax, %rsi
-	movq	FIRST(place)(%rcx), %rdi
+	MOAT_PLACE %rdi
+	movq	PLACE(%rdi), %rdi
 	movq	%rdi, %rax
-	movq	%rdi, FIRST(name)(%rcx)
-	movl	$RECORD, FIRST(kind)(%rcx)
-	movq	$1, MOAT_GRANTS_held(%rcx)
-	orl	$MOAT_RUN_STORE, MOAT_RUN_flags + 8(%rsp)
-	movl	FIRST(size)(%rcx), %ecx
-	MOAT_COPY
-	RET
-
+	leal	-1(%r12), %ecx
+	rep movsq
 .Lno_record:
-	/* A free entry has no size: of other kinds it counts references. */
-	movl	%eax, FIRST(size)(%rcx)
 	RET
 SYM_CODE_END(moat_record_reserve)
 
-/* RDI is the program's name for it, RSI the flags. */
-.macro MOAT_COMMIT call:req
+/*
+ * RDI is the program's name for it, RSI the flags. With \stores the way out of the run looks
+ * in any case, else only while something is held.
+ */
+.macro MOAT_COMMIT call:req stores=0
 	UNWIND_HINT_EMPTY
-	MOAT_TABLE
-	/* A free entry may still have a name, but no kind. */
-	cmpq	FIRST(name)(%rcx), %rdi
+	MOAT_PLACE %rdx
+	cmpq	PLACE(%rdx), %rdi
 	jne	moat_audit
-	cmpl	$RECORD, FIRST(kind)(%rcx)
-	jne	moat_audit
+	movl	RUN(holds)(%rsp), %ecx
+	decl	%ecx				/* words */
+	js	moat_audit
 	movq	%rsi, %rdx
 	movq	%rdi, %rsi
-	movq	FIRST(object)(%rcx), %rdi
-	movq	%rdi, %r8
-	movl	FIRST(size)(%rcx), %eax
-	movq	$0, FIRST(object)(%rcx)
-	movq	$0, FIRST(size)(%rcx)		/* and the kind */
-	decq	MOAT_GRANTS_held(%rcx)
-	jnz	.Lholds_\@
-	/* Nothing is held: no need to look on the way out. */
-	movq	MOAT_RUN_domain + 8(%rsp), %rcx
-	testl	$MOAT_DOM_STORE, MOAT_DOM_flags(%rcx)
-	jnz	.Lholds_\@
-	andl	$~MOAT_RUN_STORE, MOAT_RUN_flags + 8(%rsp)
-.Lholds_\@:
-	movl	%eax, %ecx
-	MOAT_COPY
-	movq	%r8, %rdi
+	movq	RECORD(%rsp), %rdi
+	movl	$0, RUN(holds)(%rsp)
+.if !\stores
+	andl	$~MOAT_RUN_STORE, RUN(flags)(%rsp)
+.endif
+	rep movsq
+	movq	RECORD(%rsp), %rdi
 	movq	%rdx, %rsi
 	jmp	\call				/* which returns zero */
 .endm
@@ -107,3 +97,12 @@ SYM_CODE_END(moat_record_submit)
 SYM_CODE_START(moat_record_discard)
 	MOAT_COMMIT bpf_ringbuf_discard
 SYM_CODE_END(moat_record_discard)
+
+/* The same of programs with MOAT_DOM_STORE */
+SYM_CODE_START(moat_record_submit_stores)
+	MOAT_COMMIT bpf_ringbuf_submit stores=1
+SYM_CODE_END(moat_record_submit_stores)
+
+SYM_CODE_START(moat_record_discard_stores)
+	MOAT_COMMIT bpf_ringbuf_discard stores=1
+SYM_CODE_END(moat_record_discard_stores)

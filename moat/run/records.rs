@@ -25,7 +25,8 @@ const LARGEST: u64 = u32::MAX as u64 / 4;
 
 impl Run<'_> {
     /// `bpf_ringbuf_reserve()`.  Who gets through the verifier never lacks room for one more,
-    /// or for one as large.
+    /// or for one as large.  Apart, as what follows: most calls that are audited are others.
+    #[inline(never)]
     pub(super) fn reserve(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
         let map = audit::audit_map(RINGS, raw[0], self)?;
         let (size, flags) = (raw[1].0, raw[2].0);
@@ -61,6 +62,7 @@ impl Run<'_> {
 
     /// `bpf_ringbuf_submit()`, or `bpf_ringbuf_discard()`: who gets the place next finds
     /// there what the program has left.
+    #[inline(never)]
     pub(super) fn commit(&self, site: Site<'_>, raw: &[Allegation; 5]) -> Called {
         let grants = self.grants();
         let held = grants.and_then(|grants| grants.release(Kind::Record, raw[0].0));
@@ -77,6 +79,7 @@ impl Run<'_> {
     }
 
     /// Whether it can hold one more thing.
+    #[inline(never)]
     pub(super) fn has_room(&self) -> bool {
         self.grants().map_or(false, |grants| grants.has_room())
     }

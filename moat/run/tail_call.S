@@ -136,9 +136,7 @@ SYM_CODE_START(moat_tail_call)
 
 	/* A run that holds something may not end, by a tail call neither. */
 .Lmay_hold:
-	movq	MOAT_RUN_slot(%rsp), %rax
-	movq	MOAT_SLOT_grants(%rax), %rax
-	cmpq	$0, MOAT_GRANTS_held(%rax)
+	cmpl	$0, MOAT_RUN_holds(%rsp)
 	je	.Lholds_nothing
 	movq	%rsp, %rdi
 	call	moat_held_on

@@ -57,11 +57,7 @@ SYM_CODE_START(moat_timer)
 	cmpq	$0, MOAT_RUN_stop(%rsp)
 	jne	moat_stop
 	movq	MOAT_RUN_domain(%rsp), %r11
-	testl	$MOAT_DOM_GRANTS, MOAT_DOM_flags(%r11)
-	jz	moat_run_over
-	movq	MOAT_RUN_slot(%rsp), %rcx
-	movq	MOAT_SLOT_grants(%rcx), %rcx
-	cmpq	$0, MOAT_GRANTS_held(%rcx)
+	cmpl	$0, MOAT_RUN_holds(%rsp)
 	je	moat_run_over
 	jmp	moat_run_holds
 

@@ -10,6 +10,9 @@ const SIZE: u64 = SOCKET_COPY;
 
 struct Table {
     held: Cell<u64>,
+    /// `moat_run.holds`, and the record that this is about
+    holds: Cell<i32>,
+    record: Cell<u64>,
     entries: Vec<Cell<Entry>>,
 }
 
@@ -18,12 +21,33 @@ impl Table {
         let places = (0..nr as u64).map(|i| PLACE + SIZE * i);
         Table {
             held: Cell::new(0),
+            holds: Cell::new(0),
+            record: Cell::new(0xbad),
             entries: places.map(|place| Cell::new(Entry::at(place))).collect(),
         }
     }
 
     fn grants(&self) -> Grants<'_> {
-        Grants::new(&self.held, &self.entries)
+        Grants::new(&self.held, &self.holds, &self.entries, || self.record.get())
+    }
+
+    /// `moat_record_reserve`: false if it leaves that to the audit.
+    fn reserves(&self, object: u64, size: u32) -> bool {
+        if self.holds.get() != 0 {
+            return false;
+        }
+        self.holds.set(1 + (size as i32 + 7) / 8);
+        self.record.set(object);
+        true
+    }
+
+    /// `moat_record_submit`: the record, and its length in bytes.
+    fn submits(&self, name: u64) -> Option<(u64, u32)> {
+        if name != self.entries[0].get().words()[2] || self.holds.get() <= 0 {
+            return None;
+        }
+        let words = self.holds.replace(0) - 1;
+        Some((self.record.get(), 8 * words as u32))
     }
 }
 
@@ -123,6 +147,85 @@ proptest! {
                 }
             }
             prop_assert_eq!(grants.held(), list.len() as u64);
+        }
+    }
+}
+
+/// What a program may do with records of which the gates list as few as they can.
+#[derive(Clone, Debug)]
+enum Call {
+    /// So many bytes; audited, or as the site does it
+    Reserve(u32, bool),
+    /// Of place `0`
+    Submit(u64, bool),
+    /// Something else that asks for the table
+    Ask,
+    /// The run ends.
+    End,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    prop_oneof![
+        4 => (0..=4096_u32, any::<bool>()).prop_map(|(size, audited)| Call::Reserve(size, audited)),
+        4 => (0..4_u64, any::<bool>()).prop_map(|(i, audited)| Call::Submit(i, audited)),
+        1 => Just(Call::Ask),
+        1 => Just(Call::End),
+    ]
+}
+
+proptest! {
+    /// Whoever gives out a record, and whoever takes it back: each once, under the one name
+    /// that it has; and gates see whether there is any.
+    #[test]
+    fn what_is_not_listed_is_held(nr in 1..4_usize, calls in prop::collection::vec(call(), 0..60)) {
+        let table = Table::new(nr);
+        let mut list: Vec<(u64, u64, u32)> = Vec::new();
+        let mut next = 0xffff_8880_0000_0000;
+        for call in calls {
+            match call {
+                Call::Reserve(size, audited) => {
+                    next += 8;
+                    let words = (size + 7) / 8 * 8;
+                    if !audited && table.reserves(next, size) {
+                        prop_assert!(list.is_empty());
+                        list.push((PLACE, next, words));
+                    } else if let Some(room) = table.grants().room() {
+                        let held = room.hold_record(object(next), words);
+                        prop_assert!(list.iter().all(|one| one.0 != held.name()));
+                        list.push((held.name(), next, words));
+                    } else {
+                        prop_assert_eq!(list.len(), nr);
+                    }
+                }
+                Call::Submit(i, audited) => {
+                    let name = PLACE + SIZE * i;
+                    let at = list.iter().position(|one| one.0 == name);
+                    let ours = at.map(|at| list.remove(at)).map(|one| (one.1, one.2));
+                    let quick = if audited { None } else { table.submits(name) };
+                    let theirs = quick.or_else(|| {
+                        let held = table.grants().release(Kind::Record, name);
+                        held.map(|held| (held.object().addr(), held.size()))
+                    });
+                    prop_assert_eq!(theirs, ours);
+                }
+                Call::Ask => {
+                    prop_assert_eq!(table.grants().held(), list.len() as u64);
+                    prop_assert!(table.holds.get() <= 0);
+                    prop_assert!(table.grants().find(Kind::Socket, PLACE).is_none());
+                }
+                Call::End => {
+                    let grants = table.grants();
+                    let mut objects: Vec<u64> = Vec::new();
+                    while let Some(held) = grants.release_any() {
+                        objects.push(held.object().addr());
+                    }
+                    objects.sort_unstable();
+                    let mut ours: Vec<_> = list.drain(..).map(|one| one.1).collect();
+                    ours.sort_unstable();
+                    prop_assert_eq!(objects, ours);
+                }
+            }
+            prop_assert_eq!(table.holds.get() == 0, list.is_empty());
         }
     }
 }

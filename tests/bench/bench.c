@@ -158,6 +158,7 @@ static void check_parts(struct cost (*costs)[LAYERS])
 	const struct cost *empty = find(costs, "empty"), *one = find(costs, "one helper");
 	const struct cost *four = find(costs, "four helpers"), *ctx = find(costs, "two ctx reads");
 	const struct cost *tail = find(costs, "tail call"), *local = find(costs, "local call");
+	const struct cost *record = find(costs, "ring buffer record, 64 bytes");
 	const struct cost *loop = find(costs, "a callback of bpf_loop()");
 	const struct cost *loops = find(costs, "eleven callbacks of it");
 	const struct cost *elem = find(costs, "an element of a hash");
@@ -172,6 +173,8 @@ static void check_parts(struct cost (*costs)[LAYERS])
 	limit("a local call, PKRS writes", local[KEYED].pkrs - empty[KEYED].pkrs, 0);
 	limit("a tail call, beyond a run", added(tail) - 2 * added(empty), 60);
 	limit("a tail call, PKRS writes", tail[KEYED].pkrs - empty[KEYED].pkrs, 2);
+	limit("a record, beyond a run", added(record) - added(empty), 140);
+	limit("a record, PKRS writes", record[KEYED].pkrs - empty[KEYED].pkrs, 4);
 	limit("a callback through a gate", (added(loops) - added(loop)) / 10, 91);
 	limit("such a callback, PKRS writes", (loops[KEYED].pkrs - loop[KEYED].pkrs) / 10, 2);
 	limit("an element of a hash", (added(elems) - added(elem)) / 10, 43);

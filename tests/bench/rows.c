@@ -54,7 +54,7 @@ const struct row rows[] = {
 	/* How often its worker comes between, nobody says: no limit. */
 	{ "LPM trie update", RUN(SOCKET_FILTER, p_route_update, LPM_TRIE, 0) },
 	{ "ring buffer record, 64 bytes", RUN(SOCKET_FILTER, p_record, RINGBUF, 1),
-	  MOST(230, 325, 6), GOAL(213, 6) },
+	  MOST(212, 307, 6), GOAL(213, 6) },
 	{ "a callback of bpf_loop()", RUN(SOCKET_FILTER, p_loop, UNSPEC, 0) },
 	{ "eleven callbacks of it", RUN(SOCKET_FILTER, p_loops, UNSPEC, 0) },
 	{ "eleven rounds of a loop, inlined", RUN(SOCKET_FILTER, p_inlined, UNSPEC, 0),

@@ -49,13 +49,17 @@ static void end(void)
 	E(MOV_IMM(R0, 1), EXIT());
 }
 
+#define SMALL 33
+
 static void sizes(void)
 {
-	static const u32 size[] = { 0, 1, 7, 8, 13, 64, 255, 4095, 4096, 16384, BIG - HEADER - 8 };
+	static const u32 size[] = {
+		63, 64, 65, 255, 4088, 4089, 4095, 4096, 4097, 16384, BIG - HEADER - 8,
+	};
 	struct ring ring = ring_open(BIG);
 
-	for (size_t i = 0; i < ARRAY_SIZE(size); i++) {
-		u32 n = size[i];
+	for (size_t i = 0; i < SMALL + ARRAY_SIZE(size); i++) {
+		u32 n = i < SMALL ? i : size[i - SMALL];
 		int fd;
 
 		reserve(&ring, n);
@@ -196,6 +200,80 @@ static void several(void)
 	ring_close(&ring);
 }
 
+/* Two at once, in any order, beside what is not had; some rounds find the ring full. */
+static void two(void)
+{
+	static const char *const orders[] = { "ab", "ba", "Ab", "bA", "aB", "Ba", "AB", "BA" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+		struct ring ring = ring_open(RING);
+		int fd;
+
+		reserve(&ring, 301);
+		E(MOV_REG(R6, R0), ST(BPF_DW, R0, 0, i), LD_MAP_FD(R1, ring.map), MOV_IMM(R2, 90),
+		  MOV_IMM(R3, 0), CALL(ringbuf_reserve), MOV_REG(R7, R0),
+		  JMP_IMM(BPF_JNE, R0, 0, 5));
+		discard(R6);
+		E(MOV_IMM(R0, 8), EXIT(), ST(BPF_DW, R0, 80, i), ST(BPF_B, R6, 300, i));
+		for (const char *c = orders[i]; *c; c++) {
+			int record = (*c | 0x20) == 'a' ? R6 : R7;
+
+			if (*c & 0x20) {
+				E(MOV_REG(R1, record));
+				submit(BPF_RB_NO_WAKEUP);
+			} else {
+				discard(record);
+			}
+		}
+		reserve(&ring, 5);
+		E(ST(BPF_B, R0, 4, i), MOV_REG(R1, R0));
+		submit(BPF_RB_NO_WAKEUP);
+		end();
+		fd = built();
+		notes_runs(fd, &ring, 14);
+		close(fd);
+		ring_close(&ring);
+	}
+}
+
+/* What is written to the context is there after the run, whatever becomes of records. */
+static void with_a_context(void)
+{
+	struct ring ring = ring_open(RING);
+	int fd;
+
+	E(MOV_REG(R6, R1));
+	if (same_type != &xdp)
+		E(MOV_IMM(R1, 0x1111), STX(BPF_W, R6, R1, offsetof(struct __sk_buff, cb[1])));
+	reserve(&ring, 21);
+	E(ST(BPF_B, R0, 20, 0x21), MOV_REG(R1, R0));
+	submit(BPF_RB_NO_WAKEUP);
+	if (same_type != &xdp)
+		E(MOV_IMM(R1, 0x2222), STX(BPF_W, R6, R1, offsetof(struct __sk_buff, cb[2])));
+	reserve(&ring, 40);
+	discard(R0);
+	end();
+	fd = built();
+	for (int i = 0; i < 3; i++) {
+		struct __sk_buff ctx = {}, out = {};
+		u8 packet[64] = {};
+		struct run run = { .data_in = packet, .data_in_size = sizeof(packet) };
+
+		if (same_type != &xdp) {
+			run.ctx_in = &ctx;
+			run.ctx_out = &out;
+			run.ctx_in_size = sizeof(ctx);
+			run.ctx_out_size = sizeof(out);
+		}
+		note_word(prog_run(fd, &run));
+		note_word(run.retval);
+		note(out.cb, sizeof(out.cb));
+		note_ring(&ring);
+	}
+	close(fd);
+	ring_close(&ring);
+}
+
 /* A record is memory for helpers. */
 static void as_memory(void)
 {
@@ -302,6 +380,8 @@ static const struct same_case cases[] = {
 	{ "what was in a record before", old_contents },
 	{ "flags, and who is woken", flags },
 	{ "several at once, out of order", several },
+	{ "two at once, in any order", two },
+	{ "a context that is written, too", with_a_context },
 	{ "a record given to helpers", as_memory },
 	{ "what is never had", refused },
 	{ "a ring in a map", in_a_map },

@@ -7,6 +7,7 @@
  * A record that nobody gives back is busy for ever, and so is the ring behind it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "attack.h"
@@ -109,6 +110,43 @@ static void twice(void)
 	}
 }
 
+/*
+ * A record that was all the run held is listed when another call asks for that: it has one
+ * name, whoever looks.
+ */
+static void twice_and_listed(void)
+{
+	static const struct {
+		const char *what;
+		u32 other;	/* the size of another one */
+		bool back;	/* which is discarded first */
+		u32 left;	/* how many are held at the second attempt */
+	} cases[] = {
+		{ "submitted twice beside another", 16, false, 1 },
+		{ "submitted twice after another", 16, true, 0 },
+		{ "submitted twice after none was had", 0x40000000, false, 0 },
+	};
+	u64 first = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		s64 given = moat_counter("given_back");
+
+		begin_ring();
+		E(RESERVE(ring.map, 16), MOV_REG(R6, R0));
+		/* The verifier is not to see what nobody could make room for. */
+		if (cases[i].other > RING)
+			E(MOV_REG(R7, R8));
+		E(RESERVE(ring.map, cases[i].other));
+		if (cases[i].back)
+			E(JMP_IMM(BPF_JEQ, R0, 0, 3), GIVE_BACK(ringbuf_discard, R0));
+		E(GIVE_BACK(ringbuf_submit, R6), GIVE_BACK(ringbuf_submit, R6),
+		  FINISH(&sched_cls));
+		attack(&(struct attack){ &sched_cls, "rogue_listed", "ringbuf_submit", 0, is_busy,
+					 &first, cases[i].what }, insns, cnt);
+		end_ring(cases[i].what, given + cases[i].left);
+	}
+}
+
 /* A plain program keeps one, and tells another where it is. */
 static void of_another(void)
 {
@@ -206,50 +244,63 @@ static void past_the_end(void)
 	end_ring("a program writes past a record", given);
 }
 
-/* How a run ends that holds two records, of which neither is given back. */
-static void kept(const char *how, const struct bpf_insn *more, int n, const char *said)
+/* How a run of @t ends that holds @nr records, of which none is given back. */
+static void kept(const struct prog_type *t, u32 nr, const char *when, const struct bpf_insn *more,
+		 int n, const char *said)
 {
 	s64 given = moat_counter("given_back");
 	u64 first = 0, second = 24 + HEADER;
+	bool two = nr == 2;
+	char how[64];
 	struct run run;
 	int fd;
 
+	snprintf(how, sizeof(how), "%s: %u held at %s", t->name, nr, when);
 	begin_ring();
-	E(MOV_REG(R8, R1), RESERVE(ring.map, 24), JMP_IMM(BPF_JNE, R0, 0, 1), EXIT(), MOV_REG(R6, R0),
-	  ST(BPF_DW, R6, 0, 0x5ec), RESERVE(ring.map, 8), JMP_IMM(BPF_JNE, R0, 0, 4),
-	  GIVE_BACK(ringbuf_discard, R6), EXIT(), MOV_REG(R7, R0));
+	E(MOV_REG(R8, R1));
+	/* Something is to be stored at the end of the run, too. */
+	if (t == &sched_cls)
+		E(MOV_IMM(R2, 1), STX(BPF_W, R1, R2, offsetof(struct __sk_buff, cb[0])));
+	E(RESERVE(ring.map, 24), JMP_IMM(BPF_JNE, R0, 0, 1), EXIT(), MOV_REG(R6, R0),
+	  ST(BPF_DW, R6, 0, 0x5ec));
+	if (two)
+		E(RESERVE(ring.map, 8), JMP_IMM(BPF_JNE, R0, 0, 4), GIVE_BACK(ringbuf_discard, R6),
+		  EXIT(), MOV_REG(R7, R0));
 	emit(more, n);
-	E(MOV_IMM(R0, 2), EXIT());
-	fd = load(&xdp, "rogue_keeps", insns, cnt);
+	E(MOV_IMM(R0, t->pass), EXIT());
+	fd = load(t, "rogue_keeps", insns, cnt);
 	run_packet(&run, 64);
 	kmsg_mark();
 	prog_run(fd, &run);
 	if (level == 0) {
-		ok(run.retval == 2 && is_busy(NULL, &first) && is_busy(NULL, &second) &&
-		   !ring_gets_on(&ring), "0: %s: the ring stands still", how);
+		ok(run.retval == t->pass && is_busy(NULL, &first) &&
+		   (!two || is_busy(NULL, &second)) && !ring_gets_on(&ring),
+		   "0: %s: the ring stands still", how);
 		ring_close(&ring);
 	} else {
 		const char *line = kmsg_stopped(fd, "rogue_keeps");
 
 		diag("%s", line ?: "nothing in the log");
-		ok(run.retval == xdp.safe && line && strstr(line, said), "2: %s: stopped", how);
+		ok(run.retval == t->safe && line && strstr(line, said), "2: %s: stopped", how);
 		ok(ring_header(&ring, first) == (24 | DISCARDED) &&
-		   ring_header(&ring, second) == (8 | DISCARDED), "2: %s: both discarded", how);
-		end_ring(how, given + 2);
+		   (!two || ring_header(&ring, second) == (8 | DISCARDED)),
+		   "2: %s: discarded", how);
+		end_ring(how, given + nr);
 	}
 	close(fd);
 }
 
-static void kept_on(void)
+static void kept_on(const struct prog_type *t, u32 nr)
 {
+	const char *end = nr == 2 ? "came to its end with 2" : "came to its end with 1";
 	u64 data = target("data");
 	const struct bpf_insn writes[] = { LD_IMM64(R1, data), ST(BPF_DW, R1, 0, 1) };
 	const struct bpf_insn nothing[] = { MOV_IMM(R1, 0) };
 	const struct bpf_insn asks[] = { GIVE_BACK(ringbuf_submit, R10) };
 	const struct bpf_insn for_ever[] = { JMP_IMM(BPF_JNE, R10, 0, -1) };
 
-	const struct bpf_insn pass[] = { MOV_IMM(R0, 2), EXIT() };
-	int array = map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1), next = load(&xdp, "next", pass, 2);
+	const struct bpf_insn pass[] = { MOV_IMM(R0, t->pass), EXIT() };
+	int array = map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1), next = load(t, "next", pass, 2);
 	const struct bpf_insn goes_on[] = {
 		MOV_REG(R1, R8), LD_MAP_FD(R2, array), MOV_IMM(R3, 0), CALL(tail_call),
 	};
@@ -258,17 +309,17 @@ static void kept_on(void)
 
 	if (array < 0 || map_update(array, &zero, &next))
 		bail("array of programs: %s", strerror(errno));
-	kept("two are held at a tail call", goes_on, ARRAY_SIZE(goes_on), "came to its end with 2");
+	kept(t, nr, "a tail call", goes_on, ARRAY_SIZE(goes_on), end);
 	close(array);
 	close(next);
-	kept("two are held at a fault", writes, ARRAY_SIZE(writes), "write of ");
-	kept("two are held at the end", nothing, ARRAY_SIZE(nothing), "came to its end with 2");
+	kept(t, nr, "a fault", writes, ARRAY_SIZE(writes), "write of ");
+	kept(t, nr, "the end", nothing, ARRAY_SIZE(nothing), end);
 	canary_reset();
 	if (level == 0)
 		return;
-	kept("two are held at a bad call", asks, ARRAY_SIZE(asks), "ringbuf_submit argument 1");
+	kept(t, nr, "a bad call", asks, ARRAY_SIZE(asks), "ringbuf_submit argument 1");
 	budget = moat_set_budget(1);
-	kept("two are held for ever", for_ever, ARRAY_SIZE(for_ever), "ran too long");
+	kept(t, nr, "a stop by the clock", for_ever, ARRAY_SIZE(for_ever), "ran too long");
 	moat_set_budget(budget);
 }
 
@@ -309,11 +360,14 @@ static void attacks(void)
 {
 	forged();
 	twice();
+	twice_and_listed();
 	of_another();
 	foreign_ring();
 	too_much();
 	past_the_end();
-	kept_on();
+	kept_on(&xdp, 2);
+	kept_on(&xdp, 1);
+	kept_on(&sched_cls, 1);
 	kept_by_a_callback();
 }
 
