@@ -15,7 +15,9 @@
 
 static char log_buf[1 << 14];
 static struct btf *btf;
-static int main_id, hole_id, taker_id, wide_id;
+static int main_id, dead_id, hole_id, taker_id, wide_id;
+/* The target has a static function first that is never called: the verifier removes it. */
+static bool behind_a_dead_one;
 
 /* int main(struct xdp_md *ctx), and functions for others to fill in */
 static void describe(void)
@@ -31,6 +33,7 @@ static void describe(void)
 	proto = btf__add_func_proto(btf, integer);
 	btf__add_func_param(btf, "ctx", ctx);
 	main_id = btf__add_func(btf, "main", BTF_FUNC_GLOBAL, proto);
+	dead_id = btf__add_func(btf, "dead", BTF_FUNC_STATIC, proto);
 	hole_id = btf__add_func(btf, "hole", BTF_FUNC_GLOBAL, proto);
 	takes = btf__add_func_proto(btf, integer);
 	btf__add_func_param(btf, "ctx", ctx);
@@ -47,7 +50,7 @@ static int load(enum bpf_prog_type type, const char *name, const struct bpf_insn
 		size_t cnt, struct bpf_prog_load_opts *opts)
 {
 	struct bpf_func_info target[] = {
-		{ 0, main_id }, { 13, hole_id }, { 15, taker_id }, { 17, wide_id },
+		{ 0, main_id }, { 17, dead_id }, { 19, taker_id }, { 21, hole_id }, { 23, wide_id },
 	};
 	struct bpf_func_info other[] = { { 0, opts->attach_btf_id ?: (u32)main_id } };
 
@@ -63,7 +66,11 @@ static int target_load(void)
 	LIBBPF_OPTS(bpf_prog_load_opts, opts);
 	const struct bpf_insn insns[] = {
 		MOV_REG(R6, R1),
-		CALL_REL(11),
+		MOV_IMM(R0, 0),
+		JMP_IMM(behind_a_dead_one ? BPF_JEQ : BPF_JNE, R0, 0, 1),
+		CALL_REL(13),
+		MOV_REG(R1, R6),
+		CALL_REL(15),
 		MOV_REG(R7, R0),
 		MOV_REG(R1, R6),
 		MOV_REG(R2, R10),
@@ -72,12 +79,14 @@ static int target_load(void)
 		CALL_REL(7),
 		ALU64_REG(BPF_ADD, R7, R0),
 		MOV_REG(R1, R6),
-		CALL_REL(6),
+		CALL_REL(8),
 		ALU64_REG(BPF_ADD, R0, R7),
 		EXIT(),
-		MOV_IMM(R0, 2),
+		MOV_IMM(R0, 0),
 		EXIT(),
 		MOV_IMM(R0, 0),
+		EXIT(),
+		MOV_IMM(R0, 2),
 		EXIT(),
 		MOV_IMM(R0, 0),
 		EXIT(),
@@ -180,5 +189,8 @@ int main(void)
 	cannot_load(BPF_PROG_TYPE_TRACING, "tracer", taker_id,
 		    "the function takes a pointer to memory");
 	cannot_attach();
+	behind_a_dead_one = true;
+	cannot_load(BPF_PROG_TYPE_EXT, "filler", taker_id,
+		    "the function takes a pointer to memory");
 	return finish();
 }
