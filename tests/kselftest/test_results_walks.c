@@ -197,7 +197,7 @@ static bool together(int map, u32 of)
 	return changes <= 2;
 }
 
-/* @f for each of a map with elements before, in and behind a bucket that has many */
+/* A map with elements before, in and behind a bucket that has @many */
 static int chained(int many)
 {
 	int map = new_hash(BPF_MAP_TYPE_HASH, 4, BUCKETS, BPF_F_ZERO_SEED);
