@@ -75,20 +75,30 @@ fn is_unaudited(program: &Program, contract: &Contract) -> bool {
         && matches!(contract.ret, Ret::Scalar)
 }
 
-/// What a site calls for helper `id`, which is `func`, and what it knows of map `number`.
+/// What a site calls for helper `id`, which is `func`, and what it knows of map `number`; `sites`
+/// are those that are known so far.
 fn entry_for(
     program: &Program,
     contract: &Contract,
     id: u32,
     func: u64,
     number: u32,
+    sites: &[ffi::moat_site],
 ) -> (u64, u64) {
     // The verifier does not say for which ring a record is.
     let map = match contract.ret {
         Ret::RecordOrNull => program.ring_call(),
         _ => program.map_call(number),
     };
-    let known = map.and_then(|(info, call)| sites::map_entry(id, info, call));
+    // Before the last pass of the JIT all calls are known.
+    let walked = |call| {
+        let mut all = sites.iter().filter(|_| program.walks());
+        all.any(|site| site.id as u32 == table::NEXT_ELEMS && site.map == call)
+    };
+    let known = map.and_then(|(info, call)| {
+        let walked = walked(call as *const _ as u64);
+        sites::map_entry(id, info, call, walked)
+    });
     let known = known.or_else(|| sites::commit_entry(id, program.stores()));
     let entry = match known {
         Some(entry) if !contract.is_held() || program.has_small_records() => entry,
@@ -168,8 +178,8 @@ impl Loading {
         let (entry, map) = match id as u32 {
             sites::TAIL_CALL => (sites::tail_entry(name.0), program.array_of_programs(map)),
             // What would be a map is a number of BTF.
-            id if table::is_kfunc(id) => entry_for(program, contract, id, func, 0),
-            id => entry_for(program, contract, id, func, map),
+            id if table::is_kfunc(id) => entry_for(program, contract, id, func, 0, &[]),
+            id => entry_for(program, contract, id, func, map, &self.sites),
         };
         // Whoever writes such calls has asked for the same of the map.
         if id as u32 == table::NEXT_ELEMS && entry != ffi::addr(ffi::moat_map_next_elems) {

@@ -8,7 +8,7 @@ use crate::edge::code::site_template;
 use crate::edge::ffi::{self, addr};
 use crate::helpers::audit::MapInfo;
 use crate::helpers::table;
-use crate::maps::types;
+use crate::maps::types::{self, MapTypes};
 use core::sync::atomic::AtomicU32;
 use kernel::bindings;
 
@@ -49,9 +49,9 @@ pub fn entry(site: &ffi::moat_site) -> usize {
     offset(addr(label))
 }
 
-/// What the site of a call of helper `id` for the map `info` with `call` calls straight away;
-/// none if that is to be audited.
-pub fn map_entry(id: u32, info: &MapInfo, call: &ffi::moat_map_call) -> Option<u64> {
+/// What the site of a call of helper `id` for the map `info` with `call` calls straight away, of a
+/// program that has loops over it, or none; no entry if that is to be audited.
+pub fn map_entry(id: u32, info: &MapInfo, call: &ffi::moat_map_call, walked: bool) -> Option<u64> {
     let entry = match id {
         LOOKUP if info.ty == types::ARRAY_OF_MAPS => ffi::moat_map_lookup_outer_array,
         LOOKUP if info.ty == types::HASH_OF_MAPS => ffi::moat_map_lookup_outer,
@@ -59,7 +59,12 @@ pub fn map_entry(id: u32, info: &MapInfo, call: &ffi::moat_map_call) -> Option<u
         LOOKUP if call.lookup != 0 => ffi::moat_map_lookup,
         RESERVE if info.ty == types::RINGBUF => ffi::moat_record_reserve,
         NEXT_ELEMS if call.last_elems != 0 => ffi::moat_map_next_elems,
+        UPDATE if call.update != 0 && walked && MapTypes::LRU.contains(info.ty) => {
+            ffi::moat_map_update_lru_told
+        }
+        UPDATE if call.update != 0 && walked => ffi::moat_map_update_told,
         UPDATE if call.update != 0 => ffi::moat_map_update,
+        DELETE if call.delete != 0 && walked => ffi::moat_map_delete_told,
         DELETE if call.delete != 0 => ffi::moat_map_delete,
         _ => return None,
     };

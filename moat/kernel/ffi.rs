@@ -7,9 +7,9 @@
 use kernel::bindings;
 
 pub use bindings::{
-    bpf_map, bpf_prog, moat_calling, moat_cpu_slots, moat_ctx_plan, moat_domain, moat_fault,
-    moat_gates, moat_grants, moat_image, moat_jit, moat_jit_caller, moat_jit_image, moat_map_call,
-    moat_ops, moat_return as moat_return_t, moat_run, moat_site, moat_slot, page,
+    bpf_map, bpf_prog, moat_calling, moat_changes, moat_cpu_slots, moat_ctx_plan, moat_domain,
+    moat_fault, moat_gates, moat_grants, moat_image, moat_jit, moat_jit_caller, moat_jit_image,
+    moat_map_call, moat_ops, moat_return as moat_return_t, moat_run, moat_site, moat_slot, page,
 };
 
 pub use crate::bindings::*;
@@ -52,7 +52,10 @@ extern "C" {
     pub fn moat_map_lookup_outer_array();
     pub fn moat_map_next_elems();
     pub fn moat_map_update();
+    pub fn moat_map_update_told();
+    pub fn moat_map_update_lru_told();
     pub fn moat_map_delete();
+    pub fn moat_map_delete_told();
     pub fn moat_record_reserve();
     pub fn moat_record_submit();
     pub fn moat_record_discard();

@@ -18,7 +18,7 @@ use super::caller_memory::{within, CallerMemory};
 use super::given::Given;
 use super::off;
 use super::rcu::Reader;
-use crate::edge::ffi::{self, moat_run, moat_slot};
+use crate::edge::ffi::{self, moat_changes, moat_run, moat_slot};
 use crate::helpers::audit::MapInfo;
 use crate::run::program::{Program, UsedMap, Values};
 use core::cell::Cell;
@@ -132,6 +132,23 @@ of_runs! {
 }
 
 impl Run<'_> {
+    /// Tells the program, if it walks over maps, of what may have changed any.
+    #[inline(always)]
+    pub fn tell_of_change(&self) {
+        let changes = self.slot.changes as *mut moat_changes;
+        if changes.is_null() {
+            return;
+        }
+        // SAFETY: it lies in the run's slot, which is mapped for as long as the program is loaded.
+        // The program may write there, from other CPUs as well: what is read is any number, and
+        // nobody in the kernel goes by it.
+        unsafe {
+            let count = addr_of_mut!((*changes).count);
+            count.write_volatile(count.read_volatile().wrapping_add(1));
+            addr_of_mut!((*changes).key).write_volatile(0);
+        }
+    }
+
     /// Whether it is a function that a helper calls: a run in the run.
     #[inline(always)]
     pub fn is_called_back(&self) -> bool {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How a program's slots are laid out: copies of what it looks up, snapshot, metadata, packet,
-//! records, stack, landing areas.
+//! How a program's slots are laid out: a count of changes, copies of what it looks up, snapshot,
+//! metadata, packet, records, stack, landing areas.
 //!
 //! Context: process; the lock is free, since the memory is charged to who loads the
 //! program, and may have to be waited for.
@@ -30,9 +30,9 @@ const STACK: u64 = (bindings::MAX_BPF_STACK + ffi::MAX_CALL_FRAMES * 8 * 8) as u
 /// And for each function what its way to those who trace it pushes (`emit_moat_way()`): eight
 /// words, of which three are in the above.
 const WAYS: u64 = (ffi::MAX_CALL_FRAMES * 5 * 8) as u64;
-/// What the kernel adds to that where it inlines `bpf_loop`, and a loop over an array: for each
-/// frame three registers, and four with a key, both rounded up.
-const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 10 * 8) as u64;
+/// What is added to that where the kernel inlines `bpf_loop`, and for loops of MOAT's own: for each
+/// frame three registers, and four with a function's address and one word more, both rounded up.
+const INLINED: u64 = (ffi::MAX_CALL_FRAMES * 11 * 8) as u64;
 /// And where it has a call in place of a store to the mark of a connection: six registers.
 const SAVED: u64 = (ffi::MAX_CALL_FRAMES * 6 * 8) as u64;
 /// The largest key of a map whose elements a function is called for.
@@ -69,6 +69,8 @@ fn round_up(n: u64, to: u64) -> u64 {
 
 /// Bytes of each part of a slot.
 struct Sizes {
+    /// Where changes are counted, of programs that walk over maps.
+    changes: u64,
     copies: u64,
     snap: u64,
     meta: u64,
@@ -114,8 +116,8 @@ impl Records {
 
 impl Sizes {
     fn slot(&self) -> u64 {
-        let sum = self.copies + self.snap + self.meta + self.packet + self.records.bytes();
-        let sum = sum + EXCEPTION + self.stack + self.args;
+        let sum = self.changes + self.copies + self.snap + self.meta + self.packet;
+        let sum = sum + self.records.bytes() + EXCEPTION + self.stack + self.args;
         round_up(sum, 64)
     }
 
@@ -142,6 +144,7 @@ impl Program {
             let mut callbacks = callbacks(calls, facts, maps)?;
             callbacks.timers = calls.timers;
             callbacks.drains = calls.drains;
+            callbacks.walks = calls.walks != 0;
             rare.callbacks = Some(callbacks);
         }
         if rare.callbacks.is_some() || rare.kfuncs.iter().any(|func| *func != 0) {
@@ -236,6 +239,7 @@ impl Program {
             return Err(refused("reach into packets beyond MAX_PACKET_OFF"));
         }
         Ok(Sizes {
+            changes: if calls.walks != 0 { 64 } else { 0 },
             copies: match self.has_copies {
                 true => round_up(COPIES_SIZE, 64),
                 false => 0,
@@ -364,7 +368,8 @@ fn place(slots: &mut Slots, nr_cpus: u32, sizes: &Sizes, base: u64, kernel: Kern
         for (nest, s) in mine.slot.iter_mut().enumerate().rev() {
             let cpu_low = base + MARGIN.0 + per_cpu * cpu as u64;
             let low = cpu_low + sizes.slot() * nest as u64;
-            s.snap = low + sizes.copies;
+            s.changes = if sizes.changes != 0 { low } else { 0 };
+            s.snap = low + sizes.changes + sizes.copies;
             s.pkt = s.snap + sizes.snap + sizes.meta;
             s.rsp = low + sizes.slot() - sizes.args;
             for (ist, land) in s.land.iter_mut().enumerate() {

@@ -215,6 +215,8 @@ impl MapTypes {
         LRU_HASH,
         LRU_PERCPU_HASH,
     ]);
+    /// Types of which an update may take another element's place.
+    pub const LRU: MapTypes = MapTypes::of(&[LRU_HASH, LRU_PERCPU_HASH]);
     /// Types whose values may have a timer in them: `map_check_btf()`.
     pub const TIMED: MapTypes = MapTypes::of(&[HASH, ARRAY, LRU_HASH]);
     /// Types whose keys are indices.

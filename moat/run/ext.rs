@@ -83,6 +83,7 @@ fn nothing(run: &Run<'_>) -> u64 {
 /// the run is to be stopped: what is in the place of a function that was stopped has no result.
 #[inline(always)]
 pub fn back(run: Run<'_>, site: Site<'_>) -> u64 {
+    run.tell_of_change();
     if site.helper() == EXT && site.extension_is_dead() && !off::ext_result() {
         return 1;
     }

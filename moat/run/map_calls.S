@@ -95,12 +95,14 @@ SYM_CODE_START(moat_map_next_elems)
 	subq	PER_CPU_VAR(this_cpu_off), %rcx
 .Lelems:
 	movq	%r10, %rdx
+	movq	MOAT_RUN_slot + 8(%rsp), %r8
+	movq	MOAT_SLOT_changes(%r8), %r8
 	pushq	%r11
 	call	moat_next_elems
 	popq	%rsi				/* struct moat_site * */
 	testq	%rdx, %rdx
 	jz	.Llast_elems
-	/* A large map: all of its batches may take long. As moat_audit_nested. */
+	/* To go through a large map may take long. As moat_audit_nested. */
 	leaq	8(%rsp), %rdi
 	MOAT_ROOT %rdi
 	movq	$0, MOAT_RUN_stop(%rdi)
@@ -115,7 +117,33 @@ SYM_CODE_START(moat_map_next_elems)
 	RET
 SYM_CODE_END(moat_map_next_elems)
 
-SYM_CODE_START(moat_map_update)
+/*
+ * Calls the operation in RAX. With \told the program walks over maps, and is told: with \key
+ * that no more than what has the key in RSI is changed.
+ */
+.macro MOAT_CHANGE told=0 key=0
+.if \key
+	pushq	%rsi
+.else
+	pushq	%r11				/* for the alignment of the stack */
+.endif
+	CALL_NOSPEC rax
+	popq	%rdx
+.if \told
+	movq	MOAT_RUN_slot + 8(%rsp), %rcx
+	movq	MOAT_SLOT_changes(%rcx), %rcx
+	incq	MOAT_CHANGES_count(%rcx)
+.if \key
+	movq	%rdx, MOAT_CHANGES_key(%rcx)
+.else
+	movq	$0, MOAT_CHANGES_key(%rcx)
+.endif
+.endif
+	movl	%eax, %eax			/* an int */
+	RET
+.endm
+
+.macro MOAT_UPDATE told=0 key=0
 	MOAT_KNOWN
 	movq	%r10, %rdx
 	subq	MOAT_MAP_area(%rax), %rdx
@@ -124,19 +152,32 @@ SYM_CODE_START(moat_map_update)
 	movq	MOAT_MAP_update(%rax), %rax
 	movq	%r10, %rdx
 	movq	%r9, %rcx
-	pushq	%r11				/* for the alignment of the stack */
-	CALL_NOSPEC rax
-	popq	%r11
-	movl	%eax, %eax			/* an int */
-	RET
-SYM_CODE_END(moat_map_update)
+	MOAT_CHANGE \told, \key
+.endm
 
-SYM_CODE_START(moat_map_delete)
+.macro MOAT_DELETE told=0
 	MOAT_KNOWN
 	movq	MOAT_MAP_delete(%rax), %rax
-	pushq	%r11
-	CALL_NOSPEC rax
-	popq	%r11
-	movl	%eax, %eax
-	RET
+	MOAT_CHANGE \told, \told
+.endm
+
+SYM_CODE_START(moat_map_update)
+	MOAT_UPDATE
+SYM_CODE_END(moat_map_update)
+
+SYM_CODE_START(moat_map_update_told)
+	MOAT_UPDATE told=1 key=1
+SYM_CODE_END(moat_map_update_told)
+
+/* It may take another element's place. */
+SYM_CODE_START(moat_map_update_lru_told)
+	MOAT_UPDATE told=1
+SYM_CODE_END(moat_map_update_lru_told)
+
+SYM_CODE_START(moat_map_delete)
+	MOAT_DELETE
 SYM_CODE_END(moat_map_delete)
+
+SYM_CODE_START(moat_map_delete_told)
+	MOAT_DELETE told=1
+SYM_CODE_END(moat_map_delete_told)

@@ -104,6 +104,8 @@ pub struct Callbacks {
     pub timers: bool,
     /// Whether they may be given samples in place of keys.
     pub drains: bool,
+    /// Whether the program walks over maps, and has to know what may have changed one.
+    pub walks: bool,
 }
 
 impl Callbacks {
@@ -116,6 +118,7 @@ impl Callbacks {
             key,
             timers: false,
             drains: false,
+            walks: false,
         }
     }
 
@@ -326,6 +329,11 @@ impl Program {
     /// What of it helpers may call, if they call any of it.
     pub fn callbacks(&self) -> Option<&Callbacks> {
         self.rare.as_ref()?.callbacks.as_ref()
+    }
+
+    /// Whether it walks over maps.
+    pub fn walks(&self) -> bool {
+        self.callbacks().map_or(false, |all| all.walks)
     }
 
     /// The number of the function at `func`, if it was loaded with a call of it by name.

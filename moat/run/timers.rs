@@ -50,6 +50,8 @@ impl Run<'_> {
 #[inline(always)]
 pub fn audited_timer(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64 {
     let called = run.on_timer(site, args);
+    // It may have waited for what the timer's function does, on another CPU.
+    run.tell_of_change();
     run.answer(site, called)
 }
 

@@ -61,7 +61,7 @@ fn sites_compare_as_audits_do() {
                     assert_eq!(fits(addr, call.area, call.last_key), key);
                     let value = granted(value_span(&used.info));
                     assert_eq!(fits(addr, call.area, call.last_value), value);
-                    let elems = 8 + 16 * (8 + u64::from(used.info.key_size).next_multiple_of(8));
+                    let elems = 40 + 16 * (16 + u64::from(used.info.key_size).next_multiple_of(8));
                     assert_eq!(fits(addr, call.area, call.last_elems), granted(elems));
                 }
             }

@@ -142,6 +142,13 @@ pub struct moat_slot {
     pub shadow: u64,
     pub next: u64,
     pub grants: u64,
+    pub changes: u64,
+}
+
+#[repr(C)]
+pub struct moat_changes {
+    pub count: u64,
+    pub key: u64,
 }
 
 #[repr(C)]
