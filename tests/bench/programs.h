@@ -73,8 +73,8 @@ static const struct bpf_insn p_tail_call[] = {
 };
 
 /*
- * Helpers that call a function, which does nothing, so many times. That a flag is zero the
- * verifier does not know; it would inline the loop otherwise.
+ * Calls of a function, which does nothing, so many times. That a flag is zero the verifier does
+ * not know; it would inline the loop otherwise.
  */
 #define FUNCTION(dst, off) \
 	{ .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = dst, .src_reg = BPF_PSEUDO_FUNC, \
@@ -87,6 +87,18 @@ static const struct bpf_insn p_tail_call[] = {
 
 static const struct bpf_insn p_loop[] = LOOP(1), p_loops[] = LOOP(11);
 
+/* One of five functions, by an unknown number: so many are called by the helper. */
+#define UNLESS(n, off)	JNEI(6, n, 2), FUNCTION(2, off)
+#define ONE_OF_FIVE(n) { \
+	LOAD(BPF_W, 6, 1, offsetof(struct __sk_buff, mark)), FUNCTION(2, 19), \
+	UNLESS(1, 18), UNLESS(2, 17), UNLESS(3, 16), UNLESS(4, 15), \
+	MOVI(1, n), MOVI(3, 0), MOVI(4, 0), CALL(BPF_FUNC_loop), MOVI(0, 0), EXIT(), \
+	MOVI(0, 0), EXIT(), MOVI(0, 0), EXIT(), MOVI(0, 0), EXIT(), MOVI(0, 0), EXIT(), \
+	MOVI(0, 0), EXIT(), \
+}
+
+static const struct bpf_insn p_gate[] = ONE_OF_FIVE(1), p_gates[] = ONE_OF_FIVE(11);
+
 /* Where the verifier knows it. */
 static const struct bpf_insn p_inlined[] = {
 	MOVI(1, 11), FUNCTION(2, 6), MOVI(3, 0), MOVI(4, 0), CALL(BPF_FUNC_loop), MOVI(0, 0),
@@ -98,6 +110,14 @@ static const struct bpf_insn p_for_each[] = {
 	MAP(1), FUNCTION(2, 6), MOVI(3, 0), MOVI(4, 0), CALL(BPF_FUNC_for_each_map_elem),
 	MOVI(0, 0), EXIT(),
 	MOVI(0, 0), EXIT(),
+};
+
+/* The function puts another value there. */
+static const struct bpf_insn p_replace[] = {
+	MAP(1), FUNCTION(2, 6), MOVI(3, 0), MOVI(4, 0), CALL(BPF_FUNC_for_each_map_elem),
+	MOVI(0, 0), EXIT(),
+	STOREI(BPF_DW, 10, -16, 1), POINT_AT_VALUE, CALL(BPF_FUNC_map_update_elem), MOVI(0, 0),
+	EXIT(),
 };
 
 static const struct bpf_insn p_xdp_empty[] = { MOVI(0, XDP_PASS), EXIT() };

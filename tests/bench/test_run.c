@@ -46,28 +46,38 @@ int map_for(const struct program *prog)
 	return map;
 }
 
-/* What the kernel wants to know of a function that a helper is to call, and of the program */
-static void tell_of_function(struct bpf_prog_load_opts *opts, struct bpf_func_info *info, int at)
+/* What the kernel wants to know of functions that are to be called, and of the program */
+static void tell_of_functions(struct bpf_prog_load_opts *opts, const struct bpf_insn *insns,
+			      size_t count)
 {
+	static struct bpf_func_info info[8];
 	struct btf *btf = btf__new_empty();
 	int word = btf__add_int(btf, "long", 8, BTF_INT_SIGNED);
 	int proto = btf__add_func_proto(btf, word);
+	size_t nr = 1;
 
 	info[0].type_id = btf__add_func(btf, "main", BTF_FUNC_STATIC, proto);
-	info[1].type_id = btf__add_func(btf, "f", BTF_FUNC_STATIC, proto);
-	info[1].insn_off = at;
+	/* Addresses are taken in the order in which functions are there. */
+	for (size_t i = 0; i < count; i++) {
+		if (insns[i].src_reg != BPF_PSEUDO_FUNC ||
+		    insns[i].code != (BPF_LD | BPF_IMM | BPF_DW) || nr == ARRAY_SIZE(info))
+			continue;
+		info[nr].type_id = btf__add_func(btf, "f", BTF_FUNC_STATIC, proto);
+		info[nr++].insn_off = i + 1 + insns[i].imm;
+	}
+	if (nr == 1)
+		return;
 	if (btf__load_into_kernel(btf))
 		die("BTF");
 	opts->prog_btf_fd = btf__fd(btf);
 	opts->func_info = info;
-	opts->func_info_cnt = 2;
+	opts->func_info_cnt = nr;
 	opts->func_info_rec_size = sizeof(info[0]);
 }
 
 int load(const struct program *prog, const char *name, int map)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts);
-	struct bpf_func_info info[2] = { 0 };
 	struct bpf_insn insns[64];
 	int fd;
 
@@ -80,10 +90,7 @@ int load(const struct program *prog, const char *name, int map)
 		if (insns[i].src_reg == BPF_PSEUDO_MAP_FD &&
 		    insns[i].code == (BPF_LD | BPF_IMM | BPF_DW))
 			insns[i].imm = map;
-	for (size_t i = 0; i < prog->count; i++)
-		if (insns[i].src_reg == BPF_PSEUDO_FUNC &&
-		    insns[i].code == (BPF_LD | BPF_IMM | BPF_DW))
-			tell_of_function(&opts, info, i + 1 + insns[i].imm);
+	tell_of_functions(&opts, insns, prog->count);
 	fd = bpf_prog_load(prog->type, "bench", "GPL", insns, prog->count, &opts);
 	if (fd < 0)
 		die(name);
