@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "results.h"
+#include "test_kernel.h"
 
 #define MAX_MAPS 4
 
@@ -24,6 +25,8 @@ static bool early;
 bool with_cgroups;
 int (*map_with_timer)(void);
 static bool timer;
+bool with_gates;
+static bool gates;
 
 void begin(void)
 {
@@ -207,7 +210,7 @@ static void differ(const char *what, const u8 *a, const u8 *b, size_t n)
 
 static void compare(const struct result_case *c)
 {
-	const char *how = timer ? ", with a timer" : "";
+	const char *how = timer ? ", with a timer" : gates ? ", through gates" : "";
 	static struct result a, b;
 	s64 runs, plain;
 	bool same;
@@ -278,6 +281,12 @@ int compare_all(const struct result_case *cases, size_t n)
 				timer = map_with_timer;
 				if (timer)
 					compare(&cases[c]);
+				timer = false;
+				gates = with_gates && without_loops(true);
+				if (gates) {
+					compare(&cases[c]);
+					gates = !without_loops(false);
+				}
 			}
 	}
 	if (!moat_present())

@@ -30,6 +30,21 @@ bool bypass_verifier(bool on)
 	return !write_file(MOAT_TEST "bypass_verifier", "%d", on);
 }
 
+static void loop_again(void)
+{
+	without_loops(false);
+}
+
+bool without_loops(bool on)
+{
+	static bool put_back;
+
+	if (on && !put_back)
+		atexit(loop_again);
+	put_back |= on;
+	return !write_file(MOAT_TEST "off/loops", "%d", on);
+}
+
 /* Open all the time: what opens allocates. */
 static int allocs = -1;
 

@@ -28,6 +28,12 @@ extern bool with_cgroups;
  * that this makes, at 32 in its value: all that is for a packet is looked at more closely.
  */
 extern int (*map_with_timer)(void);
+
+/*
+ * Set it to have every case once more, with functions called by helpers where the program could
+ * have a loop.
+ */
+extern bool with_gates;
 /* The test: every case for every type that it is for; returns what main() does. */
 int compare_all(const struct result_case *cases, size_t n);
 

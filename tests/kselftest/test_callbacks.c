@@ -390,5 +390,8 @@ static void attacks(void)
 
 int main(void)
 {
+	/* Of those that helpers call */
+	if (test_kernel() && !without_loops(true))
+		bail("moat_test/off/loops: %s", strerror(errno));
 	return at_each_level(attacks);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "build.h"
 #include "packets.h"
+#include "test_kernel.h"
 
 #define DEPTH 33		/* MAX_TAIL_CALL_CNT */
 #define NESTED 6		/* callbacks in one another */
@@ -48,7 +49,10 @@ static int calls_back(void)
 		if (i < NESTED) {
 			E(MOV_IMM(R1, 1));
 			emit_function(R2, i + 1);
-			/* Flags of which the verifier does not know that they are none */
+			/*
+			 * Flags of which the verifier does not know that they are none; and
+			 * MOAT has no loops: main()
+			 */
 			E(MOV_IMM(R3, 0), LD_MAP_VALUE(R4, words, 56), LDX(BPF_DW, R4, R4, 0),
 			  CALL(loop));
 		} else {
@@ -110,6 +114,8 @@ static void chain(enum device_runs what)
 
 int main(void)
 {
+	if (test_kernel() && !without_loops(true))
+		bail("moat_test/off/loops: %s", strerror(errno));
 	if (!moat_present())
 		skip_all("no MOAT");
 	moat_set_level(2);

@@ -10,6 +10,8 @@
 
 bool test_kernel(void);
 bool bypass_verifier(bool on);
+/* Functions are called by helpers, through gates, where programs could have loops. */
+bool without_loops(bool on);
 bool can_fail_allocs(void);	/* the test kernel can */
 /*
  * Of the allocations that this task makes from then on, the one after @n others fails;

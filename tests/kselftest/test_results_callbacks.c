@@ -416,5 +416,6 @@ static const struct result_case cases[] = {
 
 int main(void)
 {
+	with_gates = true;
 	return compare_all(cases, ARRAY_SIZE(cases));
 }

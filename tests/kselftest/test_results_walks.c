@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include "buckets.h"
 #include "results.h"
 
 /* So many of one bucket do not fit into a batch, which has 16 (<linux/moat.h>). */
@@ -162,27 +163,6 @@ static void few(void)
 	counts(1, true);
 }
 
-static u32 rotated(u32 word, int by)
-{
-	return word << by | word >> (32 - by);
-}
-
-/* In which of 256 buckets a key of four bytes is: jhash() of <linux/jhash.h>, not seeded */
-static u32 bucket_of(u32 key)
-{
-	u32 a = 0xdeadbeef + 4, b = a, c = a;
-
-	a += key;
-	c = (c ^ b) - rotated(b, 14);
-	a = (a ^ c) - rotated(c, 11);
-	b = (b ^ a) - rotated(a, 25);
-	c = (c ^ b) - rotated(b, 16);
-	a = (a ^ c) - rotated(c, 4);
-	b = (b ^ a) - rotated(a, 14);
-	c = (c ^ b) - rotated(b, 24);
-	return c % BUCKETS;
-}
-
 /* Whether user space finds those of bucket @of one after another */
 static bool together(int map, u32 of)
 {
@@ -190,8 +170,8 @@ static bool together(int map, u32 of)
 	bool in = false;
 
 	while (!bpf_map_get_next_key(map, last, &key)) {
-		changes += in != (bucket_of(key) == of);
-		in = bucket_of(key) == of;
+		changes += in != (bucket_of(key, BUCKETS) == of);
+		in = bucket_of(key, BUCKETS) == of;
 		last = &key;
 	}
 	return changes <= 2;
@@ -204,7 +184,7 @@ static int chained(int many)
 	u32 key, in = 0, others = 0;
 
 	for (key = 0; in < (u32)many || others < 50; key++) {
-		u32 *of = bucket_of(key) == 100 ? &in : &others;
+		u32 *of = bucket_of(key, BUCKETS) == 100 ? &in : &others;
 
 		if (*of < (of == &in ? (u32)many : 50)) {
 			put(map, &key, 0);

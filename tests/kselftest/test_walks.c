@@ -14,7 +14,7 @@
 #include "test_kernel.h"
 
 /* What a loop adds to the frame of its function: kernel/bpf/moat_elems.c, <linux/moat.h> */
-#define BATCH (8 + 16 * 16)		/* keys of a word */
+#define BATCH (40 + 16 * 24)		/* keys of a word */
 #define FRAME 16			/* what the function has by itself */
 #define ELEMS (-(FRAME + BATCH))	/* of the frame pointer; the cursor is the first word */
 
@@ -66,7 +66,7 @@ static void goes(int map, int many, int calls, const char *what)
 
 static void which(void)
 {
-	int map = hash_of(20);
+	int map = hash_of(20), other;
 
 	walk(map, true);
 	E(LDX(BPF_DW, R1, R3, 0), ALU64_IMM(BPF_ADD, R1, 1), STX(BPF_DW, R3, R1, 0), MOV_IMM(R0, 0),
@@ -85,7 +85,7 @@ static void which(void)
 	map = hash_of(20);
 	walk(map, true);
 	E(LD_MAP_FD(R1, map), CALL(map_delete_elem), MOV_IMM(R0, 0), EXIT());
-	goes(map, 20, 41, "one that deletes");
+	goes(map, 20, 22, "one that deletes");
 
 	map = hash_of(20);
 	walk(map, true);
@@ -94,7 +94,23 @@ static void which(void)
 	E(EXIT());
 	begin_function(2);
 	E(MOV_REG(R2, R1), LD_MAP_FD(R1, map), CALL(map_delete_elem), MOV_IMM(R0, 0), EXIT());
-	goes(map, 20, 41, "one that has another one delete");
+	goes(map, 20, 22, "one that has another one delete");
+
+	/* What it deletes is not known to be what it was called for: the loop asks anew. */
+	map = hash_of(20);
+	walk(map, true);
+	E(LDX(BPF_DW, R3, R2, 0), STX(BPF_DW, R10, R3, -8), LD_MAP_FD(R1, map), MOV_REG(R2, R10),
+	  ALU64_IMM(BPF_ADD, R2, -8), CALL(map_delete_elem), MOV_IMM(R0, 0), EXIT());
+	goes(map, 20, 41, "one that deletes by a key of its own");
+
+	map = hash_of(20);
+	other = hash_of(1);
+	walk(map, true);
+	E(LDX(BPF_DW, R3, R2, 0), STX(BPF_DW, R10, R3, -8), LD_MAP_FD(R1, other),
+	  MOV_REG(R2, R10), ALU64_IMM(BPF_ADD, R2, -8), CALL(map_delete_elem), MOV_IMM(R0, 0),
+	  EXIT());
+	goes(map, 20, 22, "one that deletes from another map");
+	close(other);
 }
 
 /* It is stopped in the loop's call, once the function has been there. */
@@ -124,35 +140,54 @@ static void emit_forge(int where)
 }
 
 /* A map that programs may only read */
-static int read_only(u64 first)
+static int read_only(void)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_RDONLY_PROG);
 	int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "readonly", 4, 512, 1, &opts);
-	u64 value[64] = { first };
-	u32 zero = 0;
 
-	if (map < 0 || map_update(map, &zero, value))
+	if (map < 0)
 		bail("map: %s", strerror(errno));
 	return map;
+}
+
+/* Where programs have the value of @map, for as long as @prog is loaded */
+static u64 address_of(int map, int *prog)
+{
+	int told = map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+	u32 zero = 0;
+	u64 addr;
+
+	cnt = 0;
+	E(LD_MAP_VALUE(R1, map, 0), LD_MAP_VALUE(R2, told, 0), STX(BPF_DW, R2, R1, 0),
+	  MOV_IMM(R0, 0), EXIT());
+	*prog = must_load(&socket_filter, "address", 2);
+	prog_run_once(*prog);
+	if (map_lookup(told, &zero, &addr))
+		bail("lookup: %s", strerror(errno));
+	close(told);
+	return addr;
 }
 
 /* The next elements are to go to where the program must not write. */
 static void elsewhere(void)
 {
-	/* A cursor: there has to be one where they are to go. */
-	int map = hash_of(1), target = read_only(1), i;
-	u64 value[64], rest = 0;
+	int map = hash_of(1), target = read_only(), prog, i;
+	/* A cursor, and the address of a count: there have to be some where they are to go. */
+	u64 value[64] = { 1, address_of(target, &prog) + 16 }, is[64], wrong = 0;
 	u32 zero = 0;
 
+	if (map_update(target, &zero, value))
+		bail("update: %s", strerror(errno));
 	walk(map, false);
 	E(LD_MAP_VALUE(R1, target, 0), ALU64_IMM(BPF_ADD, R1, -ELEMS));
 	emit_forge(FRAME_POINTER);
 	stopped("elements to a map that is read-only");
-	if (map_lookup(target, &zero, value))
+	if (map_lookup(target, &zero, is))
 		bail("lookup: %s", strerror(errno));
-	for (i = 1; i < 64; i++)
-		rest |= value[i];
-	ok(value[0] == 1 && !rest, "the map is what it was");
+	for (i = 0; i < 64; i++)
+		wrong |= is[i] ^ value[i];
+	ok(!wrong, "the map is what it was");
+	close(prog);
 	close(map);
 	close(target);
 }
