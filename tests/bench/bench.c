@@ -177,7 +177,7 @@ static void check_parts(struct cost (*costs)[LAYERS])
 	limit("a record, PKRS writes", record[KEYED].pkrs - empty[KEYED].pkrs, 4);
 	limit("a callback through a gate", (added(gates) - added(gate)) / 10, 91);
 	limit("such a callback, PKRS writes", (gates[KEYED].pkrs - gate[KEYED].pkrs) / 10, 2);
-	limit("an element of a hash", (added(elems) - added(elem)) / 10, 60);
+	limit("an element of a hash", (added(elems) - added(elem)) / 10, 43);
 	limit("an element of a hash, PKRS writes", (elems[KEYED].pkrs - elem[KEYED].pkrs) / 10, 0);
 	limit("a context field", (added(ctx) - added(empty)) / 2, 10);
 	limit("a view, beyond a key", empty[VIEW].insns - empty[KEYED].insns, 30);
