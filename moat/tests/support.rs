@@ -124,8 +124,9 @@ What is isolated differs from a plain program in this:
 - A function that `bpf_for_each_map_elem` calls is given a copy of the key, in loops over hash
   maps some of them ahead of time; in a map with `BPF_F_NO_PREALLOC` it is not called for all of
   those that it has deleted before their turn ([0047](decisions/0047-elements-in-batches.md)).
-  Otherwise it is given one ([0034](decisions/0034-functions-that-helpers-call.md)). For each such function, up to
-  seven, a program takes 1.6 KiB more for each of its runs, and for the longest key.
+  Otherwise it is given one ([0034](decisions/0034-functions-that-helpers-call.md)). For each
+  such function, up to seven, a program takes 1.6 KiB more for each of its runs, and for the
+  longest key.
 - What replaces a function is isolated as the type is that it extends, each of the two by what
   was set when it was loaded. When it is stopped the program that calls it gets no result, and
   its run the verdict of a stopped one; it has the time of that run. If the function does not
