@@ -93,6 +93,7 @@ extern u64 strange;	/* of these, with foreign bytes */
 void traffic_setup(u64 seed);
 void traffic_start(void);
 void traffic_stop(void);
+void traffic_tell(void);	/* what was strange, if anything was */
 int shaped_ifindex(u64 *rng);	/* a device without programs */
 int hooked_ifindex(u64 *rng);	/* one with */
 

@@ -363,7 +363,11 @@ void script_tell(const struct script *s)
 	diag("  verdict %s %ld", s->as_told ? "as told, or" : "always", (long)(s32)s->verdict);
 }
 
-/* Where the kernel's memory and code are */
+/*
+ * Where the kernel's memory and code are. No code is in the first 16 MiB of its range
+ * (CONFIG_PHYSICAL_START): 0x80 before a broadcast address, which programs write, is none.
+ */
+#define FIRST_TEXT	0xffffffff81000000UL
 static u64 memory, text;
 
 void foreign_init(void)
@@ -374,7 +378,8 @@ void foreign_init(void)
 
 static bool is_address(u64 word)
 {
-	return word - (memory - (2UL << 30)) < 4UL << 30 || word - (text - (1 << 25)) < 1 << 26;
+	return word - (memory - (2UL << 30)) < 4UL << 30 ||
+	       (word >= FIRST_TEXT && word - (text - (1 << 25)) < 1 << 26);
 }
 
 /* See scan_bytes() in the test kernel; but addresses may begin anywhere. */

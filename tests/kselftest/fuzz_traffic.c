@@ -219,17 +219,49 @@ void traffic_setup(u64 seed)
 	close(here);
 }
 
-static void show_strange(const char *how, const u8 *data, size_t len, u32 where)
+/* The first of what is strange, to be told when all is over */
+static struct {
+	const char *how;	/* it came here */
+	u8 *data;
+	u32 len, where, steps;	/* that were played of the script, if there is one */
+	struct script script;
+} first;
+
+/* Whether it is the first */
+static bool note_strange(const char *how, const u8 *data, u32 len, u32 where)
+{
+	if (__atomic_fetch_add(&strange, 1, __ATOMIC_RELAXED))
+		return false;
+	first.data = malloc(len);
+	if (!first.data)
+		return false;
+	memcpy(first.data, data, len);
+	first.len = len;
+	first.where = where;
+	first.how = how;
+	return true;
+}
+
+/* The headers, and what is around the foreign bytes */
+void traffic_tell(void)
 {
 	char line[3 * 32 + 1];
-	size_t i, j;
+	u32 i, j;
 
-	diag("%s: foreign bytes at %u of %zu:", how, where, len);
-	for (i = 0; i < len && i < 512; i += 32) {
-		for (j = i; j < i + 32 && j < len; j++)
-			sprintf(line + 3 * (j - i), "%02x ", data[j]);
-		diag("  %s", line);
+	if (!first.how)
+		return;
+	diag("%s: foreign bytes at %u of %u:", first.how, first.where, first.len);
+	for (i = 0; i < first.len; i += 32) {
+		if (i >= 128 && (i + 96 < first.where || i > first.where + 64))
+			continue;
+		for (j = i; j < i + 32 && j < first.len; j++)
+			sprintf(line + 3 * (j - i), "%02x ", first.data[j]);
+		diag("  %5u: %s", i, line);
 	}
+	if (!first.steps)
+		return;
+	diag("  after %u steps of", first.steps);
+	script_tell(&first.script);
 }
 
 /* New scripts for those that were played; what they saw is looked at first. */
@@ -242,11 +274,12 @@ static void refill(u64 *rng, int i)
 		if (__atomic_load_n(&s->todo, __ATOMIC_ACQUIRE))
 			continue;
 		for (k = 0; k < s->done && k < STEPS; k++) {
-			if (!foreign(s->seen[k], SEEN, &where) || strange++)
+			if (!foreign(s->seen[k], SEEN, &where))
 				continue;
-			show_strange(player_name[i], s->seen[k], SEEN, where);
-			diag("  after step %u of", k);
-			script_tell(s);
+			if (!note_strange(player_name[i], s->seen[k], SEEN, where))
+				continue;
+			first.steps = k + 1;
+			first.script = *s;
 		}
 		played += !!s->done;
 		script_write(rng, s, i >= XDP_GENERIC ? &xdp : &sched_cls, player_writes[i],
@@ -419,8 +452,8 @@ static void *listen_in(void *net)
 			len = recv(fds[i].fd, data, sizeof(data), MSG_DONTWAIT);
 			if (len > 0) {
 				*(i ? &heard : &captured) += 1;
-				if (foreign(data, len, &where) && !strange++)
-					show_strange(i ? "received" : "captured", data, len, where);
+				if (foreign(data, len, &where))
+					note_strange(i ? "received" : "captured", data, len, where);
 			} else if (i > 2 && (!len || errno != EAGAIN)) {
 				close(fds[i].fd);
 				fds[i] = fds[--n];

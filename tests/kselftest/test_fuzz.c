@@ -434,6 +434,7 @@ int main(int argc, char **argv)
 	ok(!SUM(foreign), "no program saw what is neither the packet's nor its own, of %lu bytes",
 	   SUM(scanned));
 	ok(!strange, "nor did traffic carry it: %lu packets captured", captured);
+	traffic_tell();
 	ok(SUM(segments) > count / 10 && SUM(lists) > count / 50 && captured > 100 && played > 100,
 	   "packets of every kind were there");
 	return finish();

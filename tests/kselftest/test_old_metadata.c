@@ -8,15 +8,17 @@
  * programs get some at level 0, and none when they are isolated. Metadata that is there
  * they get.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "old_memory.h"
 
-/* Metadata with nothing old in it */
-static void by_real_metadata(void)
+/* Metadata with nothing old in it: words of this value */
+static void by_metadata_of(int value)
 {
 	int i, jump;
 
@@ -24,8 +26,18 @@ static void by_real_metadata(void)
 	move(BPF_FUNC_xdp_adjust_meta, -META);
 	jump = between(XDP_DATA_META, XDP_DATA, META);
 	for (i = 0; i < META; i += 8)
-		E(ST(BPF_DW, R7, i, 0x1111));
+		E(ST(BPF_DW, R7, i, value));
 	otherwise(jump);
+}
+
+static void by_real_metadata(void)
+{
+	by_metadata_of(0x1111);
+}
+
+static void by_empty_metadata(void)
+{
+	by_metadata_of(0);
 }
 
 /* What is said to be metadata, if anything is */
@@ -82,17 +94,22 @@ static void by_filling_the_head_room(void)
 	insns[jump].off = cnt - jump - 1;
 }
 
-static u8 frame[FRAME];
+static void send_frame(int out, u32 seed)
+{
+	u8 frame[FRAME];
 
-/* Frames that go in at mtob, each seen by the program that tells before the next */
-static void packets_seen(void)
+	frame_fill(frame, FRAME, seed);
+	frame_send(out, frame, FRAME, true);
+}
+
+/* Packets that go in at mtob, each seen by the program that tells before the next */
+static void packets_seen(void (*send_packet)(int out, u32 seed))
 {
 	int out = frame_socket("mtob"), i, k;
 
 	for (i = 0; i < PACKETS; i++) {
 		leave_secrets();
-		frame_fill(frame, FRAME, i);
-		frame_send(out, frame, FRAME, true);
+		send_packet(out, i);
 		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
 			usleep(1000);
 	}
@@ -112,7 +129,7 @@ static u64 before_packet(enum hook hook, int level, void (*body)(void))
 	mover = load_at(&sched_cls, level, body, sched_cls.safe);
 	hook_attach(hook, "mtoa", prog);
 	hook_attach(TC_INGRESS, "mtoa", mover);
-	packets_seen();
+	packets_seen(send_frame);
 	hook_detach(TC_INGRESS, "mtoa");
 	hook_detach(hook, "mtoa");
 	found = map_word(told, FOUND);
@@ -146,40 +163,171 @@ static void real_metadata(enum hook hook)
 	}
 }
 
-/* A tunnel pushes its header before metadata and packet. */
-static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
+/* Who sends packets that came from mtoa to where, and who looks at them there */
+struct way {
+	void (*metadata)(void);
+	const char *from;
+	void (*sender)(void);
+	int sender_level;
+	enum hook at;
+	const char *dev;
+	void (*send_packet)(int out, u32 seed);
+};
+
+static u64 passed_on(const struct way *way, enum hook hook, int level, void (*body)(void))
 {
-	int prog, sender, looker, map;
+	int prog, sender, sent, looker, map;
 	u64 found;
 
 	told = map_of_words(0);
 	map = told;
-	prog = load_at(&xdp, level, by_real_metadata, xdp.pass);
+	prog = load_at(&xdp, level, way->metadata, xdp.pass);
+	told = map_of_words(0);
+	sent = told;
+	moat_set_level(way->sender_level);
+	way->sender();
+	sender = must_load(&sched_cls, "sender", way->sender_level);
 	told = map_of_words(0);
 	looker = load_at(&sched_cls, level, body, sched_cls.pass);
-	moat_set_level(0);
-	cnt = 0;
-	E(MOV_IMM(R1, if_nametoindex("mtog")), MOV_IMM(R2, 0), CALL(redirect), EXIT());
-	sender = prog_load(BPF_PROG_TYPE_SCHED_CLS, "sender", insns, cnt);
-	if (sender < 0)
-		bail("sender: %s", strerror(errno));
 	hook_attach(hook, "mtoa", prog);
-	hook_attach(TC_INGRESS, "mtoa", sender);
-	hook_attach(TC_EGRESS, "mtod", looker);
-	packets_seen();
-	hook_detach(TC_EGRESS, "mtod");
-	hook_detach(TC_INGRESS, "mtoa");
+	hook_attach(TC_INGRESS, way->from, sender);
+	hook_attach(way->at, way->dev, looker);
+	packets_seen(way->send_packet);
+	hook_detach(way->at, way->dev);
+	hook_detach(TC_INGRESS, way->from);
 	hook_detach(hook, "mtoa");
 	found = map_word(told, FOUND);
-	diag("%lu times in %lu packets", found, map_word(told, RUNS));
-	if (map_word(map, ERRORS) || map_word(told, RUNS) != PACKETS)
+	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS),
+	     map_word(sent, ERRORS));
+	if (map_word(map, ERRORS) || map_word(sent, ERRORS) || map_word(told, RUNS) != PACKETS)
 		found = -1;
 	close(prog);
 	close(sender);
+	close(sent);
 	close(looker);
 	close(map);
 	close(told);
 	return found;
+}
+
+static void by_sending_into_tunnel(void)
+{
+	start();
+	E(MOV_IMM(R1, if_nametoindex("mtog")), MOV_IMM(R2, 0), CALL(redirect), EXIT());
+}
+
+/* A tunnel pushes its header before metadata and packet. */
+static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
+{
+	static const struct way way = {
+		by_real_metadata, "mtoa", by_sending_into_tunnel, 0, TC_EGRESS, "mtod", send_frame,
+	};
+
+	return passed_on(&way, hook, level, body);
+}
+
+/* The frame comes to another device with a VLAN tag that it did not have. */
+static void by_writing_a_tag(void)
+{
+	u32 i;
+
+	start();
+	E(MOV_IMM(R3, 0));
+	move(BPF_FUNC_skb_change_head, 4);
+	for (i = 0; i < 12; i++)
+		E(ST(BPF_B, R10, i - 16, 2));
+	E(ST(BPF_B, R10, -4, 0x81), ST(BPF_B, R10, -3, 0), ST(BPF_B, R10, -2, 0),
+	  ST(BPF_B, R10, -1, 5), MOV_REG(R3, R10), ALU64_IMM(BPF_ADD, R3, -16),
+	  MOV_IMM(R4, 16), MOV_IMM(R5, 0));
+	move(BPF_FUNC_skb_store_bytes, 0);
+	E(MOV_IMM(R1, if_nametoindex("mtod")), MOV_IMM(R2, BPF_F_INGRESS), CALL(redirect),
+	  EXIT());
+}
+
+/* It is taken away there, and what is taken for metadata moves up with the addresses. */
+static u64 behind_written_tag(enum hook hook, int level, void (*body)(void))
+{
+	static const struct way way = {
+		by_empty_metadata, "mtoa", by_writing_a_tag, 0, TC_INGRESS, "mtod", send_frame,
+	};
+
+	return passed_on(&way, hook, level, body);
+}
+
+/* lo cannot send tags that are beside the packet: the kernel puts them into it. */
+static void by_asking_for_a_tag(void)
+{
+	start();
+	E(MOV_IMM(R3, 5));
+	move(BPF_FUNC_skb_vlan_push, htons(0x8100));
+	E(MOV_IMM(R1, if_nametoindex("lo")), MOV_IMM(R2, 0), CALL(redirect), EXIT());
+}
+
+static u64 behind_tag(enum hook hook, int level, void (*body)(void))
+{
+	static struct way way = {
+		by_empty_metadata, "mtoa", by_asking_for_a_tag, 0, TC_INGRESS, "lo", send_frame,
+	};
+
+	way.sender_level = level;
+	return passed_on(&way, hook, level, body);
+}
+
+/* A frame in a VXLAN packet in two IPv6 fragments */
+enum { ETH = 14, IP6 = 40, FRAG = 8, UDP = 8, VXLAN = 8, FIRST = 160 };
+
+static void send_fragments(int out, u32 seed)
+{
+	static const u8 from[16] = { 0xfd, 0, 0, 6, [15] = 2 }, to[16] = { 0xfd, 0, 0, 6, [15] = 1 };
+	u8 packet[UDP + VXLAN + FRAME] = { 0x10, 0, 0x12, 0xb5, [UDP] = 8, [UDP + 6] = 42 };
+	u8 frame[ETH + IP6 + FRAG + sizeof(packet)];
+	u32 at, len;
+
+	packet[4] = sizeof(packet) >> 8;
+	packet[5] = sizeof(packet) & 0xff;
+	frame_fill(packet + UDP + VXLAN, FRAME, seed);
+	for (at = 0; at < sizeof(packet); at += len) {
+		u8 *ip = frame + ETH, *frag = ip + IP6;
+
+		len = at ? sizeof(packet) - at : FIRST;
+		frame_fill(frame, sizeof(frame), seed);
+		frame[12] = 0x86;
+		frame[13] = 0xdd;
+		memset(ip, 0, IP6 + FRAG);
+		ip[0] = 0x60;
+		ip[4] = (FRAG + len) >> 8;
+		ip[5] = (FRAG + len) & 0xff;
+		ip[6] = IPPROTO_FRAGMENT;
+		ip[7] = 64;
+		memcpy(ip + 8, from, 16);
+		memcpy(ip + 24, to, 16);
+		frag[0] = IPPROTO_UDP;
+		frag[2] = at >> 8;
+		frag[3] = at | (at == 0);
+		frag[6] = seed >> 8;
+		frag[7] = seed;
+		memcpy(frag + FRAG, packet + at, len);
+		frame_send(out, frame, ETH + IP6 + FRAG + len, true);
+	}
+}
+
+/* To where the frame began that had a fragment's header, too: all before that has moved. */
+static void by_growing_back(void)
+{
+	start();
+	E(MOV_IMM(R3, 0));
+	move(BPF_FUNC_skb_change_head, FRAG + ETH + IP6 + UDP + VXLAN);
+	E(MOV_IMM(R1, if_nametoindex("mtod")), MOV_IMM(R2, BPF_F_INGRESS), CALL(redirect),
+	  EXIT());
+}
+
+static u64 behind_fragments(enum hook hook, int level, void (*body)(void))
+{
+	static const struct way way = {
+		by_empty_metadata, "mtov", by_growing_back, 0, TC_INGRESS, "mtod", send_fragments,
+	};
+
+	return passed_on(&way, hook, level, body);
 }
 
 /* Leaves a secret in the head room of a page that the next packet gets, and no packet. */
@@ -260,7 +408,15 @@ int main(void)
 		   "echo 1 >/proc/sys/net/ipv6/conf/mtog/disable_ipv6 && ip link set mtog up"))
 		bail("no tunnel");
 	both_ways("metadata behind a tunnel's header", NATIVE_XDP, behind_tunnel, by_looking);
-	if (system("ip link del mtog && ip link del mtod"))
+	both_ways("metadata behind a VLAN tag", NATIVE_XDP, behind_tag, by_looking);
+	both_ways("metadata behind a written tag", NATIVE_XDP, behind_written_tag, by_looking);
+	if (system("echo 0 >/proc/sys/net/ipv6/conf/mtoa/disable_ipv6 && "
+		   "ip addr add fd00:6::1/64 dev mtoa nodad && ip link add mtov type vxlan id 42 "
+		   "local fd00:6::1 remote fd00:6::2 dev mtoa dstport 4789 udp6zerocsumrx && "
+		   "echo 1 >/proc/sys/net/ipv6/conf/mtov/disable_ipv6 && ip link set mtov up"))
+		bail("no VXLAN over IPv6");
+	both_ways("metadata behind fragments", NATIVE_XDP, behind_fragments, by_looking);
+	if (system("ip link del mtov && ip link del mtog && ip link del mtod"))
 		diag("the tunnel stays");
 	both_ways("metadata that was elsewhere", GENERIC_XDP, behind_generic_xdp, by_looking);
 	real_metadata(GENERIC_XDP);
