@@ -90,14 +90,13 @@ fn entry_for(
         Ret::RecordOrNull => program.ring_call(),
         _ => program.map_call(number),
     };
-    // Before the last pass of the JIT all calls are known.
-    let walked = |call| {
-        let mut all = sites.iter().filter(|_| program.walks());
-        all.any(|site| site.id as u32 == table::NEXT_ELEMS && site.map == call)
-    };
     let known = map.and_then(|(info, call)| {
-        let walked = walked(call as *const _ as u64);
-        sites::map_entry(id, info, call, walked)
+        let of = call as *const _ as u64;
+        // Before the last pass of the JIT all calls are known.
+        let is_walk = |site: &ffi::moat_site| site.id as u32 == table::NEXT_ELEMS && site.map == of;
+        sites::map_entry(id, info, call, || {
+            program.walks() && sites.iter().any(is_walk)
+        })
     });
     let known = known.or_else(|| sites::commit_entry(id, program.stores()));
     let entry = match known {

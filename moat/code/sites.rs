@@ -26,7 +26,6 @@ pub const TRACED_FUNC: u64 = bindings::MOAT_TRACED_FUNC as u64;
 const LOOKUP: u32 = bindings::bpf_func_id_BPF_FUNC_map_lookup_elem;
 const UPDATE: u32 = bindings::bpf_func_id_BPF_FUNC_map_update_elem;
 const DELETE: u32 = bindings::bpf_func_id_BPF_FUNC_map_delete_elem;
-const NEXT_ELEMS: u32 = table::NEXT_ELEMS;
 const RESERVE: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_reserve;
 const SUBMIT: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_submit;
 const DISCARD: u32 = bindings::bpf_func_id_BPF_FUNC_ringbuf_discard;
@@ -50,22 +49,27 @@ pub fn entry(site: &ffi::moat_site) -> usize {
 }
 
 /// What the site of a call of helper `id` for the map `info` with `call` calls straight away, of a
-/// program that has loops over it, or none; no entry if that is to be audited.
-pub fn map_entry(id: u32, info: &MapInfo, call: &ffi::moat_map_call, walked: bool) -> Option<u64> {
+/// program that has loops over it if it is `walked`; no entry if that is to be audited.
+pub fn map_entry(
+    id: u32,
+    info: &MapInfo,
+    call: &ffi::moat_map_call,
+    walked: impl Fn() -> bool,
+) -> Option<u64> {
     let entry = match id {
         LOOKUP if info.ty == types::ARRAY_OF_MAPS => ffi::moat_map_lookup_outer_array,
         LOOKUP if info.ty == types::HASH_OF_MAPS => ffi::moat_map_lookup_outer,
         LOOKUP if call.cpu_size != 0 => ffi::moat_map_lookup_percpu,
         LOOKUP if call.lookup != 0 => ffi::moat_map_lookup,
         RESERVE if info.ty == types::RINGBUF => ffi::moat_record_reserve,
-        NEXT_ELEMS if call.last_elems != 0 => ffi::moat_map_next_elems,
-        UPDATE if call.update != 0 && walked && MapTypes::LRU.contains(info.ty) => {
-            ffi::moat_map_update_lru_told
-        }
-        UPDATE if call.update != 0 && walked => ffi::moat_map_update_told,
-        UPDATE if call.update != 0 => ffi::moat_map_update,
-        DELETE if call.delete != 0 && walked => ffi::moat_map_delete_told,
-        DELETE if call.delete != 0 => ffi::moat_map_delete,
+        table::NEXT_ELEMS if call.last_elems != 0 => ffi::moat_map_next_elems,
+        UPDATE if call.update == 0 => return None,
+        UPDATE if !walked() => ffi::moat_map_update,
+        UPDATE if MapTypes::LRU.contains(info.ty) => ffi::moat_map_update_lru_told,
+        UPDATE => ffi::moat_map_update_told,
+        DELETE if call.delete == 0 => return None,
+        DELETE if !walked() => ffi::moat_map_delete,
+        DELETE => ffi::moat_map_delete_told,
         _ => return None,
     };
     Some(addr(entry))

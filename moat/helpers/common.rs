@@ -44,6 +44,6 @@ pub(super) const CONTRACTS: &[Contract] = &[
     helper(125, "ktime_get_boot_ns", ALL, [NO; 5]),
     helper(160, "ktime_get_coarse_ns", ALL, [NO; 5]),
     // What it has for the function is not looked at, here either.
-    helper(181, "loop", ALL, [ANY, Arg::Function, ANY, ANY, NO]),
+    helper(181, "loop", ALL, [ANY, Arg::Function, ANY, ANY, NO]).leaves_maps(),
     helper(208, "ktime_get_tai_ns", ALL, [NO; 5]),
 ];

@@ -252,6 +252,9 @@ pub struct Contract {
     pub uncovers: Uncovers,
     /// Whether it changes what its map holds.
     pub writes_map: bool,
+    /// Whether a call leaves the elements of all hash maps as they are, but for what functions
+    /// of the program do that it calls.  Of others, programs that walk maps are told.
+    pub leaves_maps: bool,
     pub bounce: Option<Bounce>,
     /// How it changes the packet, if it may change where its headers are.
     pub shape: Option<Shape>,
@@ -344,6 +347,7 @@ pub(super) const fn helper(
         },
         uncovers: Uncovers::Nothing,
         writes_map: false,
+        leaves_maps: false,
         bounce: None,
         sends: None,
         sets_socket: false,
@@ -403,6 +407,12 @@ impl Contract {
 
     pub(super) const fn changes_map(mut self) -> Contract {
         self.writes_map = true;
+        self
+    }
+
+    /// Whatever else it does, it neither changes maps nor runs other programs.
+    pub(super) const fn leaves_maps(mut self) -> Contract {
+        self.leaves_maps = true;
         self
     }
 

@@ -32,6 +32,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
         ALL,
         [LOOKED_UP, Arg::MapKey, NO, NO, NO],
     )
+    .leaves_maps()
     .returns(Ret::MapValueOrNull),
     // An LPM trie also believes its key twice; see `audit::bounce_of`.
     helper(
@@ -83,16 +84,22 @@ pub(super) const CONTRACTS: &[Contract] = &[
         "ringbuf_output",
         ALL,
         [RING, mem(Read, 2), SIZE_OR_ZERO, ANY, NO],
-    ),
+    )
+    .leaves_maps(),
     helper(
         131,
         "ringbuf_reserve",
         ALL,
         [RING, Arg::RecordSize, ANY, NO, NO],
     )
+    .leaves_maps()
     .returns(Ret::RecordOrNull),
-    helper(132, "ringbuf_submit", ALL, [Arg::Record, ANY, NO, NO, NO]).returns(Ret::Void),
-    helper(133, "ringbuf_discard", ALL, [Arg::Record, ANY, NO, NO, NO]).returns(Ret::Void),
+    helper(132, "ringbuf_submit", ALL, [Arg::Record, ANY, NO, NO, NO])
+        .leaves_maps()
+        .returns(Ret::Void),
+    helper(133, "ringbuf_discard", ALL, [Arg::Record, ANY, NO, NO, NO])
+        .leaves_maps()
+        .returns(Ret::Void),
     helper(134, "ringbuf_query", ALL, [RING, ANY, NO, NO, NO]),
     // What the function is given: `moat_callback_element`. What is for it alone is not
     // looked at.
@@ -102,6 +109,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
         ALL,
         [WALKED, Arg::Function, ANY, ANY, NO],
     )
+    .leaves_maps()
     .returns(Ret::Int),
     // `run/timers.rs` sees to these. What the verifier adds to the second one's arguments is
     // the kernel's to say.
@@ -120,5 +128,6 @@ pub(super) const CONTRACTS: &[Contract] = &[
         ALL,
         [PERCPU, Arg::MapKey, ANY, NO, NO],
     )
+    .leaves_maps()
     .returns(Ret::MapValueOrNull),
 ];

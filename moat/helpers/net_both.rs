@@ -37,6 +37,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
         ProgTypes::ALL,
         [CTX, PERF, ANY, mem(Read, 4), SIZE_OR_ZERO],
     )
+    .leaves_maps()
     .reads_ctx(),
     helper(
         28,
@@ -49,7 +50,8 @@ pub(super) const CONTRACTS: &[Contract] = &[
             SIZE_OR_ZERO,
             ANY,
         ],
-    ),
+    )
+    .leaves_maps(),
     // Looks the device up by `params->ifindex` again after the lookup and
     // follows what it finds without a check.
     helper(

@@ -70,6 +70,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
         SKB,
         [CTX, ANY, mem(Write, 3), SIZE, NO],
     )
+    .leaves_maps()
     .reads_ctx(),
     helper(
         29,
@@ -110,6 +111,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
         SKB,
         [CTX, ANY, mem(Write, 3), SIZE, ANY],
     )
+    .leaves_maps()
     .reads_ctx(),
     skb_of(TC_CGROUP, 79, "skb_cgroup_id", 0),
     skb_of(TC_CGROUP, 83, "skb_ancestor_cgroup_id", 1),

@@ -29,6 +29,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
         XDP,
         [CTX, ANY, mem(Write, 3), SIZE, NO],
     )
+    .leaves_maps()
     .reads_ctx(),
     helper(
         190,

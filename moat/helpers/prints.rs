@@ -26,6 +26,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
             SIZE_OR_ZERO,
         ],
     )
+    .leaves_maps()
     .prints(Prints::Into),
     helper(
         177,
@@ -34,5 +35,7 @@ pub(super) const CONTRACTS: &[Contract] = &[
         [mem(Read, 1), SIZE, mem_or_null(Read, 3), SIZE_OR_ZERO, NO],
     )
     .prints(Prints::Array),
-    helper(182, "strncmp", ALL, [mem(Read, 1), SIZE, ConstStr, NO, NO]).prints(Prints::Compares),
+    helper(182, "strncmp", ALL, [mem(Read, 1), SIZE, ConstStr, NO, NO])
+        .leaves_maps()
+        .prints(Prints::Compares),
 ];

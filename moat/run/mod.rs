@@ -181,27 +181,10 @@ pub fn prepare(run: Run<'_>) -> u64 {
     run.load_here()
 }
 
-/// Whether a call of helper `id` leaves the elements of all hash maps as they are, but for what
-/// functions do that it calls.
-fn leaves_maps(id: u32) -> bool {
-    matches!(
-        id,
-        MAP_LOOKUP_ELEM
-            | RINGBUF_RESERVE
-            | RINGBUF_SUBMIT
-            | RINGBUF_DISCARD
-            | bindings::bpf_func_id_BPF_FUNC_map_lookup_percpu_elem
-            | bindings::bpf_func_id_BPF_FUNC_for_each_map_elem
-            | bindings::bpf_func_id_BPF_FUNC_loop
-            | bindings::bpf_func_id_BPF_FUNC_ringbuf_output
-            | bindings::bpf_func_id_BPF_FUNC_perf_event_output
-            | bindings::bpf_func_id_BPF_FUNC_skb_load_bytes
-            | bindings::bpf_func_id_BPF_FUNC_skb_load_bytes_relative
-            | bindings::bpf_func_id_BPF_FUNC_xdp_load_bytes
-            | bindings::bpf_func_id_BPF_FUNC_csum_diff
-            | bindings::bpf_func_id_BPF_FUNC_strncmp
-            | bindings::bpf_func_id_BPF_FUNC_snprintf
-    )
+/// Whether a call leaves the elements of hash maps as they are.  What is no helper may have run
+/// other programs.
+fn leaves_maps(site: Site<'_>) -> bool {
+    table::is_helper(site.helper()) && site.contract().leaves_maps
 }
 
 /// Called by `moat_audit`: `site` is one of the program's, `args` are five registers saved in
@@ -215,7 +198,7 @@ pub fn audited_call(run: Run<'_>, site: Site<'_>, args: &[Allegation; 5]) -> u64
         id if !table::is_helper(id) => run.call_no_helper(site, args),
         _ => run.call(site, args),
     };
-    if run.slot.changes != 0 && !leaves_maps(site.helper()) {
+    if run.slot.changes != 0 && !leaves_maps(site) {
         run.tell_of_change();
     }
     run.answer(site, called)
