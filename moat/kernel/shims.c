@@ -388,17 +388,24 @@ struct moat_clock moat_shim_clock(void)
 /*
  * Where the metadata starts, or the packet without it. Who moves skb->data down does not
  * move metadata along, be it a helper or a tunnel: what is before the packet now is old
- * memory. So metadata is given up then, as it is when the buffer is replaced.
+ * memory. So metadata is given up then, as it is when the buffer is replaced. A clone's run
+ * may do so at the same time, after this one's was told where it is.
  */
 u64 moat_shim_skb_start(void *ctx)
 {
 	struct sk_buff *skb = ctx;
+	struct bpf_skb_data_end *told = (struct bpf_skb_data_end *)skb->cb;
+	void *start = skb->data - skb_metadata_len(skb);
 
-	if (skb_metadata_len(skb) && !moat_metadata_is_sound(skb) && !moat_off(METADATA)) {
+	if (start != skb->data && !moat_metadata_is_sound(skb) && !moat_off(METADATA)) {
 		skb_metadata_clear(skb);
-		bpf_compute_data_pointers(skb);
+		start = skb->data;
 	}
-	return (u64)skb->data - skb_metadata_len(skb);
+	if (told->data_meta != start) {
+		bpf_compute_data_pointers(skb);
+		told->data_meta = start;
+	}
+	return (u64)start;
 }
 
 /* Where the packet starts, or its metadata if @meta and if there can be any. */

@@ -102,6 +102,15 @@ static void send_frame(int out, u32 seed)
 	frame_send(out, frame, FRAME, true);
 }
 
+static void send_tagged(int out, u32 seed)
+{
+	u8 frame[FRAME];
+
+	frame_fill(frame, FRAME, seed);
+	memcpy(frame + 12, "\x81\x00\x00\x05\x88\xb5", 6);
+	frame_send(out, frame, FRAME, true);
+}
+
 /* Packets that go in at mtob, each seen by the program that tells before the next */
 static void packets_seen(void (*send_packet)(int out, u32 seed))
 {
@@ -117,7 +126,7 @@ static void packets_seen(void (*send_packet)(int out, u32 seed))
 }
 
 /* The metadata of an XDP program, after a tc program has moved the packet */
-static u64 before_packet(enum hook hook, int level, void (*body)(void))
+static u64 before(void (*send_packet)(int, u32), enum hook hook, int level, void (*body)(void))
 {
 	int prog, mover, map;
 	u64 found;
@@ -129,7 +138,7 @@ static u64 before_packet(enum hook hook, int level, void (*body)(void))
 	mover = load_at(&sched_cls, level, body, sched_cls.safe);
 	hook_attach(hook, "mtoa", prog);
 	hook_attach(TC_INGRESS, "mtoa", mover);
-	packets_seen(send_frame);
+	packets_seen(send_packet);
 	hook_detach(TC_INGRESS, "mtoa");
 	hook_detach(hook, "mtoa");
 	found = map_word(told, FOUND);
@@ -144,8 +153,20 @@ static u64 before_packet(enum hook hook, int level, void (*body)(void))
 	return found;
 }
 
+static u64 before_packet(enum hook hook, int level, void (*body)(void))
+{
+	return before(send_frame, hook, level, body);
+}
+
+/* Goes up with the link header when the tag is taken away */
+static u64 before_tagged(enum hook hook, int level, void (*body)(void))
+{
+	return before(send_tagged, hook, level, body);
+}
+
 /* Metadata that nothing was pushed before is there. */
-static void real_metadata(enum hook hook)
+static void real_metadata(const char *what, enum hook hook,
+			  u64 (*look)(enum hook, int, void (*)(void)))
 {
 	int level;
 
@@ -156,9 +177,9 @@ static void real_metadata(enum hook hook)
 			skip("no moat.ko", "level 2: metadata");
 			continue;
 		}
-		words = before_packet(hook, level, by_counting_metadata);
-		if (!ok(words == PACKETS * META / 8, "level %d: %s: metadata is there", level,
-			hook_name[hook]))
+		words = look(hook, level, by_counting_metadata);
+		if (!ok(words == PACKETS * META / 8, "level %d: %s: metadata %s is there", level,
+			hook_name[hook], what))
 			diag("%lu words", words);
 	}
 }
@@ -227,13 +248,13 @@ static u64 behind_tunnel(enum hook hook, int level, void (*body)(void))
 }
 
 /* The frame comes to another device with a VLAN tag that it did not have. */
-static void by_writing_a_tag(void)
+static void by_writing_a_tag_before(int pushed)
 {
 	u32 i;
 
 	start();
 	E(MOV_IMM(R3, 0));
-	move(BPF_FUNC_skb_change_head, 4);
+	move(BPF_FUNC_skb_change_head, pushed);
 	for (i = 0; i < 12; i++)
 		E(ST(BPF_B, R10, i - 16, 2));
 	E(ST(BPF_B, R10, -4, 0x81), ST(BPF_B, R10, -3, 0), ST(BPF_B, R10, -2, 0),
@@ -244,6 +265,17 @@ static void by_writing_a_tag(void)
 	  EXIT());
 }
 
+static void by_writing_a_tag(void)
+{
+	by_writing_a_tag_before(4);
+}
+
+/* So near to the beginning of the buffer that metadata would be before that */
+static void by_writing_a_tag_without_room(void)
+{
+	by_writing_a_tag_before(240);
+}
+
 /* It is taken away there, and what is taken for metadata moves up with the addresses. */
 static u64 behind_written_tag(enum hook hook, int level, void (*body)(void))
 {
@@ -252,6 +284,35 @@ static u64 behind_written_tag(enum hook hook, int level, void (*body)(void))
 	};
 
 	return passed_on(&way, hook, level, body);
+}
+
+static void by_finding_metadata(void)
+{
+	int jump;
+
+	start();
+	E(LDX(BPF_W, R7, R6, offsetof(struct __sk_buff, data_meta)),
+	  LDX(BPF_W, R8, R6, offsetof(struct __sk_buff, data)));
+	jump = cnt;
+	E(JMP_REG(BPF_JGE, R7, R8, 0));
+	count(FOUND);
+	insns[jump].off = cnt - jump - 1;
+}
+
+/* What is before the buffer is not moved: there is no metadata then, isolated or not. */
+static void without_room(void)
+{
+	static struct way way = {
+		by_empty_metadata, "mtoa", by_writing_a_tag_without_room, 0, TC_INGRESS, "mtod",
+		send_frame,
+	};
+	int level;
+
+	for (level = 0; level <= (moat_present() ? 2 : 0); level += 2) {
+		way.sender_level = level;
+		ok(!passed_on(&way, NATIVE_XDP, level, by_finding_metadata),
+		   "level %d: none from before the buffer", level);
+	}
 }
 
 /* lo cannot send tags that are beside the packet: the kernel puts them into it. */
@@ -311,14 +372,35 @@ static void send_fragments(int out, u32 seed)
 	}
 }
 
-/* To where the frame began that had a fragment's header, too: all before that has moved. */
-static void by_growing_back(void)
+static void by_growing(int by)
 {
 	start();
 	E(MOV_IMM(R3, 0));
-	move(BPF_FUNC_skb_change_head, FRAG + ETH + IP6 + UDP + VXLAN);
+	move(BPF_FUNC_skb_change_head, by);
 	E(MOV_IMM(R1, if_nametoindex("mtod")), MOV_IMM(R2, BPF_F_INGRESS), CALL(redirect),
 	  EXIT());
+}
+
+/* To where the frame began that had a fragment's header, too: all before that has moved. */
+static void by_growing_back(void)
+{
+	by_growing(FRAG + ETH + IP6 + UDP + VXLAN);
+}
+
+/* To where metadata has moved */
+static void by_growing_to_metadata(void)
+{
+	by_growing(ETH + IP6 + UDP + VXLAN);
+}
+
+static u64 before_fragments(enum hook hook, int level, void (*body)(void))
+{
+	static const struct way way = {
+		by_real_metadata, "mtov", by_growing_to_metadata, 0, TC_INGRESS, "mtod",
+		send_fragments,
+	};
+
+	return passed_on(&way, hook, level, body);
 }
 
 static u64 behind_fragments(enum hook hook, int level, void (*body)(void))
@@ -328,6 +410,46 @@ static u64 behind_fragments(enum hook hook, int level, void (*body)(void))
 	};
 
 	return passed_on(&way, hook, level, body);
+}
+
+/* A devmap's program leaves metadata, and the packet goes into a tunnel and out at mtoe. */
+static u64 behind_devmap(enum hook hook, int level, void (*body)(void))
+{
+	int devmap = map_create(BPF_MAP_TYPE_DEVMAP, 4, 8, 1), own, redirector, looker, map;
+	struct bpf_devmap_val entry = { .ifindex = if_nametoindex("mtoh") };
+	u32 key = 0;
+	u64 found;
+
+	told = map_of_words(0);
+	map = told;
+	moat_set_level(level);
+	by_empty_metadata();
+	E(MOV_IMM(R0, xdp.pass), EXIT());
+	own = must_load_for(&xdp, BPF_XDP_DEVMAP, "of_entry", level);
+	entry.bpf_prog.fd = own;
+	if (map_update(devmap, &key, &entry))
+		bail("an entry with a program: %s", strerror(errno));
+	cnt = 0;
+	E(LD_MAP_FD(R1, devmap), MOV_IMM(R2, 0), MOV_IMM(R3, 0), CALL(redirect_map), EXIT());
+	redirector = must_load(&xdp, "redirector", level);
+	told = map_of_words(0);
+	looker = load_at(&sched_cls, level, body, sched_cls.pass);
+	hook_attach(hook, "mtoa", redirector);
+	hook_attach(TC_INGRESS, "mtof", looker);
+	packets_seen(send_frame);
+	hook_detach(TC_INGRESS, "mtof");
+	hook_detach(hook, "mtoa");
+	found = map_word(told, FOUND);
+	diag("%lu times in %lu packets", found, map_word(told, RUNS));
+	if (map_word(map, ERRORS) || map_word(told, RUNS) != PACKETS)
+		found = -1;
+	close(redirector);
+	close(devmap);
+	close(own);
+	close(looker);
+	close(map);
+	close(told);
+	return found;
 }
 
 /* Leaves a secret in the head room of a page that the next packet gets, and no packet. */
@@ -410,16 +532,29 @@ int main(void)
 	both_ways("metadata behind a tunnel's header", NATIVE_XDP, behind_tunnel, by_looking);
 	both_ways("metadata behind a VLAN tag", NATIVE_XDP, behind_tag, by_looking);
 	both_ways("metadata behind a written tag", NATIVE_XDP, behind_written_tag, by_looking);
+	without_room();
 	if (system("echo 0 >/proc/sys/net/ipv6/conf/mtoa/disable_ipv6 && "
 		   "ip addr add fd00:6::1/64 dev mtoa nodad && ip link add mtov type vxlan id 42 "
 		   "local fd00:6::1 remote fd00:6::2 dev mtoa dstport 4789 udp6zerocsumrx && "
 		   "echo 1 >/proc/sys/net/ipv6/conf/mtov/disable_ipv6 && ip link set mtov up"))
 		bail("no VXLAN over IPv6");
 	both_ways("metadata behind fragments", NATIVE_XDP, behind_fragments, by_looking);
+	real_metadata("of fragments", NATIVE_XDP, before_fragments);
 	if (system("ip link del mtov && ip link del mtog && ip link del mtod"))
 		diag("the tunnel stays");
 	both_ways("metadata that was elsewhere", GENERIC_XDP, behind_generic_xdp, by_looking);
-	real_metadata(GENERIC_XDP);
-	real_metadata(NATIVE_XDP);
+	veth_create("mtoe", "mtof", 1500);
+	if (system("ip addr add 10.9.7.1/24 dev mtoe && "
+		   "ip neigh replace 10.9.7.2 lladdr 02:02:02:02:02:02 dev mtoe && ip link add mtoh "
+		   "type gretap remote 10.9.7.2 local 10.9.7.1 && "
+		   "echo 1 >/proc/sys/net/ipv6/conf/mtoh/disable_ipv6 && ip link set mtoh up"))
+		bail("no tunnel behind a devmap");
+	both_ways("metadata of a devmap's program", GENERIC_XDP, behind_devmap, by_looking);
+	if (system("ip link del mtoh"))
+		diag("the tunnel stays");
+	real_metadata("of a frame", GENERIC_XDP, before_packet);
+	real_metadata("of a frame", NATIVE_XDP, before_packet);
+	real_metadata("of a tagged frame", GENERIC_XDP, before_tagged);
+	real_metadata("of a tagged frame", NATIVE_XDP, before_tagged);
 	return finish();
 }
