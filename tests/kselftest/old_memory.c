@@ -42,6 +42,14 @@ void leave_secrets(void)
 
 int told;
 
+void await_run(u64 n)
+{
+	int i;
+
+	for (i = 0; i < 1000 && map_word(told, RUNS) <= n; i++)
+		usleep(1000);
+}
+
 void count(int word)
 {
 	E(MOV_IMM(R1, 1), ATOMIC(BPF_DW, BPF_ADD, R9, R1, 8 * word));

@@ -30,6 +30,9 @@ enum { RUNS, FOUND, WORDS, SECRETS, ERRORS };
 /* The map of the program that is built next */
 extern int told;
 
+/* Until the program that tells there has run for packet @n, from 0; a second at most */
+void await_run(u64 n);
+
 void start(void);
 void count(int word);
 /* Calls @helper, with the context and @by; what it refuses is one of the ERRORS. */

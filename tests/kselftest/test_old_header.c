@@ -59,7 +59,7 @@ static void by_loading_the_header(void)
 static void no_old_header(int tun, int level)
 {
 	static const u8 ip[20] = { 0x45, 0, 0, 84, [8] = 64, 254, [12] = 10, 1, 1, 1, 10, 1, 1, 2 };
-	int prog, looker, map, i, k;
+	int prog, looker, map, i;
 	u8 packet[84] = { 0 };
 
 	memcpy(packet, ip, sizeof(ip));
@@ -74,8 +74,7 @@ static void no_old_header(int tun, int level)
 		leave_secrets();
 		if (write(tun, packet, sizeof(packet)) != sizeof(packet))
 			bail("a packet: %s", strerror(errno));
-		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
-			usleep(1000);
+		await_run(i);
 	}
 	hook_detach(TC_INGRESS, "mtot");
 	hook_detach(GENERIC_XDP, "mtot");

@@ -56,12 +56,22 @@ static void by_looking(void)
 	look_before_packet();
 }
 
-/* The packet grows at its head, and the metadata is said to be before that. */
-static void by_change_head(void)
+static void start_by_growing(int bytes)
 {
 	start();
 	E(MOV_IMM(R3, 0));
-	move(BPF_FUNC_skb_change_head, 64);
+	move(BPF_FUNC_skb_change_head, bytes);
+}
+
+static void redirect_to(const char *dev, u32 flags)
+{
+	E(MOV_IMM(R1, if_nametoindex(dev)), MOV_IMM(R2, flags), CALL(redirect), EXIT());
+}
+
+/* The packet grows at its head, and the metadata is said to be before that. */
+static void by_change_head(void)
+{
+	start_by_growing(64);
 	look_before_packet();
 }
 
@@ -85,9 +95,7 @@ static void by_filling_the_head_room(void)
 {
 	int jump;
 
-	start();
-	E(MOV_IMM(R3, 0));
-	move(BPF_FUNC_skb_change_head, 240);
+	start_by_growing(240);
 	jump = between(offsetof(struct __sk_buff, data_meta),
 		       offsetof(struct __sk_buff, data), META);
 	count(FOUND);
@@ -114,40 +122,63 @@ static void send_tagged(int out, u32 seed)
 /* Packets that go in at mtob, each seen by the program that tells before the next */
 static void packets_seen(void (*send_packet)(int out, u32 seed))
 {
-	int out = frame_socket("mtob"), i, k;
+	int out = frame_socket("mtob"), i;
 
 	for (i = 0; i < PACKETS; i++) {
 		leave_secrets();
 		send_packet(out, i);
-		for (k = 0; k < 1000 && map_word(told, RUNS) <= (u64)i; k++)
-			usleep(1000);
+		await_run(i);
 	}
 	close(out);
 }
 
-/* The metadata of an XDP program, after a tc program has moved the packet */
-static u64 before(void (*send_packet)(int, u32), enum hook hook, int level, void (*body)(void))
+/* What becomes of packets with metadata that come to mtoa, and where who looks sees them */
+struct way {
+	void (*metadata)(void);
+	const char *from;
+	void (*sender)(void);	/* passes them on from there, if it is not the end */
+	int sender_level;
+	enum hook at;
+	const char *dev;
+	void (*send_packet)(int out, u32 seed);
+};
+
+static u64 passed_on(const struct way *way, enum hook hook, int level, void (*body)(void))
 {
-	int prog, mover, map;
-	u64 found;
+	int prog, sender = -1, sent, looker, map;
+	u64 found, errors;
 
 	told = map_of_words(0);
 	map = told;
-	prog = load_at(&xdp, level, by_real_metadata, xdp.pass);
+	prog = load_at(&xdp, level, way->metadata, xdp.pass);
 	told = map_of_words(0);
-	mover = load_at(&sched_cls, level, body, sched_cls.safe);
+	sent = told;
+	if (way->sender) {
+		moat_set_level(way->sender_level);
+		way->sender();
+		sender = must_load(&sched_cls, "sender", way->sender_level);
+	}
+	told = map_of_words(0);
+	looker = load_at(&sched_cls, level, body, sched_cls.safe);
 	hook_attach(hook, "mtoa", prog);
-	hook_attach(TC_INGRESS, "mtoa", mover);
-	packets_seen(send_packet);
-	hook_detach(TC_INGRESS, "mtoa");
+	if (way->sender)
+		hook_attach(TC_INGRESS, way->from, sender);
+	hook_attach(way->at, way->dev, looker);
+	packets_seen(way->send_packet);
+	hook_detach(way->at, way->dev);
+	if (way->sender)
+		hook_detach(TC_INGRESS, way->from);
 	hook_detach(hook, "mtoa");
 	found = map_word(told, FOUND);
-	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS),
-	     map_word(told, ERRORS));
-	if (map_word(map, ERRORS) || map_word(told, ERRORS) || map_word(told, RUNS) != PACKETS)
+	errors = map_word(map, ERRORS) + map_word(sent, ERRORS) + map_word(told, ERRORS);
+	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS), errors);
+	if (errors || map_word(told, RUNS) != PACKETS)
 		found = -1;
 	close(prog);
-	close(mover);
+	if (way->sender)
+		close(sender);
+	close(sent);
+	close(looker);
 	close(map);
 	close(told);
 	return found;
@@ -155,13 +186,23 @@ static u64 before(void (*send_packet)(int, u32), enum hook hook, int level, void
 
 static u64 before_packet(enum hook hook, int level, void (*body)(void))
 {
-	return before(send_frame, hook, level, body);
+	static const struct way way = {
+		.metadata = by_real_metadata, .at = TC_INGRESS, .dev = "mtoa",
+		.send_packet = send_frame,
+	};
+
+	return passed_on(&way, hook, level, body);
 }
 
 /* Goes up with the link header when the tag is taken away */
 static u64 before_tagged(enum hook hook, int level, void (*body)(void))
 {
-	return before(send_tagged, hook, level, body);
+	static const struct way way = {
+		.metadata = by_real_metadata, .at = TC_INGRESS, .dev = "mtoa",
+		.send_packet = send_tagged,
+	};
+
+	return passed_on(&way, hook, level, body);
 }
 
 /* Metadata that nothing was pushed before is there. */
@@ -184,57 +225,10 @@ static void real_metadata(const char *what, enum hook hook,
 	}
 }
 
-/* Who sends packets that came from mtoa to where, and who looks at them there */
-struct way {
-	void (*metadata)(void);
-	const char *from;
-	void (*sender)(void);
-	int sender_level;
-	enum hook at;
-	const char *dev;
-	void (*send_packet)(int out, u32 seed);
-};
-
-static u64 passed_on(const struct way *way, enum hook hook, int level, void (*body)(void))
-{
-	int prog, sender, sent, looker, map;
-	u64 found;
-
-	told = map_of_words(0);
-	map = told;
-	prog = load_at(&xdp, level, way->metadata, xdp.pass);
-	told = map_of_words(0);
-	sent = told;
-	moat_set_level(way->sender_level);
-	way->sender();
-	sender = must_load(&sched_cls, "sender", way->sender_level);
-	told = map_of_words(0);
-	looker = load_at(&sched_cls, level, body, sched_cls.pass);
-	hook_attach(hook, "mtoa", prog);
-	hook_attach(TC_INGRESS, way->from, sender);
-	hook_attach(way->at, way->dev, looker);
-	packets_seen(way->send_packet);
-	hook_detach(way->at, way->dev);
-	hook_detach(TC_INGRESS, way->from);
-	hook_detach(hook, "mtoa");
-	found = map_word(told, FOUND);
-	diag("%lu times in %lu packets, %lu errors", found, map_word(told, RUNS),
-	     map_word(sent, ERRORS));
-	if (map_word(map, ERRORS) || map_word(sent, ERRORS) || map_word(told, RUNS) != PACKETS)
-		found = -1;
-	close(prog);
-	close(sender);
-	close(sent);
-	close(looker);
-	close(map);
-	close(told);
-	return found;
-}
-
 static void by_sending_into_tunnel(void)
 {
 	start();
-	E(MOV_IMM(R1, if_nametoindex("mtog")), MOV_IMM(R2, 0), CALL(redirect), EXIT());
+	redirect_to("mtog", 0);
 }
 
 /* A tunnel pushes its header before metadata and packet. */
@@ -252,17 +246,14 @@ static void by_writing_a_tag_before(int pushed)
 {
 	u32 i;
 
-	start();
-	E(MOV_IMM(R3, 0));
-	move(BPF_FUNC_skb_change_head, pushed);
+	start_by_growing(pushed);
 	for (i = 0; i < 12; i++)
 		E(ST(BPF_B, R10, i - 16, 2));
 	E(ST(BPF_B, R10, -4, 0x81), ST(BPF_B, R10, -3, 0), ST(BPF_B, R10, -2, 0),
 	  ST(BPF_B, R10, -1, 5), MOV_REG(R3, R10), ALU64_IMM(BPF_ADD, R3, -16),
 	  MOV_IMM(R4, 16), MOV_IMM(R5, 0));
 	move(BPF_FUNC_skb_store_bytes, 0);
-	E(MOV_IMM(R1, if_nametoindex("mtod")), MOV_IMM(R2, BPF_F_INGRESS), CALL(redirect),
-	  EXIT());
+	redirect_to("mtod", BPF_F_INGRESS);
 }
 
 static void by_writing_a_tag(void)
@@ -321,7 +312,7 @@ static void by_asking_for_a_tag(void)
 	start();
 	E(MOV_IMM(R3, 5));
 	move(BPF_FUNC_skb_vlan_push, htons(0x8100));
-	E(MOV_IMM(R1, if_nametoindex("lo")), MOV_IMM(R2, 0), CALL(redirect), EXIT());
+	redirect_to("lo", 0);
 }
 
 static u64 behind_tag(enum hook hook, int level, void (*body)(void))
@@ -374,11 +365,8 @@ static void send_fragments(int out, u32 seed)
 
 static void by_growing(int by)
 {
-	start();
-	E(MOV_IMM(R3, 0));
-	move(BPF_FUNC_skb_change_head, by);
-	E(MOV_IMM(R1, if_nametoindex("mtod")), MOV_IMM(R2, BPF_F_INGRESS), CALL(redirect),
-	  EXIT());
+	start_by_growing(by);
+	redirect_to("mtod", BPF_F_INGRESS);
 }
 
 /* To where the frame began that had a fragment's header, too: all before that has moved. */
